@@ -1,0 +1,45 @@
+# Two commands do everything: `make demo` and `make test`. Both set up what they need in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint types rules drill bench lock clean
+
+help:  ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+.venv/.ready: requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "whimbrel needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: .venv/.ready  ## a real model, real flights, a tiny fault: watch it being found (FAULT=none|NAME)
+	$(BIN)/whimbrel demo $(if $(FAULT),--fault $(FAULT))
+
+test: lint types rules  ## lint, types, import rules, tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.ready
+	$(BIN)/mypy
+
+rules: .venv/.ready
+	$(BIN)/lint-imports --no-cache
+
+drill: .venv/.ready  ## plant every fault, score what is found (minutes)
+	$(BIN)/whimbrel drill
+
+bench: .venv/.ready  ## speed and memory, peers beside us (minutes)
+	$(BIN)/python benchmarks/run.py
+
+lock: .venv/.ready  ## renew requirements/dev.lock (needs uv)
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --extra demo --extra gpu --group dev pyproject.toml -o requirements/dev.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,44 @@
+"""Whimbrel: a flight recorder and fault finder for production ML and AI apps.
+
+    recorder = whimbrel.Recorder("fares")          # in the app: record every prediction
+    log = whimbrel.open("./.whimbrel")             # anywhere: the log that recorders and imports fill
+    report = whimbrel.diagnose(golden, window)     # two tables, no log: which layer broke, where, since when
+
+Importing this does nothing: names are loaded when they are first used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from whimbrel.version import __version__
+
+if TYPE_CHECKING:
+    from whimbrel.compare import compare as compare
+    from whimbrel.diagnose import diagnose as diagnose
+    from whimbrel.record import Recorder as Recorder
+    from whimbrel.store import Log as Log
+    from whimbrel.store import open_log as open  # noqa: A004
+
+_HOMES = {
+    "Recorder": ("whimbrel.record", "Recorder"),
+    "Log": ("whimbrel.store", "Log"),
+    "open": ("whimbrel.store", "open_log"),
+    "compare": ("whimbrel.compare", "compare"),
+    "diagnose": ("whimbrel.diagnose", "diagnose"),
+}
+
+__all__ = ["Log", "Recorder", "__version__", "compare", "diagnose", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'whimbrel' has no attribute {name!r}")
+    from importlib import import_module
+
+    room, attribute = _HOMES[name]
+    value = getattr(import_module(room), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,47 @@
+"""The program `whimbrel` and its commands."""
+
+from __future__ import annotations
+
+import click
+
+from whimbrel.cli.compare import compare
+from whimbrel.cli.demo import demo
+from whimbrel.cli.diagnose import diagnose
+from whimbrel.cli.drill import drill
+from whimbrel.cli.golden import golden
+from whimbrel.cli.imports import import_
+from whimbrel.cli.options import examples
+from whimbrel.cli.status import status
+from whimbrel.version import __version__
+
+
+class InOrder(click.Group):
+    """Commands are listed in the order in which one comes to need them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Names in the order of adding."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=InOrder,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "whimbrel demo                         a planted fault in real flights, found",
+        "whimbrel import predictions.parquet   take in your own log",
+        "whimbrel golden set good --since 2026-11-01 --until 2026-11-15",
+        "whimbrel diagnose --last 24h          which layer broke, where, since when",
+        'eval "$(_WHIMBREL_COMPLETE=bash_source whimbrel)"   tab completion (or zsh_source, fish_source)',
+    ),
+)
+@click.version_option(__version__, "--version", "-V", package_name="whimbrel", message="whimbrel %(version)s")
+def whimbrel() -> None:
+    """A flight recorder and fault finder for production ML and AI apps.
+
+    Exit status: 0 nothing wrong, 1 something was found, 2 usage, 3 input that can't be read, 4 not enough
+    evidence, 5 the engine or store failed, 70 our own bug, 130 interrupted.
+    """
+
+
+for command in (demo, import_, status, golden, compare, diagnose, drill):
+    whimbrel.add_command(command)

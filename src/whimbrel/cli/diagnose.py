@@ -1,0 +1,47 @@
+"""`whimbrel diagnose`: which layer, which component, which slice, since when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from whimbrel.cli import ask, out
+from whimbrel.cli.options import Asked, asks, examples
+
+CODES = {"fault": 1, "notice": 1, "healthy": 0, "insufficient": 4}
+
+
+@click.command(
+    short_help="Which layer, which component, which slice, since when.",
+    epilog=examples("whimbrel diagnose --last 24h --where country=US --golden november --html finding.html"),
+)
+@asks("window", "app", "golden", "home")
+@out.page_option
+def diagnose(asked: Asked, page: Path | None) -> int:
+    """Say which layer broke, which component, for whom and since when, on what evidence.
+
+    Without --since, --until or --last it looks at the last 24 hours. Without golden it compares with the
+    preceding windows of the same hours and weekdays.
+
+    Exit status: 0 healthy, 1 something was found, 4 not enough evidence.
+    """
+    from whimbrel.diagnose import diagnose_log  # statistics and scikit-learn are loaded where they are used
+    from whimbrel.report import html, text
+
+    out.check_page(page)
+    using = ask.engine(asked)
+    log = ask.open_log(asked)
+    asked_for = ask.question(asked, log, using=using)
+    with out.progress("diagnosing"):
+        report = diagnose_log(
+            log, asked_for.window.app, window=asked_for.window, golden=asked_for.golden,
+            golden_window=asked_for.golden_window, engine=using,
+        )  # fmt: skip
+    if asked.as_json:
+        out.answer_json(report)
+    else:
+        out.answer(text.report(report, width=out.width(), color=out.coloured()))
+    if page:
+        out.write_page(page, html.page(report))
+    return CODES[report.verdict]

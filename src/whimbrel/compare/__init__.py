@@ -1,0 +1,27 @@
+"""A window against golden: schema, missing, ranges, distributions, mix. It says what moved, not who is to blame.
+
+In: two profiles on golden's bins (`compare_profiles`), two tables (`compare`), or a log and two windows
+(`compare_log`). Out: a `Comparison`. `diagnose/`, `drill/` and `cli/` may call.
+
+The way of an answer: `doors` gets the profiles (golden's from `saved`) → `mix` gives golden the window's mix → `questions`
+are asked of each column → `natural` says how restless golden is by itself → `judged` and `words` make the answer.
+"""
+
+from __future__ import annotations
+
+from whimbrel.compare.doors import compare, compare_log, golden_profile
+from whimbrel.compare.judged import compare_profiles
+from whimbrel.compare.result import Comparison, Mix, Movement
+from whimbrel.compare.saved import decode, encode
+
+__all__ = [
+    "Comparison",
+    "Mix",
+    "Movement",
+    "compare",
+    "compare_log",
+    "compare_profiles",
+    "decode",
+    "encode",
+    "golden_profile",
+]

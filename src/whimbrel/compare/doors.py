@@ -1,0 +1,146 @@
+"""The doors to a comparison: two tables without any log, or a window of a log against golden."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from whimbrel.compare.judged import compare_profiles, span_of
+from whimbrel.compare.result import Comparison
+from whimbrel.compare.saved import decode, encode
+from whimbrel.engine import Engine, Source, engine_named
+from whimbrel.errors import EvidenceError, StoreError, UsageError
+from whimbrel.model.fields import Schema
+from whimbrel.model.profile import Profile
+from whimbrel.model.report import Span
+from whimbrel.model.window import Window, from_micros, iso
+
+if TYPE_CHECKING:
+    from whimbrel.store import Golden, Log
+
+PAST = timedelta(weeks=6)
+"""What stands in for golden where none is named: this much of what came before the window."""
+
+
+def compare(golden: Any, window: Any, *, app: str = "table") -> Comparison:
+    """Compare one table with another; no log is needed.
+
+    Args:
+        golden: predictions of a time when all was well: a pandas, Polars or Arrow table whose columns bear the
+            contract's dotted names (`ts`, `inputs.<name>`, `outputs.score`, …).
+        window: the predictions in question, likewise.
+        app: the name that the answer bears.
+
+    Raises:
+        InputError: a table cannot be read as predictions.
+        EvidenceError: a table holds no predictions.
+    """
+    from whimbrel.store import source_of
+
+    engine = engine_named()
+    before, _ = source_of(golden, app=app)
+    after, _ = source_of(window, app=app, schema=before.schema)
+    asked = Window(app)
+    made = _profile(engine, before, asked, before.schema + after.schema)
+    return compare_profiles(made, engine.profile(after, asked, made.binning))
+
+
+def compare_log(
+    log: Log,
+    app: str | None = None,
+    *,
+    window: Window,
+    golden: str | None = None,
+    golden_window: Window | None = None,
+    engine: str = "duckdb",
+) -> Comparison:
+    """Compare a window of a log with a named golden, a golden window, or the six weeks before it.
+
+    A named golden is profiled once; the profile is kept beside it, and a comparison then reads only the window.
+
+    Raises:
+        UsageError: the app, the golden or a condition's path does not exist.
+        EvidenceError: the window or golden holds no predictions.
+    """
+    app = app or window.app
+    window = replace(window, app=app)
+    chosen = engine_named(engine)
+    source = log.source(app)
+    if golden is not None:
+        kept = log.golden(golden)
+        if kept.window.app != app:
+            raise UsageError(
+                f"golden {golden!r} is of app {kept.window.app!r}, not {app!r}", where="--golden",
+                next="whimbrel golden list",
+            )  # fmt: skip
+        before = replace(kept.window, where=tuple(dict.fromkeys((*kept.window.where, *window.where))))
+        made = (
+            golden_profile(log, kept, engine=engine)
+            if before == kept.window
+            else _profile(chosen, log.source(app, kept.version), before, source.schema)
+        )
+    else:
+        before = _past(chosen, source, window) if golden_window is None else replace(golden_window, app=app)
+        made = _profile(chosen, source, before, source.schema)
+    found = chosen.profile(source, window, made.binning)
+    return compare_profiles(
+        made, found, golden_span=_span(before, made, golden or ""), window_span=_span(window, found, "")
+    )
+
+
+def golden_profile(log: Log, golden: Golden, *, engine: str = "duckdb") -> Profile:
+    """Golden's profile: as it was saved, or made now and saved beside golden.
+
+    It is made anew where golden was named again, or the app has fields that it does not know.
+
+    Raises:
+        StoreError: the log cannot be read or written.
+    """
+    app = golden.window.app
+    path = log.layout.golden / f"{golden.name}.profile"
+    before, latest = log.source(app, golden.version), log.source(app)
+    stamp = f"{app}/{golden.version}/{golden.window!r}/{iso(golden.made)}/{_known(before.schema + latest.schema)}"
+    try:
+        saved = decode(path.read_bytes(), where=str(path))
+        if saved.stamp == stamp:
+            return saved.profile
+    except (FileNotFoundError, StoreError):
+        pass  # not there, or not readable any more: it is made anew
+    made = _profile(engine_named(engine), before, golden.window, before.schema + latest.schema)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        partial.write_bytes(encode(made, stamp=stamp))
+        partial.replace(path)
+    except OSError:
+        pass  # a log that may only be read is still compared, only not as fast the next time
+    return made
+
+
+def _known(schema: Schema) -> str:
+    return ",".join(f"{field.path}:{field.kind}" for field in schema)
+
+
+def _profile(engine: Engine, source: Source, window: Window, schema: Schema) -> Profile:
+    """The profile of golden on bins learned on itself, with columns for all fields of a schema."""
+    full = replace(source, schema=source.schema + schema)
+    return engine.profile(full, window, engine.binning(full, window))
+
+
+def _past(engine: Engine, source: Source, window: Window) -> Window:
+    since = window.since
+    if since is None:
+        rows, first, _ = engine.extent(source, window)
+        if not rows:
+            raise EvidenceError(
+                "the window holds no predictions", where=f"app {window.app!r}",
+                next="whimbrel status says what the log holds",
+            )  # fmt: skip
+        since = from_micros(first)
+    return replace(window, since=since - PAST, until=since)
+
+
+def _span(window: Window, profile: Profile, name: str) -> Span:
+    seen = span_of(profile)
+    return Span(window.since or seen.since, window.until or seen.until, seen.predictions, window.where, name)

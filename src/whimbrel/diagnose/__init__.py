@@ -1,0 +1,19 @@
+"""Which layer broke, which component, for whom, since when: from two windows of predictions to one sentence with its proof.
+
+In: a window and a golden window, as tables, as a log, or as `Rows`. Out: a `Report`. `cli/`, `drill/`, notebooks and tests
+may call. The rooms inside, in the order in which a case goes through them:
+
+    case          both windows side by side, as variables, dimensions and blocks of time
+    relations     what golden teaches about a field given its upstream; `boundaries` asks every field
+    contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs
+    scan          which departures are more than golden's own, and in which slice
+    suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name
+    causes        who did it, who passed it on, what is merely traffic
+    harm          what it did to decisions, score, time and cost
+    verdict       the chain as a whole; `words` and `drawing` say and show it
+"""
+
+from whimbrel.diagnose.doors import diagnose, diagnose_log
+from whimbrel.diagnose.verdict import diagnose_rows
+
+__all__ = ["diagnose", "diagnose_log", "diagnose_rows"]

@@ -1,0 +1,185 @@
+"""The boundaries of the pipeline, in causal order, each asked the same: given what came in, is this what golden would give?
+
+In: a `Case`. Out: for every field the relation to what came before it, and the channels that say how each row departs. A
+field without any relation to its upstream is judged by its contracts and its distribution alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
+from whimbrel.diagnose.contracts import LAYER_OF
+from whimbrel.diagnose.relations import Relation, learn, split
+from whimbrel.diagnose.scan import Channel
+from whimbrel.model.fields import Field, Kind, Role
+from whimbrel.model.rows import Floats
+
+_DECIDED = frozenset({Role.MODEL, Role.CODE})
+"""Which model answers follows from the route, not the other way about."""
+
+MOST_TREES = 14
+"""Models fitted at most; the fields nearest to the outcome come first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Boundaries:
+    """The relations found, by variable name, and the channels made of them."""
+
+    relations: Mapping[str, Relation]
+    channels: tuple[Channel, ...]
+
+
+def learn_all(case: Case) -> Boundaries:
+    """Seek a relation for each field, upstream first, and turn each into channels."""
+    parts = split(case)
+    relations: dict[str, Relation] = {}
+    loose: list[tuple[Variable, list[Variable]]] = []
+    for variable in case.of(Role.INPUT, Role.STEP, Role.OUTPUT, Role.DECISION, Role.USAGE):
+        if variable.derived and variable.field.role is Role.INPUT:
+            continue
+        parents = upstream(case, variable.field)
+        found = learn(case, parts, variable, parents, trees=False)
+        if found is not None:
+            relations[variable.name] = found
+        elif variable.field.role is not Role.INPUT and parents:
+            loose.append((variable, parents))
+    order = {Role.OUTPUT: 0, Role.DECISION: 1, Role.STEP: 2, Role.USAGE: 3}
+    loose.sort(key=lambda pair: order[pair[0].field.role])
+    for variable, parents in loose[:MOST_TREES]:
+        found = learn(case, parts, variable, _nearest(parents), trees=True)
+        if found is not None:
+            relations[variable.name] = found
+    if len(loose) > MOST_TREES:
+        left = [variable.name for variable, _ in loose[MOST_TREES:]]
+        case.notes.append(f"{len(left)} fields were judged without a fitted model: {', '.join(left[:5])}, …")
+    channels = [c for name, relation in relations.items() for c in _channels(case.variables[name], relation)]
+    return Boundaries(relations, tuple(channels))
+
+
+def _nearest(parents: Sequence[Variable], most: int = 40) -> list[Variable]:
+    return list(parents[:most])
+
+
+def upstream(case: Case, field: Field) -> list[Variable]:
+    """What a field may depend on, nearest first."""
+    steps = case.schema.steps
+    inputs = [v for v in case.of(Role.INPUT) if v.path != field.path]
+    match field.role:
+        case Role.INPUT:
+            # An input may carry the hour; what it says of the weekday (opening days, holidays) is a calendar's to change.
+            return [*inputs, *_clock(case)[:1]]
+        case Role.STEP:
+            earlier = list(reversed(steps[: steps.index(field.step)]))
+            found = [v for step in earlier for v in case.of(Role.STEP) if v.field.step == step]
+            return [*found, *inputs, *_clock(case)]
+        case Role.OUTPUT:
+            found = [v for step in reversed(steps) for v in case.of(Role.STEP) if v.field.step == step]
+            order = [f.path for f in case.schema.of(Role.OUTPUT)]
+            before = [v for v in case.of(Role.OUTPUT) if order.index(v.path) < order.index(field.path)]
+            return [*found, *inputs, *before]
+        case Role.DECISION:
+            found = [v for step in reversed(steps) for v in case.of(Role.STEP) if v.field.step == step]
+            return [*case.of(Role.OUTPUT), *case.of(Role.CONTEXT), *found, *inputs]
+        case Role.USAGE:
+            found = [v for step in reversed(steps) for v in case.of(Role.STEP) if v.field.step == step]
+            return [*case.of(Role.OUTPUT), *found, *inputs] if "output" in field.path else [*found, *inputs]
+        case _:
+            return []
+
+
+def _clock(case: Case) -> list[Variable]:
+    """The event's own time as something a field may be a function of."""
+    made = Field("ts", Kind.NUMBER)
+    return [
+        Variable("hour", made, numbers=np.floor(case.hour)),
+        Variable("weekday", made, numbers=case.weekday.astype(float)),
+    ]
+
+
+def _channels(variable: Variable, relation: Relation) -> list[Channel]:
+    layer = LAYER_OF[variable.field.role]
+
+    def channel(signature: str, values: Floats, **more: object) -> Channel:
+        detail = {"relation": relation, "variable": variable.name}
+        return Channel(variable.path, layer, signature, "residual", values, detail=detail, **more)  # type: ignore[arg-type]
+
+    if relation.exact:
+        return [channel("broken", relation.surprise, exact=True)]
+    if relation.probabilities is None:
+        return [
+            channel("residual", relation.surprise, sign=0, floor=0.25, binary=False),
+            channel("spread", np.abs(relation.surprise), floor=0.25, binary=False),
+        ]
+    assert variable.codes is not None
+    out = []
+    for j, code in enumerate(relation.classes):
+        is_class = np.where(variable.codes >= 0, variable.codes == code, np.nan)
+        more: dict[str, Any] = {"sign": 0, "floor": 0.02, "binary": False}
+        if variable.field.role is Role.DECISION:
+            more["not_by"] = _DECIDED
+        out.append(channel(f"share:{variable.vocabulary[code]}", is_class - relation.probabilities[:, j], **more))
+    return out
+
+
+def shares(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
+    """Shares of the values of routes, variants and decisions that nothing recorded determines: each is a promise."""
+    out = []
+    for variable in case.of(Role.DECISION, Role.MODEL):
+        if variable.codes is None or variable.name in known or variable.distinct > MAX_VALUES:
+            continue
+        if variable.field.role is Role.MODEL and variable.path != "model.variant":
+            continue
+        counts = np.bincount(variable.codes[case.golden & (variable.codes >= 0)], minlength=len(variable.vocabulary))
+        # A value that golden never saw is an experiment that began; what it takes from the others is no broken promise.
+        promised = (variable.codes >= 0) & np.append(counts > 0, False)[variable.codes]
+        for code in np.argsort(-counts)[:6]:
+            if counts[code] < 10:
+                continue
+            values = np.where(promised, variable.codes == code, np.nan)
+            out.append(Channel(variable.path, "decision", f"share:{variable.vocabulary[code]}", "marginal",
+                               values.astype(float), sign=0, floor=0.02, not_by=_DECIDED))  # fmt: skip
+    return out
+
+
+def marginals(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
+    """Where each free field stands in golden's distribution: evidence of change, never by itself of a fault."""
+    out = []
+    for variable in case.of(Role.INPUT, Role.STEP, Role.OUTPUT):
+        if variable.field.role is not Role.INPUT and variable.name in known:
+            continue
+        layer = LAYER_OF[variable.field.role]
+        detail = {"variable": variable.name}
+        if variable.numbers is not None:
+            rank = _rank(case, variable.numbers)
+            if rank is None:
+                continue
+            more: dict[str, Any] = {"sign": 0, "floor": 0.12, "binary": False, "detail": detail}
+            out.append(Channel(variable.path, layer, "level", "marginal", rank, **more))
+            width = np.abs(rank) - np.nanmean(np.abs(rank[case.golden]))
+            out.append(Channel(variable.path, layer, "width", "marginal", width, **more))
+            continue
+        assert variable.codes is not None
+        counts = np.bincount(variable.codes[variable.codes >= 0], minlength=len(variable.vocabulary))
+        if (counts > 0).sum() > 400:
+            continue
+        for code in np.argsort(-counts)[:8]:
+            if counts[code] >= 10:
+                values = np.where(variable.codes >= 0, variable.codes == code, np.nan).astype(float)
+                out.append(Channel(variable.path, layer, f"share:{variable.vocabulary[code]}", "marginal", values,
+                                   sign=0, floor=0.03, detail=detail))  # fmt: skip
+    return out
+
+
+def _rank(case: Case, values: Floats) -> Floats | None:
+    """Position in golden's distribution, from -1.7 to 1.7 with unit variance on golden, NaN where null."""
+    golden = np.sort(values[case.golden & np.isfinite(values)])
+    if golden.size < 30 or golden[0] == golden[-1]:
+        return None
+    low, high = np.searchsorted(golden, values, "left"), np.searchsorted(golden, values, "right")
+    rank = (low + high) / (2 * golden.size) - 0.5
+    return np.where(np.isnan(values), np.nan, rank * np.sqrt(12.0))

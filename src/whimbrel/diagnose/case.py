@@ -1,0 +1,250 @@
+"""The case before the court: golden's rows and the window's, side by side, as variables that can be asked about.
+
+In: two `Rows` and their `Schema`. Out: a `Case`: every field as one or more `Variable`s over all rows (golden first,
+then the window), the dimensions that slices are made of, and golden cut into blocks of time whose differences among
+themselves say how much is normal. Text becomes numbers here (length, share of digits, whether it is JSON), once
+for each distinct text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from whimbrel.model.event import Event
+from whimbrel.model.fields import Field, Role, Schema
+from whimbrel.model.rows import Bools, Column, Floats, Ints, Numbers, Rows
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+MAX_VALUES = 60
+"""Values of one dimension that are looked at one by one; the rest are taken together."""
+
+DIMENSION_ROLES = (Role.CONTEXT, Role.HARDWARE, Role.MODEL, Role.CODE)
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """One question that a field answers, shape (n,): its value, or a number derived from it (`path#length`).
+
+    `numbers` is float64 with NaN where null; `codes` index `vocabulary`, -1 where null. Exactly one of them is set.
+    """
+
+    name: str
+    field: Field
+    numbers: Floats | None = None
+    codes: Ints | None = None
+    vocabulary: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The component that the variable belongs to."""
+        return self.field.path
+
+    @property
+    def derived(self) -> bool:
+        """Whether it is a number made from the field rather than the field's own value."""
+        return self.name != self.field.path
+
+    @cached_property
+    def missing(self) -> Bools:
+        """Where the value is null, shape (n,)."""
+        if self.numbers is not None:
+            return np.isnan(self.numbers)
+        assert self.codes is not None
+        return self.codes < 0
+
+    @cached_property
+    def distinct(self) -> int:
+        """How many different values there are."""
+        if self.numbers is not None:
+            return int(np.unique(self.numbers[~self.missing]).size)
+        assert self.codes is not None
+        return int(np.unique(self.codes[self.codes >= 0]).size)
+
+
+@dataclass(frozen=True, eq=False)
+class Dimension:
+    """A field whose values are slices: codes into `values`, shape (n,), -1 where null or too rare to look at alone."""
+
+    path: str
+    codes: Ints
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Both windows' rows, golden first. All arrays have shape (n,) with n = golden + window."""
+
+    schema: Schema
+    ids: tuple[str, ...]
+    ts: Ints
+    golden: Bools
+    variables: Mapping[str, Variable]
+    dimensions: tuple[Dimension, ...]
+    blocks: Ints
+    """The block of time that a golden row belongs to, 0..block_count-1; the window's rows continue behind them."""
+    block_count: int
+    window_blocks: int
+    label_ts: Ints | None
+    rescued: Mapping[str, Bools]
+    events: tuple[Event, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    sampled: tuple[float, float] = (1.0, 1.0)
+    """Predictions behind each row of golden and of the window, where rows were sampled."""
+
+    @cached_property
+    def window(self) -> Bools:
+        """The rows of the window, shape (n,)."""
+        return ~self.golden
+
+    def of(self, *roles: Role) -> list[Variable]:
+        """The variables of the fields with one of these roles, in schema order."""
+        return [variable for variable in self.variables.values() if variable.field.role in roles]
+
+    @cached_property
+    def hour(self) -> Floats:
+        """Hour of the day, UTC, with its fraction."""
+        return (self.ts % DAY_US) / HOUR_US
+
+    @cached_property
+    def load(self) -> Floats:
+        """How busy the app was around each row: the logarithm of predictions in the same hour."""
+        out = np.zeros(len(self.ts))
+        for rows, behind in ((self.golden, self.sampled[0]), (self.window, self.sampled[1])):
+            _, index, counts = np.unique(self.ts[rows] // HOUR_US, return_inverse=True, return_counts=True)
+            out[rows] = np.log(counts[index] * behind)
+        return out
+
+    @cached_property
+    def weekday(self) -> Ints:
+        """Day of the week, Monday is 0."""
+        return (self.ts // DAY_US + 3) % 7
+
+
+def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = ()) -> Case:
+    """Lay the two windows side by side.
+
+    Fields that neither window ever fills are left out.
+    """
+    both = golden + window
+    is_golden = np.arange(len(both)) < len(golden)
+    variables: dict[str, Variable] = {}
+    for path, column in both.columns.items():
+        found = schema.get(path) or schema.get(path.partition("#")[0].partition("[")[0])
+        if found is not None and not column.missing.all():
+            for variable in _variables(path, found, column, is_golden):
+                variables[variable.name] = variable
+    blocks, block_count, window_blocks = _blocks(both.ts, is_golden)
+    return Case(
+        schema=schema,
+        ids=both.ids,
+        ts=both.ts,
+        golden=is_golden,
+        variables=variables,
+        dimensions=_dimensions(variables.values()),
+        blocks=blocks,
+        block_count=block_count,
+        window_blocks=window_blocks,
+        label_ts=both.label_ts,
+        rescued=both.rescued,
+        events=tuple(events),
+        sampled=(golden.total / max(len(golden), 1), window.total / max(len(window), 1)),
+    )
+
+
+def _variables(path: str, owner: Field, column: Column, golden: Bools) -> list[Variable]:
+    if isinstance(column, Numbers):
+        return [Variable(path, owner, numbers=column.values)]
+    own = Variable(path, owner, codes=column.codes, vocabulary=column.vocabulary)
+    if not _is_text(own):
+        return [own]
+    return [own, *_text_variables(own, golden)]
+
+
+def _is_text(variable: Variable) -> bool:
+    """Free text: long values, most of them different."""
+    assert variable.codes is not None
+    known = int((variable.codes >= 0).sum())
+    if variable.distinct < max(MAX_VALUES, 0.05 * known) or variable.field.role in DIMENSION_ROLES:
+        return False
+    sample = variable.vocabulary[:: max(1, len(variable.vocabulary) // 400)]
+    return float(np.mean([" " in text.strip() or len(text) > 40 for text in sample])) > 0.5
+
+
+def _text_variables(own: Variable, golden: Bools) -> list[Variable]:
+    assert own.codes is not None
+
+    def derived(name: str, measure: Callable[[str], float]) -> Variable:
+        values = np.array([measure(text) for text in own.vocabulary] + [math.nan])
+        return Variable(f"{own.path}#{name}", own.field, numbers=values[own.codes])
+
+    out = [
+        derived("characters", lambda text: float(len(text))),
+        derived("digits", lambda text: sum(c.isdigit() for c in text) / max(len(text), 1)),
+        derived("ascii", lambda text: sum(c.isascii() for c in text) / max(len(text), 1)),
+    ]
+    is_json = derived("json", lambda text: float(_parses(text)))
+    assert is_json.numbers is not None
+    if np.nanmean(is_json.numbers[golden]) > 0.2 if (~np.isnan(is_json.numbers[golden])).any() else False:
+        out.append(is_json)
+    heads = [" ".join(text.split()[:3]) for text in own.vocabulary]
+    index = {head: code for code, head in enumerate(dict.fromkeys(heads))}
+    if len(index) <= max(MAX_VALUES, 0.2 * len(own.vocabulary)):
+        mapped = np.array([index[head] for head in heads] + [-1], dtype=np.int64)
+        out.append(Variable(f"{own.path}#opening", own.field, codes=mapped[own.codes], vocabulary=tuple(index)))
+    return out
+
+
+def _parses(text: str) -> bool:
+    if text[:1] not in "{[":
+        return False
+    try:
+        json.loads(text)
+    except ValueError:
+        return len(text) >= 2_000  # cut at this length when read: taken for what it began as
+    return True
+
+
+def _dimensions(variables: Iterable[Variable]) -> tuple[Dimension, ...]:
+    """Fields with few values that say who, where and by what."""
+    chosen = [v for v in variables if v.field.role in DIMENSION_ROLES and v.codes is not None and not v.derived]
+    out = [d for d in (_dimension(v) for v in chosen) if d is not None]
+    return tuple(out)
+
+
+def _dimension(variable: Variable) -> Dimension | None:
+    assert variable.codes is not None
+    known = variable.codes[variable.codes >= 0]
+    if known.size == 0 or variable.distinct > max(200, 0.02 * known.size):
+        return None
+    counts = np.bincount(known, minlength=len(variable.vocabulary))
+    keep = np.argsort(-counts, kind="stable")[:MAX_VALUES]
+    keep = keep[counts[keep] > 0]
+    mapped = np.full(len(variable.vocabulary) + 1, -1, dtype=np.int64)
+    mapped[keep] = np.arange(keep.size)
+    return Dimension(variable.path, mapped[variable.codes], tuple(variable.vocabulary[i] for i in keep))
+
+
+def _blocks(ts: Ints, golden: Bools) -> tuple[Ints, int, int]:
+    """Cut golden into blocks of the window's length where at least six fit, else days, else sixths.
+
+    Rows of one block share weather, campaigns and crowds; only blocks may be taken for independent.
+    """
+    start, end = (int(ts[golden].min()), int(ts[golden].max()) + 1) if golden.any() else (0, 1)
+    window_length = int(np.ptp(ts[~golden])) + 1 if (~golden).any() else 1
+    length = max(window_length, HOUR_US)
+    if (end - start) // length < 6:
+        length = DAY_US if end - start >= 4 * DAY_US else max((end - start) // 6, 1)
+    length = max(length, (end - start) // 30 + 1)
+    count = max(1, -(-(end - start) // length))
+    blocks = np.where(golden, np.clip((ts - start) // length, 0, count - 1), 0)
+    window_blocks = max(1, round(window_length / length))
+    first = int(ts[~golden].min()) if (~golden).any() else 0
+    inside = np.clip((ts - first) * window_blocks // window_length, 0, window_blocks - 1)
+    return np.where(golden, blocks, count + inside), int(count), int(window_blocks)

@@ -1,0 +1,266 @@
+"""From suspects to causes: who did it, and who merely passed it on.
+
+In: suspects in causal order. Out: causes, each with its victims; what is left over is traffic. The rules are those of a
+relay race: the first runner who drops the baton is at fault, unless the floor under him gave way (a host, a
+dependency, another version), in which case that is what is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.relations import Relation
+from whimbrel.diagnose.surroundings import TOTAL
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of, overlap
+from whimbrel.model.fields import Role, role_of, split
+
+SAME = 0.6
+"""Two sets of rows are one when this share of each lies in the other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cause:
+    """A suspect found guilty: what is named for it, and who suffers under it."""
+
+    suspect: Suspect
+    component: str
+    layer: str
+    victims: tuple[str, ...] = ()
+    witnesses: tuple[Suspect, ...] = ()
+    """Other departures that support the same story: an identity, a host's clock, a time-out."""
+
+
+def settle(
+    case: Case, suspects: Sequence[Suspect], relations: Mapping[str, Relation]
+) -> tuple[list[Cause], list[Suspect]]:
+    """Causes, the gravest proof first, and the soft suspects that remain as traffic."""
+    identities = [s for s in suspects if s.hit.channel.signature == "identity"]
+    others = [s for s in suspects if s.hit.channel.signature != "identity"]
+    others = [_inherited(case, s, others, relations) for s in others]
+    others = [_promote(case, s, identities, others) for s in others]
+    proofs = [s for s in others if s.proof > Proof.SOFT]
+    soft = [s for s in others if s.proof is Proof.SOFT]
+    causes = _host_slow(case, proofs, soft)
+    taken = {id(s) for cause in causes for s in (cause.suspect, *cause.witnesses)}
+    rest = [s for s in proofs if id(s) not in taken]
+    for suspect in sorted(rest, key=lambda s: _turn(case, s, rest)):
+        explained = next((i for i, cause in enumerate(causes) if _explains(case, cause, suspect)), None)
+        if explained is None:
+            causes.append(_name(case, suspect, identities))
+        else:
+            cause = causes[explained]
+            causes[explained] = replace(
+                cause, victims=(*cause.victims, suspect.component), witnesses=(*cause.witnesses, suspect)
+            )
+    causes = [_with_victims(cause, soft) for cause in causes]
+    named = {v for cause in causes for v in (*cause.victims, cause.component)}
+    return causes, [s for s in soft if s.component not in named]
+
+
+def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float, ...]:
+    """When a suspect is heard: a dependency that took the values down with it first, then causal order, then proof."""
+    role = role_of(suspect.component)
+    first = 0.0
+    if role is Role.SPAN:
+        # A slow span that goes with wrong values explains them; one that goes with none stands for itself, last.
+        wrong = [s for s in rest if role_of(s.component) in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.ERROR)]
+        takes_down = any(_together(suspect, s) for s in wrong) and suspect.hit.channel.signature != "slower"
+        first = -1.0 if takes_down else 1.0
+        if suspect.component == TOTAL:
+            first = 2.0
+    layer_order = order_of(case, suspect.component)
+    return (first, layer_order, -float(suspect.proof), -float(suspect.hit.channel.exact), -suspect.hit.score)
+
+
+def _together(a: Suspect, b: Suspect) -> bool:
+    """Whether two suspects depart on the same rows."""
+    return overlap(a.bad, b.bad) >= SAME and overlap(b.bad, a.bad) >= SAME
+
+
+def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
+    """Whether a cause that was heard before explains this suspect."""
+    guilty = cause.suspect
+    shared = overlap(suspect.affected, guilty.affected)
+    own, other = role_of(suspect.component), role_of(guilty.component)
+    if own is Role.SPAN and other is Role.SPAN:
+        return suspect.component == TOTAL and shared >= 0.5
+    if own is Role.LABEL:
+        arrival = suspect.hit.channel.signature in ("lost", "late")
+        return not arrival and shared >= 0.5 and cause.layer in ("data", "features", "model")
+    if own is Role.SPAN:
+        return shared >= SAME and cause.layer == "hardware"
+    if own is Role.ERROR:
+        return shared >= SAME or overlap(suspect.bad, guilty.bad) >= SAME
+    if other is Role.SPAN:
+        return _together(suspect, guilty)
+    if _same_source(suspect, guilty):
+        return shared >= 0.5
+    if suspect.hit.channel.signature == "broken" and suspect.hit.channel.exact:
+        return False  # it breaks on the inputs that it really received
+    return order_of(case, suspect.component) > order_of(case, guilty.component) and (
+        shared >= SAME or overlap(suspect.bad, guilty.affected) >= 0.75
+    )
+
+
+def _same_source(a: Suspect, b: Suspect) -> bool:
+    """Two inputs, or two outputs of one step: one cause where they fall together."""
+    left, right = split(a.component), split(b.component)
+    if left[0] != right[0] or left[0] not in ("inputs", "steps", "usage", "hardware", "outputs", "decisions"):
+        return False
+    return left[0] != "steps" or left[1] == right[1]
+
+
+# ---------------------------------------------------------------- who is named
+
+
+def _name(case: Case, suspect: Suspect, identities: Sequence[Suspect]) -> Cause:
+    role = role_of(suspect.component)
+    if role is Role.OUTPUT:
+        model = _identity_of(suspect, identities, Role.MODEL)
+        if model is not None:
+            return Cause(suspect, model.component, "model", (suspect.component,), (model,))
+        host = [c for c in suspect.where if c.path == "hardware.host"]
+        if host and len(suspect.where) == 1 and not _ranks_kept(case, suspect):
+            return Cause(suspect, "hardware.host", "hardware", (suspect.component,))
+    if role is Role.STEP:
+        step = split(suspect.component)[1]
+        code = next((s for s in identities if s.component == f"code.{step}" and _coincide(suspect, s)), None)
+        return Cause(suspect, suspect.component, "features", witnesses=(code,) if code else ())
+    if role is Role.AGE:
+        name = split(suspect.component)[1]
+        served = [f.path for f in case.schema if f.role in (Role.STEP, Role.INPUT) and split(f.path)[-1] == name]
+        steps = [p for p in served if p.startswith("steps.")] or [
+            f.path for f in case.schema.of(Role.STEP) if f.step == name
+        ]  # fmt: skip
+        component = (steps or served or [suspect.component])[0]
+        return Cause(suspect, component, "data" if component.startswith("inputs.") else "features")
+    if role is Role.USAGE:
+        return Cause(suspect, *_usage(suspect, identities))
+    return Cause(suspect, suspect.component, suspect.layer)
+
+
+def _ranks_kept(case: Case, suspect: Suspect) -> bool:
+    """Whether the outputs are still in the order that golden's model would give them: another scale, not other arithmetic."""
+    relation = suspect.hit.channel.detail.get("relation")
+    variable = case.variables.get(suspect.component)
+    if relation is None or variable is None or variable.numbers is None:
+        return False
+    judged = np.isfinite(variable.numbers) & np.isfinite(relation.expected) & np.isfinite(relation.surprise)
+    orders = []
+    for rows in (judged & case.golden, judged & suspect.affected):
+        if rows.sum() < 30:
+            return False
+        ranks = [np.argsort(np.argsort(values[rows])) for values in (variable.numbers, relation.expected)]
+        orders.append(float(np.corrcoef(ranks[0], ranks[1])[0, 1]))
+    return orders[1] > orders[0] - 0.06
+
+
+def _usage(suspect: Suspect, identities: Sequence[Suspect]) -> tuple[str, str]:
+    """More tokens in is a prompt that grew; more tokens out is a model that talks; the rest is the service."""
+    name = split(suspect.component)[1]
+    if "input" in name or "prompt" in name:
+        steps = [s for s in identities if s.component.startswith("code.") and _coincide(suspect, s)]
+        return (f"steps.{split(steps[0].component)[1]}" if steps else suspect.component), "features"
+    if "output" in name or "completion" in name:
+        model = _identity_of(suspect, identities, Role.MODEL)
+        return (model.component if model else suspect.component), "model"
+    return suspect.component, "serving"
+
+
+def _identity_of(suspect: Suspect, identities: Sequence[Suspect], role: Role) -> Suspect | None:
+    """The identity that changed with the suspect; a version says more than a digest."""
+    preference = ("model.version", "model.precision", "model.variant", "model.name", "model.digest")
+    found = [s for s in identities if role_of(s.component) is role and _coincide(suspect, s)]
+    found.sort(key=lambda s: preference.index(s.component) if s.component in preference else 9)
+    return found[0] if found else None
+
+
+def _coincide(suspect: Suspect, identity: Suspect) -> bool:
+    """Whether the new identity is where the suspect is: most of the suspect's rows carry it, and few others do."""
+    new = identity.hit.channel.values == 1
+    inside = float(new[suspect.affected].mean()) if suspect.affected.any() else 0.0
+    bad = suspect.bad
+    return inside >= SAME or (bool(bad.any()) and float(new[bad].mean()) >= 0.8)
+
+
+def _inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relations: Mapping[str, Relation]) -> Suspect:
+    """A contract broken by a value that is just what its upstream makes of it was broken upstream."""
+    relation = relations.get(suspect.component)
+    signature = suspect.hit.channel.signature
+    if suspect.proof is Proof.SOFT or relation is None or signature in ("broken", "residual", "spread", "type"):
+        return suspect
+    if not (relation.exact or relation.strength > 0.7):
+        return suspect
+    surprise = np.abs(relation.surprise[suspect.bad])
+    surprise = surprise[np.isfinite(surprise)]
+    limit = 0.2 if relation.exact else 1.5
+    if surprise.size >= 0.3 * max(int(suspect.bad.sum()), 1):
+        return replace(suspect, proof=Proof.SOFT) if float(surprise.mean()) < limit else suspect
+    upstream = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
+    moved = any(overlap(suspect.bad, s.affected) >= SAME and s.component in relation.parents for s in upstream)
+    return replace(suspect, proof=Proof.SOFT) if moved else suspect
+
+
+def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of: Sequence[Suspect]) -> Suspect:
+    """The conditional question where no relation is known: it moved although nothing before it did, or with its own code."""
+    role = role_of(suspect.component)
+    if (
+        suspect.proof is not Proof.SOFT
+        or role not in (Role.STEP, Role.OUTPUT)
+        or suspect.hit.channel.kind != "marginal"
+    ):
+        return suspect
+    if role is Role.STEP:
+        code = f"code.{split(suspect.component)[1]}"
+        found = any(s.component == code and _coincide(suspect, s) for s in identities)
+    else:
+        found = _identity_of(suspect, identities, Role.MODEL) is not None
+    before = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
+    before = [s for s in before if role_of(s.component) in (Role.INPUT, Role.STEP, Role.AGE)]
+    passed_on = any(overlap(suspect.affected, s.affected) >= 0.3 for s in before)
+    alone = not passed_on and abs(suspect.shift) >= 0.3 and abrupt(case, suspect)
+    return replace(suspect, proof=Proof.FIRM) if found or alone else suspect
+
+
+def _host_slow(case: Case, proofs: Sequence[Suspect], soft: Sequence[Suspect]) -> list[Cause]:
+    """Several spans slower together on one host: the host, not the spans."""
+    slow = [s for s in proofs if s.hit.channel.signature == "slower" and s.shift > 0]
+    spans = [v for v in case.of(Role.SPAN) if v.path != TOTAL]
+    hosts = {c for s in slow for c in s.where if c.path.startswith("hardware.")}
+    out = []
+    for host in sorted(hosts):
+        there = [s for s in slow if host in s.where and s.component != TOTAL]
+        counters = [
+            s for s in soft if s.hit.channel.signature == "counter" and host in s.where and s.layer == "hardware"
+        ]
+        if len(there) < min(2, len(spans)) and not (there and counters):
+            continue
+        lead = max(there, key=lambda s: s.hit.score)
+        fact = max(counters, key=lambda s: s.hit.score).component if counters else host.path
+        victims = tuple(dict.fromkeys(s.component for s in slow if host in s.where))
+        out.append(Cause(lead, fact, "hardware", victims, (*counters, *(s for s in slow if host in s.where))))
+    return out
+
+
+def _with_victims(cause: Cause, soft: Sequence[Suspect]) -> Cause:
+    """Soft departures downstream on the same rows are victims."""
+    guilty = cause.suspect
+    found = [
+        s.component
+        for s in soft
+        if overlap(s.affected, guilty.affected) >= SAME
+        and overlap(guilty.affected, s.affected) >= 0.3
+        and role_of(s.component) in (Role.STEP, Role.OUTPUT, Role.DECISION, Role.LABEL, Role.USAGE)
+    ]
+    victims = [v for v in dict.fromkeys([*cause.victims, *found]) if v != cause.component]
+    return replace(cause, victims=tuple(victims))
+
+
+def strength(cause: Cause) -> tuple[float, ...]:
+    """How much a cause has going for it, for ranking: proof, exactness, then how sure."""
+    channel = cause.suspect.hit.channel
+    return (float(cause.suspect.proof), float(channel.exact), float(np.log(max(cause.suspect.hit.score, 1.0))))

@@ -1,0 +1,227 @@
+"""Contracts: what golden always kept about a single field, and the channels that say where a row breaks it.
+
+In: a `Case`. Out: channels for nulls, types, unknown categories, values outside the range, values that suddenly repeat
+(sentinels, constants, defaults), lost fractions. Nothing here looks at two fields at once: that is `relations`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import unicodedata
+from collections.abc import Iterable
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.scan import Channel
+from whimbrel.model.fields import Role
+from whimbrel.model.rows import Bools, Floats, Ints
+
+VALUE_ROLES = (Role.INPUT, Role.STEP, Role.OUTPUT)
+
+LAYER_OF = {
+    Role.INPUT: "data",
+    Role.STEP: "features",
+    Role.CODE: "features",
+    Role.AGE: "features",
+    Role.OUTPUT: "model",
+    Role.MODEL: "model",
+    Role.DECISION: "decision",
+    Role.LABEL: "labels",
+    Role.SPAN: "serving",
+    Role.ERROR: "serving",
+    Role.USAGE: "serving",
+    Role.HARDWARE: "hardware",
+    Role.RECORDER: "recorder",
+}
+
+_NOTHING = {"", "none", "null", "nan", "n/a", "na", "nil", "unknown", "undefined", "missing", "?", "-", "--", "unk", "#n/a", "(null)", "not set"}  # fmt: skip
+
+
+def channels(case: Case) -> list[Channel]:
+    """Every contract channel of the case's inputs, steps and outputs."""
+    out: list[Channel] = []
+    for variable in case.of(*VALUE_ROLES):
+        if not variable.derived:
+            out += _presence(case, variable)
+        if variable.numbers is not None:
+            out += _numeric(case, variable)
+        elif not variable.derived:
+            out += _category(case, variable)
+    return out
+
+
+def _channel(variable: Variable, signature: str, values: Floats | Bools, **more: object) -> Channel:
+    layer = LAYER_OF[variable.field.role]
+    return Channel(variable.path, layer, signature, "invariant", values.astype(np.float64), **more)  # type: ignore[arg-type]
+
+
+def _presence(case: Case, variable: Variable) -> list[Channel]:
+    out = []
+    rescued = case.rescued.get(variable.path)
+    missing = variable.missing
+    if rescued is not None and rescued.any():
+        out.append(_channel(variable, "type", rescued))
+        missing = missing & ~rescued
+    if missing[case.window].any():
+        out.append(_channel(variable, "null", missing))
+    return out
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def _numeric(case: Case, variable: Variable) -> list[Channel]:
+    assert variable.numbers is not None
+    values = variable.numbers
+    known = np.isfinite(values)
+    golden, window = values[case.golden & known], values[case.window & known]
+    if golden.size < 30 or window.size < 10:
+        return []
+    out = []
+    infinite = np.isinf(values)
+    if infinite[case.window].any():
+        out.append(_channel(variable, "infinite", np.where(variable.missing, np.nan, infinite)))
+    low, high = float(golden.min()), float(golden.max())
+    if not variable.derived or variable.name.endswith("]"):
+        out += channels_of_atoms(case, variable)
+        out += _fraction(variable, golden)
+    outside = (values < low) | (values > high)
+    if (outside & case.window).any():
+        out.append(_channel(variable, "range", np.where(known, outside, np.nan), floor=0.02,
+                            detail={"low": low, "high": high}))  # fmt: skip
+    return out
+
+
+def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
+    """Single values that hold far more of the window than any block of golden gave to a single value it did not expect."""
+    assert variable.numbers is not None
+    known = np.isfinite(variable.numbers)
+    golden, window = variable.numbers[case.golden & known], variable.numbers[case.window & known]
+    if golden.size < 30 or window.size < 10:
+        return []
+    values, counts = np.unique(window, return_counts=True)
+    gained = counts / window.size - _shares(golden, values)
+    order = np.argsort(-gained)[:3]
+    natural = _natural_gain(case, variable)
+    out = []
+    for i in order:
+        before = counts[i] / window.size - gained[i]
+        if counts[i] < 15 or gained[i] < max(0.004, 2.0 * natural) or before > 0.5 * counts[i] / window.size:
+            continue
+        value = float(values[i])
+        outside = value < golden.min() or value > golden.max()
+        hit = np.where(variable.missing, np.nan, variable.numbers == value)
+        out.append(_channel(variable, "atom", hit, floor=0.004, detail={
+            "value": value, "outside": bool(outside), "before": float(before), "natural": float(natural),
+        }))  # fmt: skip
+    return out
+
+
+def _shares(sample: Floats, values: Floats) -> Floats:
+    """The share of `sample` that each of the sorted `values` holds."""
+    ordered = np.sort(sample)
+    out: Floats = (np.searchsorted(ordered, values, "right") - np.searchsorted(ordered, values, "left")) / sample.size
+    return out
+
+
+def _natural_gain(case: Case, variable: Variable) -> float:
+    """The most that one value of one golden block gained over the rest of golden: crowds share a value, rightly."""
+    assert variable.numbers is not None
+    most = 0.0
+    known = case.golden & np.isfinite(variable.numbers)
+    for b in range(case.block_count):
+        block = variable.numbers[known & (case.blocks == b)]
+        rest = variable.numbers[known & (case.blocks != b)]
+        if block.size < 30 or rest.size < 30:
+            continue
+        values, counts = np.unique(block, return_counts=True)
+        top = np.argsort(-counts)[:5]
+        top.sort()
+        most = max(most, float(np.max(counts[top] / block.size - _shares(rest, values[top]) - 2 / block.size)))
+    return most
+
+
+def _fraction(variable: Variable, golden: Floats) -> list[Channel]:
+    """Whole numbers where golden had fractions: somebody cast or rounded."""
+    assert variable.numbers is not None
+    whole = variable.numbers == np.round(variable.numbers)
+    share = float(np.mean(golden == np.round(golden)))
+    if not 0.0 <= share < 0.5 or variable.field.role is Role.OUTPUT:
+        return []
+    judged = np.where(np.isfinite(variable.numbers), whole, np.nan)
+    return [_channel(variable, "whole", judged, floor=0.05)]
+
+
+# ---------------------------------------------------------------- categories
+
+
+def _category(case: Case, variable: Variable) -> list[Channel]:
+    assert variable.codes is not None
+    size = len(variable.vocabulary)
+    golden = np.bincount(variable.codes[case.golden & ~variable.missing], minlength=size)
+    window = np.bincount(variable.codes[case.window & ~variable.missing], minlength=size)
+    if golden.sum() < 30 or window.sum() < 10 or (golden > 0).sum() > 0.3 * golden.sum():
+        return []
+    unseen = (golden == 0) & (window > 0)
+    # A vocabulary that keeps growing in golden keeps growing afterwards: only what outgrows it is news.
+    flags = np.append(unseen, False)[variable.codes]
+    if not unseen.any() or window[unseen].sum() / window.sum() < 2 * _growth(case, variable):
+        return []
+    twins = _twins(variable.vocabulary, unseen, golden)
+    nothing = [variable.vocabulary[i] for i in np.flatnonzero(unseen) if _is_nothing(variable.vocabulary[i])]
+    top = [variable.vocabulary[i] for i in np.argsort(-np.where(unseen, window, -1))[:5] if unseen[i]]
+    detail = {"values": top, "twins": twins, "nothing": nothing}
+    out = [_channel(variable, "unseen", np.where(variable.missing, np.nan, flags), detail=detail)]
+    for kind, members in (("twin", set(twins)), ("nothing", set(nothing))):
+        if members:
+            chosen = np.array([value in members for value in variable.vocabulary] + [False])
+            out.append(_channel(variable, kind, np.where(variable.missing, np.nan, chosen[variable.codes]), floor=0.004, detail=detail))  # fmt: skip
+    return out
+
+
+def _growth(case: Case, variable: Variable) -> float:
+    """The share of a golden block's rows whose value no other block has, averaged over blocks."""
+    assert variable.codes is not None
+    known = case.golden & ~variable.missing
+    codes, blocks = variable.codes[known], case.blocks[known]
+    pairs = np.unique(codes * (case.block_count + 1) + blocks)
+    seen_in = np.bincount(pairs // (case.block_count + 1), minlength=len(variable.vocabulary))
+    return float(np.mean(seen_in[codes] == 1)) if case.block_count > 1 else 0.0
+
+
+def folded(text: str) -> str:
+    """A category as a person reads it: without case, accents, padding, punctuation or doubled encoding."""
+    with contextlib.suppress(UnicodeError):
+        text = text.encode("latin-1").decode("utf-8")
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(c for c in plain.casefold() if c.isalnum())
+
+
+def _twins(vocabulary: tuple[str, ...], unseen: Bools, golden: Ints) -> dict[str, str]:
+    """Unknown values that are another spelling of a golden one: {unknown: known}."""
+    known: dict[str, str] = {}
+    for i in np.argsort(golden, kind="stable"):  # the commonest last, so that it stands
+        if golden[i] > 0:
+            known[folded(vocabulary[i])] = vocabulary[i]
+    known.pop("", None)
+    found = {vocabulary[i]: known.get(folded(vocabulary[i]), "") for i in np.flatnonzero(unseen)}
+    return {new: old for new, old in found.items() if old}
+
+
+def _is_nothing(text: str) -> bool:
+    return text.strip().casefold() in _NOTHING or text.strip() in {
+        "-1",
+        "-9",
+        "-99",
+        "-999",
+        "999",
+        "9999",
+        "0000-00-00",
+    }
+
+
+def first_of(values: Iterable[str], most: int = 3) -> str:
+    """A few values in words."""
+    chosen = list(values)
+    return ", ".join(repr(v) for v in chosen[:most]) + (", …" if len(chosen) > most else "")

@@ -1,0 +1,145 @@
+"""The two doors to a diagnosis: two tables without any log, or a window of a log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from whimbrel.diagnose.verdict import diagnose_rows
+from whimbrel.engine.port import Engine, Source
+from whimbrel.errors import EvidenceError, UsageError
+from whimbrel.model.event import Event
+from whimbrel.model.report import Report, Span
+from whimbrel.model.rows import Rows
+from whimbrel.model.window import Window, from_micros
+
+if TYPE_CHECKING:
+    from whimbrel.store import Log
+
+ROWS = 40_000
+"""Rows of each window that single rows are looked at; more are sampled, and the report says so."""
+
+WEEKS = 6
+"""Preceding weeks that stand in for golden where none is named."""
+
+
+def diagnose(golden: Any, window: Any, *, events: Any = None, app: str = "table") -> Report:
+    """Diagnose one table against another; no log is needed.
+
+    Args:
+        golden: predictions of a time when all was well: a pandas, Polars or Arrow table whose columns bear the contract's
+            dotted names (`ts`, `inputs.<name>`, `outputs.score`, …).
+        window: the predictions in question, likewise.
+        events: what happened around them: an iterable of `Event`, or a table of `ts`, `kind`, `what` and `context.<tag>`.
+        app: the name that the report bears.
+
+    Raises:
+        InputError: a table cannot be read as predictions.
+    """
+    from whimbrel.engine import engine_named
+    from whimbrel.store import source_of
+
+    engine = engine_named("duckdb")
+    first, _ = source_of(golden, app=app)
+    second, _ = source_of(window, app=app, schema=first.schema)
+    known = _events(events)
+    return _report(engine, (first, Window(app)), (second, Window(app)), app, known)
+
+
+def _events(events: Any) -> tuple[Event, ...]:
+    if events is None:
+        return ()
+    if isinstance(events, (list, tuple)) and all(isinstance(event, Event) for event in events):
+        return tuple(events)
+    from whimbrel.store import events_of
+
+    return events_of(events)
+
+
+def diagnose_log(
+    log: Log, app: str | None = None, *, window: Window, golden: str | None = None,
+    golden_window: Window | None = None, engine: str = "duckdb",
+) -> Report:  # fmt: skip
+    """Diagnose a window of a log against a named golden, a golden window, or the preceding weeks' same hours.
+
+    Raises:
+        UsageError: the app or the golden does not exist.
+        EvidenceError: nothing is left to compare with.
+    """
+    from whimbrel.engine import engine_named
+
+    app = app or window.app
+    chosen = engine_named(engine)
+    source = log.source(app)
+    window = replace(window, app=app)
+    events = log.events(app)
+    if golden is not None:
+        kept = log.golden(golden)
+        if kept.window.app != app:
+            raise UsageError(
+                f"golden {golden!r} is of app {kept.window.app!r}, not {app!r}", where="--golden",
+                next="whimbrel golden list",
+            )  # fmt: skip
+        narrowed = replace(kept.window, where=tuple(dict.fromkeys((*kept.window.where, *window.where))))
+        return _report(chosen, (log.source(app, kept.version), narrowed), (source, window), app, events, golden)
+    if golden_window is not None:
+        return _report(chosen, (source, replace(golden_window, app=app)), (source, window), app, events)
+    return _against_the_past(chosen, source, window, events)
+
+
+def _report(
+    engine: Engine, golden: tuple[Source, Window], window: tuple[Source, Window], app: str,
+    events: tuple[Event, ...], name: str = "",
+) -> Report:  # fmt: skip
+    before, after = (engine.rows(source, chosen, limit=ROWS) for source, chosen in (golden, window))
+    schema = golden[0].schema + window[0].schema
+    return diagnose_rows(
+        before, after, schema, app=app, events=events,
+        golden_span=_span(golden[1], before, name), window_span=_span(window[1], after),
+    )  # fmt: skip
+
+
+def _against_the_past(engine: Engine, source: Source, window: Window, events: tuple[Event, ...]) -> Report:
+    """Golden is what came before: the same hours of the same weekdays, else the same hours, else everything."""
+    n, first, last = engine.extent(source, window)
+    if n == 0:
+        raise EvidenceError(
+            "the window holds no predictions", where=f"app {window.app}", next="whimbrel status says what the log holds"
+        )
+    since, until = window.since or from_micros(first), window.until or from_micros(last + 1)
+    for shifted in _past(window, since, until):
+        parts = [engine.rows(source, w, limit=ROWS // len(shifted)) for w in shifted]
+        held = [(w, rows) for w, rows in zip(shifted, parts, strict=True) if len(rows)]
+        if sum(len(rows) for _, rows in held) >= 500 and (len(held) >= 3 or len(shifted) == 1):
+            rows = held[-1][1]
+            for _, more in reversed(held[:-1]):
+                rows = rows + more
+            after = engine.rows(source, window, limit=ROWS)
+            span = _span(replace(window, since=held[-1][0].since, until=held[0][0].until), rows, "")
+            return diagnose_rows(
+                rows, after, source.schema, app=window.app, events=events, golden_span=span,
+                window_span=_span(replace(window, since=since, until=until), after),
+            )  # fmt: skip
+    raise EvidenceError(
+        "there are too few predictions before the window to compare it with",
+        where=f"app {window.app}, before {since:%Y-%m-%d %H:%M}",
+        why="without a golden window the preceding weeks are used",
+        next="name a golden window: --golden-since … --golden-until …, or whimbrel golden set NAME --since … --until …",
+    )
+
+
+def _past(window: Window, since: Any, until: Any) -> list[list[Window]]:
+    length = until - since
+    plans = []
+    if length <= timedelta(days=7):
+        plans.append([timedelta(weeks=k) for k in range(1, WEEKS + 1)])
+    if length <= timedelta(days=1):
+        plans.append([timedelta(days=k) for k in range(1, 15)])
+    out = [[replace(window, since=since - by, until=until - by) for by in plan] for plan in plans]
+    return [*out, [replace(window, since=since - max(4 * length, timedelta(weeks=WEEKS)), until=since)]]
+
+
+def _span(window: Window, rows: Rows, name: str = "") -> Span:
+    first, last = (from_micros(int(rows.ts.min())), from_micros(int(rows.ts.max()))) if len(rows) else (None, None)
+    return Span(window.since or first, window.until or last, rows.total, window.where, name)

@@ -1,0 +1,157 @@
+"""From hits to suspects: each hit gets its slice, its onset and its proof, and one hit leads for each component.
+
+In: a `Case`, a `Scan` and its hits. Out: `Suspect`s in causal order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.naming import name_shape
+from whimbrel.diagnose.scan import Hit, Scan
+from whimbrel.diagnose.suspects import Proof, Suspect, order_of
+from whimbrel.model.fields import Role, role_of
+from whimbrel.model.rows import Bools, Floats
+
+_HARD = {
+    "type",
+    "twin",
+    "nothing",
+    "stale",
+    "skipped",
+    "lost",
+    "gaps",
+    "infinite",
+    "whole",
+    "unit",
+    "codebook",
+    "renamed",
+    "constant",
+    "offset",
+}
+_SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
+
+
+def gather(case: Case, scan: Scan, hits: Iterable[Hit]) -> list[Suspect]:
+    """One suspect a component, in causal order, led by its hardest and strongest hit."""
+    by_component: dict[str, list[Suspect]] = {}
+    for hit in hits:
+        refined = _refine(case, scan, hit)
+        by_component.setdefault(hit.channel.component, []).append(refined)
+    out = []
+    for suspects in by_component.values():
+        # Among the proofs of one component the hardest leads; among equals the one that shows most, then most surely.
+        lead = max(suspects, key=lambda s: (s.proof, s.hit.channel.exact, _plainness(s), s.hit.score))
+        out.append(replace(lead, hits=tuple(s.hit for s in suspects)))
+    return sorted(out, key=lambda s: order_of(case, s.component))
+
+
+def _plainness(suspect: Suspect) -> int:
+    order = ("type", "nothing", "twin", "renamed", "constant", "unit", "offset", "codebook", "atom", "null", "broken")
+    signature = suspect.hit.channel.signature
+    return len(order) - order.index(signature) if signature in order else 0
+
+
+def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
+    """Slice and onset in turn: the slice is clearest after the onset, the onset inside the slice."""
+    shift = hit.shift
+    sign = 1.0 if shift >= 0 else -1.0
+    where, inside = hit.where, hit.inside
+    since, from_start = onset(case, hit.excess * sign, inside)
+    for _ in range(2):
+        where, inside = scan.slice_of(
+            hit.excess * sign, _active(case, hit.excess * sign, inside, since), hit.channel.not_by
+        )
+        since, from_start = onset(case, hit.excess * sign, inside)
+    affected = inside & _active(case, hit.excess * sign, inside, since)
+    judged = affected & np.isfinite(hit.excess)
+    base = inside & case.golden & np.isfinite(hit.excess)
+    if base.sum() < 12:
+        base = case.golden & np.isfinite(hit.excess)
+    values = hit.channel.values
+    suspect = Suspect(
+        component=hit.channel.component, layer=hit.channel.layer, hit=hit, hits=(hit,), proof=_proof(hit),
+        where=where, inside=inside, affected=affected, since_us=since, from_start=from_start,
+        shift=float(hit.excess[judged].mean()) if judged.any() else shift,
+        before=float(values[base].mean()), after=float(values[judged].mean()) if judged.any() else hit.after,
+    )  # fmt: skip
+    return name_shape(case, suspect)
+
+
+def _proof(hit: Hit) -> Proof:
+    channel = hit.channel
+    if (
+        channel.exact
+        and role_of(channel.component) is Role.INPUT
+        and channel.detail["relation"].form in ("rule", "function")
+    ):
+        return Proof.SOFT  # tables between inputs are the world's to change: a price list, a calendar, a territory
+    if channel.exact or channel.signature in _HARD:
+        return Proof.HARD
+    if channel.signature == "atom":
+        return Proof.HARD if channel.detail["outside"] or hit.shift > 0.02 else Proof.FIRM
+    if channel.signature == "null":
+        return Proof.HARD if hit.after > 2 * hit.before + 0.02 else Proof.FIRM
+    if channel.signature in _SOFT:
+        return Proof.SOFT
+    if channel.signature in ("residual", "spread") or (channel.kind == "residual" and not channel.exact):
+        # Code computes what it computes: a field that upstream predicts only roughly comes from the world as well.
+        needed = 0.9 if role_of(channel.component) is Role.STEP else 0.6
+        return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
+    if channel.signature == "given score":
+        # A base rate moves with the world; only labels that mean something else move this far.
+        return Proof.FIRM if abs(hit.shift) > 0.8 else Proof.SOFT
+    if channel.signature == "disagree":
+        return Proof.FIRM if hit.shift > 0.6 * channel.detail["golden_agreement"] else Proof.SOFT
+    if channel.kind == "marginal" and role_of(channel.component) in (Role.INPUT, Role.STEP, Role.OUTPUT):
+        return Proof.SOFT
+    return Proof.FIRM
+
+
+def onset(case: Case, excess: Floats, inside: Bools) -> tuple[int, bool]:
+    """When the rise began: the row from which on the mean of `excess` stands out most (a change point by likelihood).
+
+    Returns its time in µs since 1970, and whether it was there from the window's first row.
+    """
+    start = int(case.ts[case.window].min())
+    rows = np.flatnonzero(inside & case.window & np.isfinite(excess))
+    if rows.size < 8:
+        return start, True
+    rows = rows[np.argsort(case.ts[rows], kind="stable")]
+    values = excess[rows]
+    base = excess[inside & case.golden & np.isfinite(excess)]
+    if base.size < 12 and case.ts[rows[0]] > start:
+        return int(case.ts[rows[0]]), False  # a slice that golden never saw began with its first row
+    values = values - (base.mean() if base.size >= 12 else 0.0)
+    sums = np.cumsum(values[::-1])[::-1]
+    gains = np.where(sums > 0, sums**2, 0.0) / np.arange(rows.size, 0, -1)
+    gains[-min(5, rows.size - 1) :] = 0.0
+    k = int(np.argmax(gains))
+    if gains[k] <= 1.05 * gains[0] or k <= 0.01 * rows.size:
+        return start, True
+    return int(case.ts[rows[k]]), False
+
+
+def _active(case: Case, excess: Floats, inside: Bools, since_us: int) -> Bools:
+    """Rows of the window, of any slice, in the stretches of time in which the slice departs: a fault may come and go."""
+    after: Bools = case.window & (case.ts >= since_us)
+    rows = np.flatnonzero(inside & after & np.isfinite(excess))
+    if rows.size < 120:
+        return after
+    rows = rows[np.argsort(case.ts[rows], kind="stable")]
+    chunks = np.array_split(rows, min(24, rows.size // 30))
+    means = np.array([excess[chunk].mean() for chunk in chunks])
+    high = float(np.quantile(means, 0.8))
+    if high <= 0 or float(means.min()) > 0.4 * high:
+        return after
+    active = np.zeros(len(case.ts), dtype=bool)
+    starts = [int(case.ts[chunk[0]]) for chunk in chunks] + [int(case.ts[after].max()) + 1]
+    for k, mean in enumerate(means):
+        if mean > 0.4 * high:
+            active |= (case.ts >= starts[k]) & (case.ts < starts[k + 1])
+    active &= after
+    return active if active.any() else after

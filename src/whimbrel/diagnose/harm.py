@@ -1,0 +1,260 @@
+"""What a cause does to the outcome: decisions, score, time, errors, cost. Measured, not assumed.
+
+In: a `Case` and a `Cause`. Out: numbers and whether they matter. The expected outcome of each row comes from a model
+fitted on golden from the fields that the cause did not touch; the gap between that and what happened, inside the slice, less
+the same gap on golden, is the harm (counterfactual re-scoring from recorded data alone).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.causes import Cause
+from whimbrel.diagnose.labels import main_score, numeric
+from whimbrel.diagnose.relations import Split, learn, split
+from whimbrel.model.fields import Field, Kind, Role, role_of
+from whimbrel.model.rows import Bools, Floats
+from whimbrel.model.window import micros
+
+ALWAYS = ("labels", "recorder")
+"""A broken label or recorder hurts whoever trusts it, whatever the decisions do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """Numbers by name, shares of the affected rows unless the name says otherwise; `matters` is the verdict on them."""
+
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    matters: bool = True
+
+
+def measure(case: Case, cause: Cause) -> Harm:
+    """The harm of one cause."""
+    affected = cause.suspect.affected
+    numbers = {"share_of_traffic": float(affected.sum() / max(case.window.sum(), 1))}
+    matters = cause.layer in ALWAYS
+    judged = False
+    if role_of(cause.component) is Role.DECISION:
+        # Here the outcome itself is what broke: the departing rows are the flipped ones.
+        numbers["decisions_flipped"] = round(float(cause.suspect.bad.sum() / max(affected.sum(), 1)), 4)
+        return Harm(numbers, numbers["decisions_flipped"] > 0.003)
+    parts = split(case)
+    for name, target, least in _outcomes(case):
+        change = _change(case, parts, cause, target)
+        if change is None:
+            continue
+        judged = True
+        gap, z = change
+        if z > 4 and gap > least:
+            matters = True
+        numbers[name] = round(gap, 4)
+    for name, values, least in _costs(case):
+        ratio = _ratio(case, cause, values)
+        if ratio is not None:
+            judged = judged or cause.layer in ("serving", "hardware")
+            numbers[name] = round(ratio, 4)
+            matters = matters or (ratio - 1 > least and cause.layer in ("serving", "hardware", "features", "model"))
+    errors = _errors(case, cause)
+    if errors:
+        numbers["errors"] = round(errors, 4)
+        matters = matters or errors > 0.005
+    if cause.layer in ("serving", "hardware") and cause.suspect.hit.channel.signature in ("skipped", "atom", "errors"):
+        matters = True
+    if cause.layer == "model" and role_of(cause.component) is Role.MODEL:
+        return Harm(*_release(case, cause, numbers))
+    rounded = cause.suspect.hit.channel.signature == "whole"  # what rounding does is measured, not presumed
+    if not matters and judged and not rounded and cause.layer in ("data", "features", "model"):
+        matters = _is_read(case, parts, cause)
+    return Harm(numbers, matters or not judged)
+
+
+def _release(case: Case, cause: Cause, numbers: dict[str, float]) -> tuple[dict[str, float], bool]:
+    """Another model answers: harm is what the labels say; where none have come, an announced release is no fault yet."""
+    losses = loss(case)
+    announced = any(
+        -300 <= (cause.suspect.since_us - micros(event.ts)) / 1e6 <= 7_200 and event.kind in ("deploy", "config", "rollback", "flag")
+        for event in case.events
+    )  # fmt: skip
+    if losses is not None:
+        rows = cause.suspect.affected & np.isfinite(losses)
+        base = case.golden & cause.suspect.inside & np.isfinite(losses)
+        if base.sum() < 50:
+            base = case.golden & np.isfinite(losses)
+        if rows.sum() >= 60 and base.sum() >= 60:
+            before, after = losses[base], losses[rows]
+            noise = float(np.sqrt(before.var() / before.size + after.var() / after.size))
+            numbers["loss_before"], numbers["loss_after"] = (
+                round(float(before.mean()), 5),
+                round(float(after.mean()), 5),
+            )
+            worse = float(after.mean() - before.mean())
+            return numbers, worse > (3.0 if announced else 1.0) * noise and worse > 0.03 * float(before.mean())
+    return numbers, not announced or numbers.get("decisions_flipped", 0.0) > 0.1
+
+
+def loss(case: Case) -> Floats | None:
+    """Each row's loss of the score against its label: squared error, NaN where there is no label."""
+    label, score = case.variables.get("label"), main_score(case)
+    if label is None or score is None:
+        return None
+    target = numeric(label)
+    return None if target is None else (target - score) ** 2
+
+
+def _is_read(case: Case, parts: Split, cause: Cause) -> bool:
+    """Whether the outcome depends on the component at all: on golden, does a model do worse without knowing it?
+
+    Permutation importance on held-out rows (Breiman 2001), tested pair by pair. True as well where no model of the
+    outcome is good enough to show that it does not.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    role = role_of(cause.suspect.component)
+    peers = case.of(Role.INPUT) if role is Role.INPUT else case.of(Role.STEP) if role is Role.STEP else []
+    mine = [v.path == cause.suspect.component for v in peers]
+    outcomes = _outcomes(case)
+    if not any(mine) or not outcomes:
+        return True
+    columns = [v.numbers if v.numbers is not None else _coded(v) for v in peers]
+    x = np.stack(columns, axis=1)
+    x[np.isinf(x)] = np.nan
+    rng = np.random.default_rng(0)
+    for _, target, _ in outcomes:
+        assert target.numbers is not None
+        y = target.numbers
+        train, check = (rows[np.isfinite(y[rows])] for rows in (parts.train, parts.check))
+        if train.size < 200 or check.size < 100:
+            return True
+        model = HistGradientBoostingRegressor(max_iter=80, learning_rate=0.15, max_leaf_nodes=24, random_state=0)
+        model.fit(x[train], y[train])
+        known = (y[check] - model.predict(x[check])) ** 2
+        if float(known.mean()) > 0.6 * float(np.var(y[check])):
+            return True
+        shuffled = x[check].copy()
+        order = rng.permutation(check.size)
+        shuffled[:, mine] = shuffled[order][:, mine]
+        worse = (y[check] - model.predict(shuffled)) ** 2 - known
+        if float(worse.mean()) > 3.0 * float(worse.std()) / np.sqrt(check.size) + 1e-5:
+            return True
+    return False
+
+
+def _coded(variable: Variable) -> Floats:
+    assert variable.codes is not None
+    return np.where(variable.codes < 0, np.nan, variable.codes.astype(float))
+
+
+def _outcomes(case: Case) -> list[tuple[str, Variable, float]]:
+    """The decision as 0/1 against its commonest value, and the score in units of golden's spread."""
+    out = []
+    decision = case.variables.get("decision") or next(iter(case.of(Role.DECISION)), None)
+    if decision is not None:
+        hit = _decision_flag(case, decision)
+        if hit is not None:
+            out.append(("decisions_flipped", Variable("decision?", decision.field, numbers=hit), 0.004))
+    score = main_score(case)
+    if score is not None:
+        golden = score[case.golden & np.isfinite(score)]
+        spread = float(np.std(golden)) if golden.size > 30 else 0.0
+        if spread > 0:
+            scaled = np.clip((score - float(np.mean(golden))) / spread, -8, 8)
+            out.append(
+                ("score_moved_sd", Variable("score?", Field("outputs.score", Kind.NUMBER), numbers=scaled), 0.05)
+            )
+    return out
+
+
+def _decision_flag(case: Case, decision: Variable) -> Floats | None:
+    if decision.codes is not None:
+        known = decision.codes[case.golden & (decision.codes >= 0)]
+        if known.size < 30:
+            return None
+        common = int(np.bincount(known).argmax())
+        return np.where(decision.codes < 0, np.nan, (decision.codes != common).astype(float))
+    assert decision.numbers is not None
+    golden = decision.numbers[case.golden & np.isfinite(decision.numbers)]
+    if golden.size < 30:
+        return None
+    values, counts = np.unique(golden, return_counts=True)
+    common = values[np.argmax(counts)]
+    return np.where(np.isnan(decision.numbers), np.nan, (decision.numbers != common).astype(float))
+
+
+def _change(case: Case, parts: Split, cause: Cause, target: Variable) -> tuple[float, float] | None:
+    """How far the outcome of the affected rows is from what the untouched fields promise, and in standard errors."""
+    assert target.numbers is not None
+    touched = {cause.component, cause.suspect.component, *cause.victims}
+    parents = [
+        v
+        for v in case.of(Role.INPUT, Role.CONTEXT)
+        if v.path not in touched and not (v.codes is not None and len(v.vocabulary) > 200)
+    ]
+    relation = learn(case, parts, target, parents, trees=True) if parents else None
+    values = target.numbers
+    residual = values - (relation.expected if relation is not None else float(np.nanmean(values[case.golden])))
+    base = _rows(case, cause, parts, residual)
+    rows = np.flatnonzero(cause.suspect.affected & np.isfinite(residual))
+    if base.size < 20 or rows.size < 8:
+        return None
+    gap, z = 0.0, 0.0
+    for measure_of in (np.asarray, np.abs):
+        after, before = measure_of(residual[rows]), measure_of(residual[base])
+        shift = abs(float(after.mean() - before.mean()))
+        noise = float(np.sqrt(after.var() / rows.size + before.var() / base.size + 1e-12))
+        if shift / noise > z:
+            gap, z = shift, shift / noise
+    return gap, z
+
+
+def _rows(case: Case, cause: Cause, parts: Split, residual: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Golden rows to compare with: held out of the learning, in the slice where it has enough."""
+    held = np.zeros(len(case.ts), dtype=bool)
+    held[parts.check] = True
+    held &= np.isfinite(residual)
+    inside = held & cause.suspect.inside
+    return np.flatnonzero(inside if inside.sum() >= 40 else held)
+
+
+def _costs(case: Case) -> list[tuple[str, Floats, float]]:
+    total = case.variables.get("spans.total")
+    spans = [v for v in case.of(Role.SPAN) if v.numbers is not None]
+    out = []
+    if total is not None and total.numbers is not None:
+        out.append(("latency_p95_ratio", total.numbers, 0.05))
+    elif spans:
+        summed = np.nansum(np.stack([v.numbers for v in spans if v.numbers is not None]), axis=0)
+        out.append(("latency_p95_ratio", summed, 0.05))
+    for name in ("usage.cost_usd", "usage.input_tokens"):
+        found = case.variables.get(name)
+        if found is not None and found.numbers is not None:
+            out.append((f"{name.split('.')[1]}_ratio", found.numbers, 0.02))
+    return out
+
+
+def _ratio(case: Case, cause: Cause, values: Floats) -> float | None:
+    known = np.isfinite(values)
+    base: Bools = case.golden & cause.suspect.inside & known
+    if base.sum() < 40:
+        base = case.golden & known
+    rows = cause.suspect.affected & known
+    if base.sum() < 40 or rows.sum() < 12:
+        return None
+    middle = [float(np.mean(values[chosen])) for chosen in (base, rows)]
+    tail = [float(np.quantile(values[chosen], 0.95)) for chosen in (base, rows)]
+    if min(middle[0], tail[0]) <= 0:
+        return None
+    return max(tail[1] / tail[0], middle[1] / middle[0]) if middle[1] >= middle[0] else tail[1] / tail[0]
+
+
+def _errors(case: Case, cause: Cause) -> float:
+    error = case.variables.get("error")
+    if error is None or error.codes is None:
+        return 0.0
+    empty = [i for i, text in enumerate(error.vocabulary) if not text.strip()]
+    failed = (error.codes >= 0) & ~np.isin(error.codes, empty)
+    rows = cause.suspect.affected
+    return max(0.0, float(failed[rows].mean() - failed[case.golden].mean())) if rows.any() else 0.0

@@ -1,0 +1,104 @@
+"""Labels: do they still arrive, in time, and do they still say what the score said?
+
+In: a `Case`. Out: channels for labels that are missing at their age, late, of an unknown value, or at odds with the score.
+A label is judged given the score, as golden's curve has it: calibration by score bin, so that a change of who is scored
+moves nothing. Immature labels are no fault: absence is measured against golden's own delay curve.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.contracts import channels_of_atoms
+from whimbrel.diagnose.scan import Channel
+from whimbrel.model.fields import Role
+from whimbrel.model.rows import Bools, Floats
+
+
+def channels(case: Case) -> list[Channel]:
+    """Every label channel; none where the app records no labels."""
+    label = case.variables.get("label")
+    if label is None:
+        return []
+    out = _arrival(case, label)
+    target = numeric(label)
+    if target is None:
+        return out
+    score = main_score(case)
+    if score is not None:
+        out += _given_score(case, target, score)
+    if label.numbers is not None:
+        out += channels_of_atoms(case, label)
+    return out
+
+
+def numeric(label: Variable) -> Floats | None:
+    """The label as a number: itself, or 0/1 for a two-valued category; None for anything else."""
+    if label.numbers is not None:
+        return label.numbers
+    assert label.codes is not None
+    used = np.unique(label.codes[label.codes >= 0])
+    if used.size != 2:
+        return None
+    names = sorted(label.vocabulary[i] for i in used)
+    positive = label.vocabulary.index(names[1])
+    return np.where(label.codes < 0, np.nan, (label.codes == positive).astype(float))
+
+
+def main_score(case: Case) -> Floats | None:
+    """`outputs.score` where it is a number, else the first numeric output."""
+    found = case.variables.get("outputs.score")
+    if found is not None and found.numbers is not None:
+        return found.numbers
+    return next((v.numbers for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived), None)
+
+
+def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
+    return Channel("label", "labels", signature, "invariant", values.astype(np.float64), **more)  # type: ignore[arg-type]
+
+
+def _arrival(case: Case, label: Variable) -> list[Channel]:
+    if case.label_ts is None or (case.label_ts < 0).all():
+        return []
+    delay = np.where((case.label_ts >= 0) & ~label.missing, (case.label_ts - case.ts) / 1e6, np.nan)
+    known = case.golden & np.isfinite(delay)
+    if known.sum() < 30:
+        return []
+    # The log was read when its newest row or label came in; a row's age is counted from there.
+    now = max(int(case.ts.max()), int(case.label_ts.max()))
+    age = (now - case.ts) / 1e6
+    curve = np.sort(delay[known])
+    arrived = np.searchsorted(curve, age, "right") / curve.size
+    mature = arrived > 0.99
+    final = float(np.mean(~label.missing[case.golden & mature])) if (case.golden & mature).any() else 1.0
+    out = [_channel("lost", np.where(mature, label.missing, np.nan), floor=0.04)]
+    # Before that, slices differ in how fast their labels come; only a loss past any such difference counts.
+    young = np.where(~mature & (arrived > 0.3), label.missing - (1 - final * arrived), np.nan)
+    out.append(_channel("lost", young, floor=0.3, binary=False))
+    late = np.where(np.isfinite(delay) & (arrived > 0.8), delay > np.quantile(curve, 0.95), np.nan)
+    out.append(_channel("late", late, floor=0.05))
+    return out
+
+
+def _given_score(case: Case, target: Floats, score: Floats) -> list[Channel]:
+    known = case.golden & np.isfinite(target) & np.isfinite(score)
+    if known.sum() < 100 or np.ptp(target[known]) == 0:
+        return []
+    edges = np.unique(np.quantile(score[known], np.linspace(0, 1, 21)[1:-1]))
+    bins = np.searchsorted(edges, score, "right")
+    size = edges.size + 1
+    counts = np.bincount(bins[known], minlength=size)
+    prior = target[known].mean()
+    curve = (np.bincount(bins[known], weights=target[known], minlength=size) + 5 * prior) / (counts + 5)
+    expected = curve[bins]
+    spread = float(np.std(target[known] - expected[known])) or 1.0
+    residual = np.where(np.isfinite(score), np.clip((target - expected) / spread, -8, 8), np.nan)
+    lift = (expected - prior) / (float(np.std(expected[known])) or 1.0)
+    agreement = np.where(np.isfinite(residual), -(target - prior) / spread * lift, np.nan)
+    baseline = float(np.mean(agreement[known]))
+    detail = {"golden_agreement": -baseline, "binary": set(np.unique(target[known])) <= {0.0, 1.0}}
+    return [
+        _channel("given score", residual, sign=0, floor=0.25, binary=False, detail=detail),
+        _channel("disagree", np.clip(agreement, -8, 8), floor=0.15, binary=False, detail=detail),
+    ]

@@ -1,0 +1,152 @@
+"""A moved distribution gets its name where it has one: unit, offset, constant, rename, code book. The world does not do those.
+
+In: a `Case` and a soft `Suspect`. Out: the same suspect, hard and named, or as it came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.shapes import Conversion, conversion_of, offset_of, permutation_of, renamed_to
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
+from whimbrel.model.fields import Role, role_of
+from whimbrel.model.rows import Bools, Floats, Ints
+
+
+def name_shape(case: Case, suspect: Suspect) -> Suspect:
+    """Give a moved distribution its name where it has one: unit, code book, rename. Those the world does not do."""
+    channel = suspect.hit.channel
+    if channel.signature not in ("level", "width", "range", "unseen") and not channel.signature.startswith("share:"):
+        return suspect
+    if role_of(channel.component) not in (Role.INPUT, Role.STEP):
+        return suspect
+    variable = case.variables.get(str(channel.detail.get("variable", channel.component)))
+    if variable is None or variable.derived:
+        return suspect
+    base = suspect.inside & case.golden
+    if base.sum() < 40:
+        return suspect  # a slice that golden never saw has no shape to change
+    if variable.numbers is not None and variable.distinct > 12:
+        return _numeric(case, suspect, variable.numbers, base)
+    return _coded(case, suspect, variable, base)
+
+
+def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Suspect:
+    """A unit or an offset, where it goes beyond what golden's own blocks do among themselves."""
+    before, after = numbers[base], numbers[suspect.affected]
+    conversion = conversion_of(before, after)
+    natural = _block_medians(case, numbers, base)
+    if conversion is not None:
+        ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
+        if ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio:
+            conversion = None
+    if conversion is not None:
+        return _named(suspect, "unit", conversion=conversion, note=conversion.words)
+    offset = offset_of(before, after) if abrupt(case, suspect) else None
+    if offset is None or abs(offset) < 2.5 * natural.shift:
+        return suspect
+    return _named(suspect, "offset", note=f"every value is shifted by {offset:+.4g}")
+
+
+def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Suspect:
+    """A constant, a rename or a renumbered code book."""
+    codes, names = _codes(variable)
+    after = codes[suspect.affected]
+    counts = np.bincount(after[after >= 0], minlength=len(names))
+    if counts.sum() >= 30 and counts.max() >= 0.99 * counts.sum():
+        only = int(counts.argmax())
+        if _longest_run(codes[base][np.argsort(case.ts[base], kind="stable")]) < 0.4 * counts.sum():
+            several = int(np.unique(codes[base]).size)
+            return _named(suspect, "constant", note=f"every value is {names[only]!r}, where golden had {several}")
+    renamed = renamed_to(codes[base], codes[suspect.affected], len(names))
+    if renamed:
+        return _named(
+            suspect, "renamed", note=", ".join(f"{names[a]!r} became {names[b]!r}" for a, b in renamed.items())
+        )
+    moved = _permuted(case, variable.path, codes, len(names), base, suspect.affected)
+    if moved:
+        said = ", ".join(f"{names[a]} → {names[b]}" for a, b in list(moved.items())[:4])
+        return _named(suspect, "codebook", note=f"codes stand for others than before: {said}")
+    return suspect
+
+
+def _longest_run(codes: Ints) -> int:
+    """The most rows in a row that shared one value: weather and holidays do that rightly."""
+    changes = np.flatnonzero(np.diff(codes)) + 1
+    return int(np.diff(np.concatenate([[0], changes, [codes.size]])).max(initial=0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Natural:
+    """How far the medians of golden's own blocks lie from golden's: as a log ratio, and as a difference."""
+
+    ratio: float
+    shift: float
+
+
+def _block_medians(case: Case, values: Floats, base: Bools) -> _Natural:
+    known = base & np.isfinite(values)
+    middle = float(np.median(values[known]))
+    blocks = [values[known & (case.blocks == b)] for b in range(case.block_count)]
+    medians = np.array([np.median(block) for block in blocks if block.size >= 20])
+    if medians.size == 0:
+        return _Natural(0.0, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.abs(np.log(medians / middle))
+    ratio = float(ratios[np.isfinite(ratios)].max(initial=0.0))
+    return _Natural(ratio, float(np.abs(medians - middle).max()))
+
+
+def _named(suspect: Suspect, signature: str, *, note: str, conversion: Conversion | None = None) -> Suspect:
+    channel = replace(suspect.hit.channel, signature=signature, kind="invariant")
+    return replace(
+        suspect, hit=replace(suspect.hit, channel=channel), proof=Proof.HARD, note=note, conversion=conversion
+    )
+
+
+def _codes(variable: Variable) -> tuple[Ints, tuple[str, ...]]:
+    if variable.codes is not None:
+        return variable.codes, variable.vocabulary
+    assert variable.numbers is not None
+    values, codes = np.unique(variable.numbers, return_inverse=True)
+    return np.where(np.isnan(values)[codes], -1, codes), tuple(f"{v:g}" for v in values)
+
+
+def _permuted(case: Case, path: str, codes: Ints, size: int, base: Bools, after: Bools) -> dict[int, int]:
+    """Compare what each code goes together with, before and after."""
+    if size > 60:
+        return {}
+    features = []
+    for other in case.of(Role.INPUT):
+        if other.path == path or other.derived:
+            continue
+        if other.numbers is not None:
+            known = other.numbers[base & np.isfinite(other.numbers)]
+            if known.size < 40 or known.std() == 0:
+                continue
+            low, high = np.quantile(known, [0.01, 0.99])
+            scaled = (np.clip(other.numbers, low, high) - known.mean()) / (known.std() or 1.0)
+            features.append(np.where(np.isfinite(scaled), scaled, 0.0))
+        elif other.codes is not None and len(other.vocabulary) <= 30:
+            for code in range(len(other.vocabulary)):
+                flag = (other.codes == code).astype(float)
+                spread = flag[base].std()
+                if spread > 0.05:
+                    features.append((flag - flag[base].mean()) / spread)
+    if not features:
+        return {}
+    matrix = np.stack(features[:40], axis=1)
+    means, counts = [], []
+    for side in (base, after):
+        chosen = codes[side]
+        filled = chosen >= 0
+        n = np.bincount(chosen[filled], minlength=size)
+        sums = np.stack(
+            [np.bincount(chosen[filled], weights=column[side][filled], minlength=size) for column in matrix.T], axis=1
+        )
+        means.append(sums / np.maximum(n, 1)[:, None])
+        counts.append(n)
+    return permutation_of(means[0], means[1], (counts[0], counts[1]))

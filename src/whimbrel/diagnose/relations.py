@@ -1,0 +1,431 @@
+"""Relations learned on golden: what a field was, given what came before it.
+
+A relation is sought from the plainest form to the least plain, and the first that holds on golden blocks kept out of the
+learning is taken:
+
+    copy, affine   y = a x + b                               exact, holds beyond golden's range
+    function       y = g(x), read off golden by interpolation  exact inside golden's range (log, clip, buckets, look-up)
+    linear         y = b + Σ a_i x_i, or the same in logs      exact sums, differences, products and ratios
+    rule           a small decision tree that never errs       thresholds by segment, maps between categories
+    trees          gradient boosting                           not exact: judged by its residuals
+
+Where several fields each determine the target, all are kept, and a row breaks the relation only if it breaks every one: a
+fault in a bystander must not be taken for a fault in the target.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
+from whimbrel.model.rows import Bools, Floats, Ints
+
+EXACT_SHARE = 0.985
+"""Held-out rows that must agree before a relation is called exact."""
+
+_TRAIN_ROWS = 8_000
+_SCREEN_ROWS = 1_500
+_MAX_WITNESSES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Relation:
+    """What golden taught about one target.
+
+    `surprise`, shape (n,), is NaN on rows that cannot be judged (outside golden's support, or used for learning where the
+    form is not exact). For an exact relation it is 1 where the row breaks it and 0 where it holds; else it is the
+    residual in units of golden's own residual spread. `expected` is what the relation says the value should be
+    (for categories, the code).
+    """
+
+    target: str
+    parents: tuple[str, ...]
+    form: str
+    exact: bool
+    strength: float
+    expected: Floats
+    surprise: Floats
+    probabilities: Floats | None = None
+    """For a category that is not determined: shape (n, classes), over `classes`, codes of the vocabulary."""
+    classes: tuple[int, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The relation in words."""
+        parents = ", ".join(self.parents[:3]) + (", …" if len(self.parents) > 3 else "")
+        return {
+            "copy": f"equal to {parents}",
+            "affine": f"a fixed multiple of {parents} plus a constant",
+            "function": f"a function of {parents}",
+            "linear": f"a sum of multiples of {parents}",
+            "product": f"a product of powers of {parents}",
+            "rule": f"decided by {parents}",
+        }.get(self.form, f"predictable from {parents}")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Golden's rows for learning and for checking (whole blocks of time each), as indices."""
+
+    train: Ints
+    check: Ints
+
+
+def split(case: Case) -> Split:
+    """Alternate blocks of golden learn and check, so that rows that share a day do not vouch for each other."""
+    golden = np.flatnonzero(case.golden)
+    odd = case.blocks[golden] % 2 == 1 if case.block_count >= 4 else golden % 2 == 1
+    return Split(_thin(golden[~odd], _TRAIN_ROWS), _thin(golden[odd], _TRAIN_ROWS))
+
+
+def _thin(rows: Ints, most: int) -> Ints:
+    return rows if rows.size <= most else rows[np.linspace(0, rows.size - 1, most).astype(np.int64)]
+
+
+def learn(case: Case, parts: Split, target: Variable, parents: Sequence[Variable], *, trees: bool) -> Relation | None:
+    """The plainest relation that predicts `target` from `parents` on golden; None where there is none worth keeping.
+
+    `parents` come nearest first. Without `trees` only exact relations are sought.
+    """
+    parents = [p for p in parents if p.name != target.name and (p.codes is None or len(p.vocabulary) <= 5_000)]
+    if not parents or parts.train.size < 40 or parts.check.size < 20:
+        return None
+    if target.numbers is not None:
+        return _learn_number(case, parts, target, parents, trees=trees)
+    return _learn_category(case, parts, target, parents, trees=trees)
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def _learn_number(
+    case: Case, parts: Split, target: Variable, parents: Sequence[Variable], *, trees: bool
+) -> Relation | None:
+    assert target.numbers is not None
+    known = target.numbers[parts.check]
+    known = known[np.isfinite(known)]
+    if known.size < 20 or np.ptp(known) == 0:
+        return None
+    witnesses = _single_parent_relations(parts, target, parents)
+    if not witnesses:
+        found = _linear(parts, target, parents)
+        witnesses = [found] if found else []
+    if witnesses:
+        return _agree(witnesses)
+    return _boosted_number(case, parts, target, parents) if trees else None
+
+
+def _tolerance(values: Floats) -> float:
+    """What counts as equal: a thousandth of the middle spread, and float noise on large values."""
+    low, high = np.quantile(values, [0.05, 0.95])
+    spread = high - low if high > low else float(np.ptp(values))
+    return float(max(1e-3 * spread, 1e-6 * float(np.max(np.abs(values)) or 1.0)))
+
+
+def _single_parent_relations(parts: Split, target: Variable, parents: Sequence[Variable]) -> list[Relation]:
+    screen = Split(_thin(parts.train, _SCREEN_ROWS), _thin(parts.check, _SCREEN_ROWS // 2))
+    found: list[Relation] = []
+    for parent in parents:
+        if _one_parent(screen, target, parent, share=0.95) is None:
+            continue
+        relation = _one_parent(parts, target, parent, share=EXACT_SHARE)
+        if relation is not None:
+            found.append(relation)
+    if not found:
+        return []
+    best = max(relation.strength for relation in found)
+    return [relation for relation in found if relation.strength >= best - 0.01][:_MAX_WITNESSES]
+
+
+def _one_parent(parts: Split, target: Variable, parent: Variable, *, share: float) -> Relation | None:
+    if parent.numbers is not None:
+        return _affine(parts, target, parent, share) or _interpolated(parts, target, parent, share)
+    return _tabled(parts, target, parent, share)
+
+
+def _judge(
+    parts: Split, target: Variable, expected: Floats, share: float, *, form: str, parents: tuple[str, ...]
+) -> Relation | None:
+    """Keep a numeric relation if it holds on enough held-out rows that it speaks about."""
+    assert target.numbers is not None
+    values = target.numbers
+    judged = np.isfinite(expected[parts.check]) & np.isfinite(values[parts.check])
+    known = int(np.isfinite(values[parts.check]).sum())
+    if judged.sum() < max(20, 0.6 * known):
+        return None
+    checked = parts.check[judged]
+    tolerance = _tolerance(values[checked])
+    with np.errstate(invalid="ignore"):
+        error = np.abs(values - expected)
+    strength = float(np.mean(error[checked] <= tolerance))
+    # A target that hardly ever leaves one value is matched by any constant: that is no relation.
+    moved = values[checked] != np.median(values[checked])
+    if strength < share or moved.mean() < 0.01 or np.mean(error[checked][moved] <= tolerance) < share - 0.1:
+        return None
+    surprise = np.where(np.isfinite(error), (error > 3 * tolerance).astype(float), np.nan)
+    return Relation(target.name, parents, form, True, strength, expected, surprise)
+
+
+def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> Relation | None:
+    assert target.numbers is not None
+    assert parent.numbers is not None
+    x, y = parent.numbers, target.numbers
+    train = parts.train[np.isfinite(x[parts.train]) & np.isfinite(y[parts.train])]
+    if train.size < 20:
+        return None
+    a, b = x[train], y[train]
+    low, high = np.quantile(a, [0.1, 0.9])
+    if low == high:
+        low, high = a.min(), a.max()
+    if low == high:
+        return None
+    left, right = np.argmin(np.abs(a - low)), np.argmin(np.abs(a - high))
+    slope = (b[right] - b[left]) / (a[right] - a[left])
+    if slope == 0 or not np.isfinite(slope):
+        return None
+    offset = b[left] - slope * a[left]
+    copied = abs(slope - 1) < 1e-9 and abs(offset) <= 1e-9 * max(1.0, float(np.abs(b).max()))
+    expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), slope * x + offset)
+    return _judge(parts, target, expected, share, form="copy" if copied else "affine", parents=(parent.name,))
+
+
+def _constant(values: Floats, rows: Ints) -> float:
+    """The one value on these rows (an imputed default, say); NaN where they differ or are too few."""
+    known = values[rows]
+    known = known[np.isfinite(known)]
+    if known.size < 5:
+        return float("nan")
+    middle = float(np.median(known))
+    return middle if np.mean(np.isclose(known, middle, rtol=1e-6, atol=1e-12)) > 0.98 else float("nan")
+
+
+def _interpolated(parts: Split, target: Variable, parent: Variable, share: float) -> Relation | None:
+    assert target.numbers is not None
+    assert parent.numbers is not None
+    x, y = parent.numbers, target.numbers
+    train = parts.train[np.isfinite(x[parts.train]) & np.isfinite(y[parts.train])]
+    if train.size < 40:
+        return None
+    knots, index = np.unique(x[train], return_inverse=True)
+    if knots.size < 3:
+        return None
+    heights = np.bincount(index, weights=y[train]) / np.bincount(index)
+    expected = np.interp(x, knots, heights, left=np.nan, right=np.nan)
+    # Between knots far apart nothing is known: where a bucket ends, or how a thin tail bends.
+    rise = np.append(np.abs(np.diff(heights)), 0.0)
+    left = np.clip(np.searchsorted(knots, x, "right") - 1, 0, knots.size - 1)
+    between = x != knots[left]
+    expected = np.where(between & (rise[left] > 10 * _tolerance(y[train])), np.nan, expected)
+    expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), expected)
+    return _judge(parts, target, expected, share, form="function", parents=(parent.name,))
+
+
+def _tabled(parts: Split, target: Variable, parent: Variable, share: float) -> Relation | None:
+    assert target.numbers is not None
+    assert parent.codes is not None
+    y = target.numbers
+    train = parts.train[np.isfinite(y[parts.train])]
+    size = len(parent.vocabulary) + 1
+    if train.size < 40 or size > 0.5 * train.size:
+        return None
+    codes = parent.codes + 1
+    counts = np.bincount(codes[train], minlength=size)
+    sums = np.bincount(codes[train], weights=y[train], minlength=size)
+    table = np.where(counts >= 2, sums / np.maximum(counts, 1), np.nan)
+    return _judge(parts, target, table[codes], share, form="function", parents=(parent.name,))
+
+
+def _linear(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
+    assert target.numbers is not None
+    numeric = [p for p in parents if p.numbers is not None and np.isfinite(p.numbers[parts.train]).mean() > 0.6]
+    if len(numeric) < 2:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        plain = _least_squares(parts, target, numeric, np.asarray, np.asarray, "linear")
+        if plain is not None or np.nanmin(target.numbers[parts.train]) <= 0:
+            return plain
+        positive = [p for p in numeric if p.numbers is not None and np.nanmin(p.numbers[parts.train]) > 0]
+        return _least_squares(parts, target, positive, np.log, np.exp, "product") if len(positive) >= 2 else None
+
+
+def _least_squares(  # type: ignore[no-untyped-def]
+    parts: Split, target: Variable, parents: Sequence[Variable], into, back, form: str
+) -> Relation | None:
+    assert target.numbers is not None
+    x = np.stack([into(p.numbers) for p in parents], axis=1)
+    y = into(target.numbers)
+    usable = np.isfinite(x).all(axis=1) & np.isfinite(y)
+    train = parts.train[usable[parts.train]]
+    if train.size < 5 * len(parents) + 20:
+        return None
+    centre, scale = x[train].mean(axis=0), x[train].std(axis=0)
+    varies = scale > 1e-12 * np.maximum(np.abs(centre), 1.0)
+    if varies.sum() < 2:
+        return None
+    x, centre, scale = x[:, varies], centre[varies], scale[varies]
+    parents = [p for p, kept in zip(parents, varies, strict=True) if kept]
+    design = (x - centre) / scale
+    middle = y[train].mean()
+    weights = np.linalg.lstsq(design[train], y[train] - middle, rcond=1e-9)[0]
+    expected = back(design @ weights + middle)
+    used = tuple(p.name for p, w in zip(parents, weights, strict=True) if abs(w) > 1e-4 * np.abs(weights).max())
+    return _judge(parts, target, expected, EXACT_SHARE, form=form, parents=used)
+
+
+def _agree(witnesses: list[Relation]) -> Relation:
+    """One relation out of several exact ones: broken only where every witness that can speak says so."""
+    first = witnesses[0]
+    stacked = np.stack([relation.surprise for relation in witnesses])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # rows on which no witness can speak stay NaN
+        surprise = np.nanmin(stacked, axis=0)
+    return replace(first, surprise=surprise)
+
+
+def _boosted_number(case: Case, parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    assert target.numbers is not None
+    y = target.numbers
+    train, check = (rows[np.isfinite(y[rows])] for rows in (parts.train, parts.check))
+    design = _design(case, parents)
+    if train.size < 200 or check.size < 100 or design is None:
+        return None
+    low, high = np.quantile(y[train], [0.001, 0.999])
+    model = HistGradientBoostingRegressor(
+        max_iter=80, learning_rate=0.15, max_leaf_nodes=24, min_samples_leaf=15, random_state=0,
+        categorical_features=design.categorical,
+    )  # fmt: skip
+    model.fit(design.x[train], np.clip(y[train], low, high))
+    expected = model.predict(design.x)
+    with np.errstate(invalid="ignore"):
+        residual = y - expected
+    error = residual[check]
+    strength = 1 - float(np.mean(np.clip(error, low - high, high - low) ** 2)) / (float(np.var(y[check])) or 1.0)
+    if strength < 0.15:
+        return None
+    spread = float(np.subtract(*np.quantile(error, [0.84, 0.16]))) / 2
+    scale = max(spread, float(np.std(np.clip(error, -8 * spread, 8 * spread))), 1e-9)
+    surprise = np.clip(residual / scale, -8, 8)
+    surprise[~_supported(design, train)] = np.nan
+    surprise[parts.train] = np.nan
+    return Relation(target.name, design.names, "trees", False, strength, expected, surprise)
+
+
+# ---------------------------------------------------------------- categories
+
+
+def _learn_category(
+    case: Case, parts: Split, target: Variable, parents: Sequence[Variable], *, trees: bool
+) -> Relation | None:
+    from sklearn.tree import DecisionTreeClassifier
+
+    assert target.codes is not None
+    y = target.codes
+    train, check = (rows[y[rows] >= 0] for rows in (parts.train, parts.check))
+    counts = np.bincount(y[train], minlength=len(target.vocabulary)) if train.size else np.zeros(1)
+    if train.size < 40 or check.size < 20 or (counts > 0).sum() < 2 or (counts > 0).sum() > MAX_VALUES:
+        return None
+    design = _design(case, parents)
+    if design is None:
+        return None
+    rule = DecisionTreeClassifier(max_depth=14, min_samples_leaf=2, random_state=0)
+    rule.fit(design.x[train], y[train])
+    expected = rule.predict(design.x).astype(float)
+    strength = float(np.mean(expected[check] == y[check]))
+    common = np.argmax(counts)
+    rare = check[y[check] != common]
+    caught = float(np.mean(expected[rare] == y[rare])) if rare.size else 0.0
+    supported = _supported(design, train)
+    if strength >= EXACT_SHARE and caught >= 0.9 and rare.size >= 5:
+        used = [n for n, w in zip(design.names, rule.feature_importances_, strict=True) if w > 0.01]
+        surprise = np.where(supported & (y >= 0), (expected != y).astype(float), np.nan)
+        surprise[parts.train] = np.nan
+        return Relation(target.name, tuple(used), "rule", True, strength, expected, surprise)
+    return _boosted_category(parts, target, design, train, check, supported) if trees else None
+
+
+def _boosted_category(
+    parts: Split, target: Variable, design: Design, train: Ints, check: Ints, supported: Bools
+) -> Relation | None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    assert target.codes is not None
+    counts = np.bincount(target.codes[train], minlength=len(target.vocabulary))
+    common = [int(c) for c in np.argsort(-counts, kind="stable")[:6] if counts[c] >= 20]
+    if len(common) < 2 or train.size < 200:
+        return None
+    grouped = np.where(np.isin(target.codes, common), target.codes, -1)
+    model = HistGradientBoostingClassifier(
+        max_iter=60, learning_rate=0.15, max_leaf_nodes=16, min_samples_leaf=20, random_state=0,
+        categorical_features=design.categorical,
+    )  # fmt: skip
+    model.fit(design.x[train], grouped[train])
+    probabilities = model.predict_proba(design.x)
+    classes = [int(c) for c in model.classes_]
+    keep = [classes.index(c) for c in common]
+    probabilities = probabilities[:, keep].astype(float)
+    expected = np.array(common)[np.argmax(probabilities, axis=1)].astype(float)
+    probabilities[~supported] = np.nan
+    probabilities[parts.train] = np.nan
+    strength = float(np.mean(expected[check] == target.codes[check]))
+    surprise = np.where(target.codes >= 0, (expected != target.codes).astype(float), np.nan)
+    surprise[~supported] = np.nan
+    surprise[parts.train] = np.nan
+    return Relation(
+        target.name, design.names, "trees", False, strength, expected, surprise, probabilities, tuple(common)
+    )
+
+
+# ---------------------------------------------------------------- what trees see
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Parents as one matrix, shape (n, p): numbers as they are, categories as codes."""
+
+    x: Floats
+    names: tuple[str, ...]
+    categorical: Bools
+
+
+def _design(case: Case, parents: Sequence[Variable]) -> Design | None:
+    columns, names, categorical = [], [], []
+    for parent in parents:
+        if parent.numbers is not None:
+            columns.append(np.where(np.isinf(parent.numbers), np.nan, parent.numbers))
+        else:
+            assert parent.codes is not None
+            if len(parent.vocabulary) > 200:
+                continue
+            columns.append(np.where(parent.codes < 0, np.nan, parent.codes.astype(float)))
+        names.append(parent.name)
+        categorical.append(parent.codes is not None)
+    columns.append(np.floor(case.hour))
+    columns.append(case.weekday.astype(float))
+    names += ["hour", "weekday"]
+    categorical += [False, False]
+    return Design(np.stack(columns, axis=1), tuple(names), np.array(categorical)) if len(names) > 2 else None
+
+
+def _supported(design: Design, train: Ints) -> Bools:
+    """Rows whose every parent lies where golden has been: inside its range, a known category, null only where it was."""
+    inside = np.ones(len(design.x), dtype=bool)
+    for column, categorical in zip(design.x.T, design.categorical, strict=True):
+        known = column[train]
+        filled = known[np.isfinite(known)]
+        missing = np.isnan(column)
+        if missing.any() and np.isnan(known).mean() < 0.001:
+            inside &= ~missing
+        if filled.size == 0:
+            continue
+        if categorical:
+            seen = np.unique(filled)
+            inside &= missing | np.isin(column, seen)
+        else:
+            inside &= missing | ((column >= filled.min()) & (column <= filled.max()))
+    return inside

@@ -1,0 +1,408 @@
+"""One question asked of every channel: is it higher in the window than golden's own blocks are among themselves?
+
+A *channel* is one number a row that says how far the row departs from what golden's relation or contract led to
+expect. It is first standardised: a main-effects regression on golden (dimensions, hour of day, weekend) is taken off, so
+that a change of mix moves nothing. Then its mean is compared, for all traffic and for each value of each dimension, with a
+noise that has three parts: rows, golden's blocks among themselves, and golden's trend carried on to the window. The
+threshold is the largest score that golden's own blocks reach when each is tested against the others.
+
+The slice is found by a scan statistic (Kulldorff 1997, in its Gaussian form): the slice with the largest squared excess
+a row, to depth two, named only when the rest of its parent is unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from whimbrel.diagnose.case import Case, Dimension
+from whimbrel.model.fields import Role
+from whimbrel.model.report import EvidenceKind
+from whimbrel.model.rows import Bools, Floats, Ints
+from whimbrel.model.window import Condition, Where
+
+THRESHOLD = 5.5
+"""The least score that counts, in standard errors, however quiet golden is."""
+CALIBRATION = 1.4
+"""How far above golden's own largest score a window must lie."""
+PAIR_DISCOUNT = 0.8
+"""What a pair's score is worth beside a single value's."""
+QUIET = 0.3
+"""A slice's surroundings are unchanged when they move by less than this share of what the slice moves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Channel:
+    """One measurement a row, shape (n,), NaN where the row cannot be judged.
+
+    `sign` is +1 where only a rise is a departure, 0 where both ways are. `floor` is the least mean shift, inside a
+    slice, that matters. `binary` channels are 0 or 1, others are in units of golden's own spread.
+    """
+
+    component: str
+    layer: str
+    signature: str
+    kind: EvidenceKind
+    values: Floats
+    sign: int = 1
+    floor: float = 0.01
+    binary: bool = True
+    exact: bool = False
+    not_by: frozenset[Role] = frozenset()
+    """Dimensions that make no slice for this channel: what it measures decides them, not they it."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """A channel that departs: in which slice, how strongly, and the standardised values to look further into."""
+
+    channel: Channel
+    where: Where
+    score: float
+    threshold: float
+    shift: float
+    before: float
+    after: float
+    rows: int
+    excess: Floats
+    """The channel less what the mix explains, shape (n,), NaN where the row cannot be judged."""
+    inside: Bools
+    """Rows of the slice, golden and window, shape (n,)."""
+
+
+class Scan:
+    """The scan over one case; built once, asked with any number of channels."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self._design = _mix_design(case)
+        golden = np.flatnonzero(case.golden)
+        design = self._design[golden]
+        gram = (design.T @ design).toarray() + 5.0 * np.eye(design.shape[1])
+        self._solver = np.linalg.inv(gram)
+        self._golden = golden
+        self._cells = _cells(case)
+        self._pairs, self._parents = _pairs(case)
+
+    def excess(self, channels: Sequence[Channel]) -> Floats:
+        """Channels less what golden's mix explains, shape (n, channels), NaN where a row cannot be judged."""
+        values = np.stack([channel.values for channel in channels], axis=1).astype(np.float64)
+        judged = np.isfinite(values)
+        golden = judged[self._golden]
+        seen = golden.sum(axis=0)
+        centre = np.where(golden, values[self._golden], 0.0).sum(axis=0) / np.maximum(seen, 1)
+        centred = np.where(judged, values - centre, 0.0)
+        effects = self._solver @ (self._design[self._golden].T @ centred[self._golden])
+        # Rows that cannot be judged pull effects towards zero; scale by how many could be.
+        fitted = self._design @ (effects * (self._golden.size / np.maximum(seen, 1)))
+        return np.where(judged, values - centre - fitted, np.nan)
+
+    def hits(self, channels: Sequence[Channel]) -> list[Hit]:
+        """The channels that depart from golden, each in the slice that holds the departure, strongest first."""
+        out: list[Hit] = []
+        for start in range(0, len(channels), 64):
+            batch = channels[start : start + 64]
+            excess = self.excess(batch)
+            scores, thresholds, shifts = self._scores(batch, excess)
+            for j, channel in enumerate(batch):
+                passed = (scores[:, j] >= thresholds[j]) & (np.abs(shifts[:, j]) >= channel.floor)
+                if channel.sign > 0:
+                    passed &= shifts[:, j] > 0
+                if channel.not_by:
+                    passed &= ~self._made_of(channel.not_by)
+                if passed.any():
+                    best = int(np.argmax(np.where(passed, scores[:, j], -np.inf)))
+                    sign = 1.0 if shifts[best, j] > 0 else -1.0
+                    hit = self._settle(channel, excess[:, j], sign, float(scores[best, j]), float(thresholds[j]))
+                    if hit is not None:
+                        out.append(hit)
+        return sorted(out, key=lambda hit: -hit.score)
+
+    def _made_of(self, roles: frozenset[Role]) -> Bools:
+        """Which of the scored slices, singles then pairs, use a dimension with one of these roles."""
+        single = np.array([False, *[_role(d) in roles for d in self.case.dimensions for _ in d.values]])
+        if not self._parents.size:
+            return single
+        return np.concatenate([single, single[self._parents].any(axis=1)])
+
+    # ------------------------------------------------------------ scores
+
+    def _scores(self, channels: Sequence[Channel], excess: Floats) -> tuple[Floats, Floats, Floats]:
+        """Score and shift of every slice (all traffic first, then each value), shape (slices, channels); thresholds."""
+        case = self.case
+        judged = np.isfinite(excess)
+        filled = np.where(judged, excess, 0.0)
+        blocks, windows = case.block_count, case.window_blocks
+        shape = (blocks + windows, -1, excess.shape[1])
+        sums = np.asarray(self._cells @ filled).reshape(shape)
+        squares = np.asarray(self._cells @ (filled * filled)).reshape(shape)
+        counts = np.asarray(self._cells @ judged.astype(np.float64)).reshape(shape)
+        golden = _Sums(sums[:blocks].sum(0), squares[:blocks].sum(0), counts[:blocks].sum(0))
+        window = _Sums(sums[blocks:].sum(0), squares[blocks:].sum(0), counts[blocks:].sum(0))
+        binary = np.array([channel.binary for channel in channels])
+        between, trend = _between_blocks(sums[:blocks], squares[:blocks], counts[:blocks])
+        share = 1.0 / windows + 1.0 / max(blocks, 1)
+        shifts = window.mean - golden.mean
+        variance = golden.variance(binary) / np.maximum(golden.n, 1) + window.variance(binary) / np.maximum(window.n, 1)
+        scores = np.abs(shifts) / np.sqrt(variance + between * share + trend**2 + 1e-18)
+        scores[window.n < 12] = 0.0
+        new = (golden.n < 12) & (window.n >= 12)
+        if new.any():  # a slice that golden never saw is held against all of golden
+            against_all = np.abs(window.mean - golden.mean[:1]) / np.sqrt(
+                golden.variance(binary)[:1] + window.variance(binary) / np.maximum(window.n, 1) + between[:1]
+            )
+            scores = np.where(new, against_all, scores)
+            shifts = np.where(new, window.mean - golden.mean[:1], shifts)
+        thresholds = self._thresholds(channels, golden, sums, squares, counts, between)
+        if not self._parents.size:
+            return scores, thresholds, shifts
+        paired, shifted = self._pair_scores(filled, judged, binary, between * share + trend**2)
+        # There are many more pairs than single values: the same surprise weighs less.
+        return np.concatenate([scores, paired * PAIR_DISCOUNT]), thresholds, np.concatenate([shifts, shifted])
+
+    def _pair_scores(self, filled: Floats, judged: Bools, binary: Bools, wobble: Floats) -> tuple[Floats, Floats]:
+        """Score and shift of two values at once; between blocks they wobble as the livelier of their parents does."""
+        case = self.case
+        weights = judged.astype(np.float64)
+        both = []
+        for rows in (case.golden, case.window):
+            part = self._pairs[:, np.flatnonzero(rows)]
+            both.append(
+                _Sums(
+                    np.asarray(part @ filled[rows]),
+                    np.asarray(part @ filled[rows] ** 2),
+                    np.asarray(part @ weights[rows]),
+                )
+            )
+        golden, window = both
+        shifts = window.mean - golden.mean
+        variance = golden.variance(binary) / np.maximum(golden.n, 1) + window.variance(binary) / np.maximum(window.n, 1)
+        noise = np.maximum(wobble[self._parents[:, 0]], wobble[self._parents[:, 1]])
+        scores = np.abs(shifts) / np.sqrt(variance + noise + 1e-18)
+        scores[(window.n < 15) | (golden.n < 15)] = 0.0
+        return scores, shifts
+
+    def _thresholds(
+        self, channels: Sequence[Channel], golden: _Sums, sums: Floats, squares: Floats, counts: Floats, between: Floats
+    ) -> Floats:
+        """Each golden block against the others: what nothing broken looks like, shape (channels,)."""
+        blocks = self.case.block_count
+        least = np.full(len(channels), THRESHOLD)
+        if blocks < 3:
+            return least * 1.5
+        binary = np.array([channel.binary for channel in channels])
+        signed = np.array([channel.sign for channel in channels])
+        floors = np.array([channel.floor for channel in channels])
+        for b in range(blocks):
+            one = _Sums(sums[b], squares[b], counts[b])
+            rest = _Sums(golden.sum - one.sum, golden.square - one.square, golden.n - one.n)
+            shift = one.mean - rest.mean
+            variance = rest.variance(binary) / np.maximum(rest.n, 1) + one.variance(binary) / np.maximum(one.n, 1)
+            score = np.abs(shift) / np.sqrt(variance + between * (1 + 1 / blocks) + 1e-18)
+            score[(one.n < 12) | (rest.n < 12)] = 0.0
+            score[(np.abs(shift) < floors) | ((signed > 0) & (shift < 0))] = 0.0
+            least = np.maximum(least, CALIBRATION * score.max(axis=0))
+        return least
+
+    # ------------------------------------------------------------ slices
+
+    def _settle(self, channel: Channel, excess: Floats, sign: float, score: float, threshold: float) -> Hit | None:
+        where, inside = self.slice_of(excess * sign, not_by=channel.not_by)
+        case = self.case
+        rows = inside & case.window & np.isfinite(excess)
+        base = inside & case.golden & np.isfinite(excess)
+        if not rows.any():
+            return None
+        after = float(np.mean(channel.values[rows]))
+        before = float(np.mean(channel.values[base])) if base.sum() >= 12 else float(
+            np.nanmean(channel.values[case.golden & np.isfinite(excess)])
+        )  # fmt: skip
+        shift = float(np.mean(excess[rows]))
+        return Hit(channel, where, score, threshold, shift, before, after, int(rows.sum()), excess, inside)
+
+    def slice_of(
+        self, excess: Floats, among: Bools | None = None, not_by: frozenset[Role] = frozenset()
+    ) -> tuple[Where, Bools]:
+        """The slice that holds a rise of `excess` in the window (or among the rows given), and its rows.
+
+        All traffic, unless one value (then two) concentrates the rise and leaves the rest as it was.
+        """
+        case = self.case
+        judged = np.isfinite(excess)
+        rows = np.flatnonzero(judged & (case.window if among is None else among))
+        base = np.flatnonzero(judged & case.golden)
+        where: list[tuple[Dimension, int]] = []
+        inside = np.ones(len(case.ts), dtype=bool)
+        for _depth in range(2):
+            step = _best_value(case, excess, rows, base, where, not_by | {Role.CODE})
+            if step is None:
+                break
+            dimension, value = step
+            where.append(step)
+            inside &= dimension.codes == value
+            rows, base = rows[dimension.codes[rows] == value], base[dimension.codes[base] == value]
+        conditions = tuple(sorted(Condition(d.path, d.values[v]) for d, v in where))
+        return conditions, inside
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Sum, sum of squares and count of each slice and channel, shape (slices, channels)."""
+
+    sum: Floats
+    square: Floats
+    n: Floats
+
+    @property
+    def mean(self) -> Floats:
+        out: Floats = self.sum / np.maximum(self.n, 1)
+        return out
+
+    def variance(self, binary: Bools) -> Floats:
+        """Within-slice variance, with half a row of doubt for 0/1 channels, so that "never seen" is not "impossible"."""
+        plain = np.maximum(self.square / np.maximum(self.n, 1) - self.mean**2, 0.0)
+        doubt = np.where(binary, 0.5 / (self.n + 1), 0.05 / (self.n + 1))
+        out: Floats = plain + doubt
+        return out
+
+
+def _between_blocks(sums: Floats, squares: Floats, counts: Floats) -> tuple[Floats, Floats]:
+    """Variance of block means beyond what their rows explain, and how far golden's trend carries on.
+
+    Shape (slices, channels) each.
+    """
+    blocks = sums.shape[0]
+    enough = counts >= 8
+    k = enough.sum(axis=0)
+    means = np.where(enough, sums / np.maximum(counts, 1), 0.0)
+    centre = means.sum(axis=0) / np.maximum(k, 1)
+    deviations = np.where(enough, means - centre, 0.0)
+    spread = (deviations**2).sum(axis=0) / np.maximum(k - 1, 1)
+    within = np.maximum(squares / np.maximum(counts, 1) - means**2, 0.0) / np.maximum(counts, 1)
+    rows = np.where(enough, within, 0.0).sum(axis=0) / np.maximum(k, 1)
+    between = np.where(k >= 3, np.maximum(spread - rows, 0.0), 0.0)
+    time = np.arange(blocks)[:, None, None] - (blocks - 1) / 2
+    slope = (deviations * time).sum(axis=0) / np.maximum((enough * time**2).sum(axis=0), 1e-9)
+    noise = np.sqrt((between + rows) / np.maximum((enough * time**2).sum(axis=0), 1e-9))
+    trend = np.where((k >= 5) & (np.abs(slope) > 2 * noise), np.abs(slope) * (blocks / 2 + 1), 0.0)
+    return between, trend
+
+
+def _mix_design(case: Case) -> sparse.csr_matrix:
+    """One-hot dimensions, hour of day in eighths and weekend, shape (n, columns).
+
+    Only who and where count as mix: which model or code ran is the app's own doing, and must not be standardised away.
+    """
+    mixed = (Role.CONTEXT, Role.HARDWARE)
+    codes = [(d.codes, len(d.values)) for d in case.dimensions if _role(d) in mixed]
+    codes.append(((case.hour // 3).astype(np.int64), 8))
+    codes.append(((case.weekday >= 5).astype(np.int64), 2))
+    return sparse.csr_matrix(sparse.hstack([_one_hot(c, size) for c, size in codes]))
+
+
+def _one_hot(codes: Ints, size: int) -> sparse.csr_matrix:
+    rows = np.flatnonzero(codes >= 0)
+    return sparse.csr_matrix((np.ones(rows.size), (rows, codes[rows])), shape=(codes.size, max(size, 1)))
+
+
+def _pairs(case: Case) -> tuple[sparse.csr_matrix, Ints]:
+    """Sums by pair of values of two of who, where and by which model, shape (pairs, n), and each pair's two single slices."""
+    offsets = np.cumsum([1, *[len(d.values) for d in case.dimensions]])
+    usable = [i for i, d in enumerate(case.dimensions) if _role(d) is not Role.CODE and 1 < len(d.values) <= 25][:8]
+    rows, columns, parents, start = [], [], [], 0
+    for a, left in enumerate(usable):
+        for right in usable[a + 1 :]:
+            one, two = case.dimensions[left], case.dimensions[right]
+            known = np.flatnonzero((one.codes >= 0) & (two.codes >= 0))
+            code = one.codes[known] * len(two.values) + two.codes[known]
+            counts = np.bincount(code, minlength=len(one.values) * len(two.values))
+            kept = np.flatnonzero(counts >= 40)
+            position = np.full(counts.size, -1)
+            position[kept] = np.arange(kept.size) + start
+            chosen = position[code] >= 0
+            rows.append(position[code[chosen]])
+            columns.append(known[chosen])
+            parents.append(
+                np.stack([kept // len(two.values) + offsets[left], kept % len(two.values) + offsets[right]], axis=1)
+            )
+            start += kept.size
+    if not start:
+        return sparse.csr_matrix((0, len(case.ts))), np.zeros((0, 2), dtype=np.int64)
+    index = (np.concatenate(rows), np.concatenate(columns))
+    matrix = sparse.csr_matrix((np.ones(index[0].size), index), shape=(start, len(case.ts)))
+    return matrix, np.concatenate(parents)
+
+
+def _cells(case: Case) -> sparse.csr_matrix:
+    """Sums by (block, slice): a matrix of shape (blocks × slices, n). Slice 0 is all traffic."""
+    parts, offsets = [np.zeros(len(case.ts), dtype=np.int64)], [0, 1]
+    for dimension in case.dimensions:
+        parts.append(np.where(dimension.codes >= 0, dimension.codes + offsets[-1], -1))
+        offsets.append(offsets[-1] + len(dimension.values))
+    width = offsets[-1]
+    n = len(case.ts)
+    rows, columns = [], []
+    for part in parts:
+        known = np.flatnonzero(part >= 0)
+        rows.append(case.blocks[known] * width + part[known])
+        columns.append(known)
+    index = (np.concatenate(rows), np.concatenate(columns))
+    shape = ((case.block_count + case.window_blocks) * width, n)
+    return sparse.csr_matrix((np.ones(index[0].size), index), shape=shape)
+
+
+_PREFERENCE = {Role.CONTEXT: 0, Role.HARDWARE: 1, Role.MODEL: 2, Role.CODE: 3}
+
+
+# A code fingerprint is evidence about what ran, never an answer to whom it hit.
+def _best_value(
+    case: Case, excess: Floats, rows: Ints, base: Ints, taken: Sequence[tuple[Dimension, int]], not_by: frozenset[Role]
+) -> tuple[Dimension, int] | None:
+    """The value that holds the rise of its parent slice and leaves the rest of it unchanged; None where none does."""
+    values = excess[rows]
+    if rows.size < 20:
+        return None
+    whole = values.mean() - (excess[base].mean() if base.size >= 12 else 0.0)
+    parent = rows.size * whole**2 if whole > 0 else 0.0
+    best: tuple[float, int, Dimension, int] | None = None
+    for dimension in case.dimensions:
+        if any(dimension is d for d, _ in taken) or _role(dimension) in not_by:
+            continue
+        size = len(dimension.values) + 1
+        codes, golden = dimension.codes[rows] + 1, dimension.codes[base] + 1
+        n = np.bincount(codes, minlength=size)
+        sums = np.bincount(codes, weights=values, minlength=size)
+        known = np.bincount(golden, minlength=size)
+        before = np.bincount(golden, weights=excess[base], minlength=size) / np.maximum(known, 1)
+        before = np.where(known >= 12, before, 0.0)
+        rise = sums - n * before
+        for value in range(1, size):
+            outside = rows.size - n[value]
+            if n[value] < 12 or rise[value] <= 0 or outside < 5:
+                continue
+            mean = rise[value] / n[value]
+            rest = (rise.sum() - rise[value]) / outside
+            # What the rest moves must be small beside the slice, or within its own noise, and the slice must hold most.
+            noise = 2.0 * float(values.std()) / np.sqrt(outside)
+            if rest > max(QUIET * mean, min(noise, 0.6 * mean)) or rise[value] < 0.6 * max(rise.sum(), 0.0):
+                continue
+            gain = n[value] * mean**2
+            if gain < 1.1 * parent:
+                continue
+            entry = (gain, -_PREFERENCE.get(_role(dimension), 9), dimension, value - 1)
+            if best is None or entry[0] > 1.02 * best[0] or (entry[0] > 0.98 * best[0] and entry[1] > best[1]):
+                best = entry
+    return (best[2], best[3]) if best else None
+
+
+def _role(dimension: Dimension) -> Role:
+    from whimbrel.model.fields import role_of
+
+    role = role_of(dimension.path)
+    assert role is not None
+    return role

@@ -1,0 +1,184 @@
+"""What surrounds the values: time, errors, tokens, freshness, hosts, identities and the recorder itself.
+
+In: a `Case`. Out: channels for spans that take longer, vanish or sit at one value (a time-out), for errors, stale
+sources, hardware counters, fingerprints and versions that golden never saw, and gaps in the recorder's own count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from whimbrel.diagnose.boundaries import Boundaries
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.contracts import LAYER_OF, channels_of_atoms
+from whimbrel.diagnose.scan import Channel
+from whimbrel.model.fields import Role
+from whimbrel.model.rows import Bools, Floats
+
+TOTAL = "spans.total"
+
+
+def channels(case: Case, boundaries: Boundaries) -> list[Channel]:
+    """Every channel of the surroundings."""
+    out: list[Channel] = []
+    for variable in case.of(Role.SPAN):
+        out += _span(case, variable)
+    out += _errors(case)
+    for variable in case.of(Role.USAGE):
+        if variable.name not in boundaries.relations and variable.numbers is not None:
+            out += _logarithm(case, variable, "level", floor=0.03)
+    for variable in case.of(Role.AGE):
+        out += _freshness(case, variable)
+    for variable in case.of(Role.HARDWARE):
+        if variable.numbers is not None:
+            out += _counter(case, variable)
+    for variable in case.of(Role.CODE, Role.MODEL, Role.HARDWARE):
+        out += _identity(case, variable)
+    return out + _recorder(case)
+
+
+def _channel(variable: Variable, signature: str, values: Floats | Bools, kind: str, **more: object) -> Channel:
+    layer = LAYER_OF[variable.field.role]
+    return Channel(variable.path, layer, signature, kind, values.astype(np.float64), **more)  # type: ignore[arg-type]
+
+
+def _span(case: Case, variable: Variable) -> list[Channel]:
+    if variable.numbers is None:
+        return []
+    out = [_given_load(case, channel) for channel in _logarithm(case, variable, "slower", floor=0.05)]
+    golden = case.golden & ~variable.missing
+    if golden.sum() < 30:
+        return out
+    present = golden.sum() / case.golden.sum()
+    absent = variable.missing | (variable.numbers == 0)
+    if present > 0.5 and (absent & case.window).any():
+        out.append(_channel(variable, "skipped", absent, "invariant", floor=0.01))
+    for slower in out:
+        level = slower.values[golden & np.isfinite(slower.values)]
+        bound = float(np.quantile(level, 0.97)) + 0.05
+        tail = np.where(np.isfinite(slower.values), slower.values > bound, np.nan)
+        out = [slower, _channel(variable, "tail", tail, "marginal", floor=0.03)]
+    return out + channels_of_atoms(case, variable)
+
+
+def _logarithm(case: Case, variable: Variable, signature: str, *, floor: float) -> list[Channel]:
+    """The logarithm of a positive amount, so that "1.2 times" weighs the same on short and on long ones."""
+    assert variable.numbers is not None
+    known = variable.numbers[case.golden & (variable.numbers > 0)]
+    if known.size < 30:
+        return []
+    low = float(np.quantile(known, 0.01))
+    with np.errstate(invalid="ignore"):
+        values = np.log(np.maximum(variable.numbers, low))
+    values = np.where(np.isfinite(values), values, np.nan)
+    centre, spread = float(np.median(np.log(np.maximum(known, low)))), float(np.std(np.log(np.maximum(known, low))))
+    values = np.clip(values - centre, -6 * spread - 1, 6 * spread + 3)
+    return [_channel(variable, signature, values, "marginal", sign=0, floor=floor, binary=False)]
+
+
+def _given_load(case: Case, channel: Channel) -> Channel:
+    """A span given how busy the app was: golden's own curve over the load, where it has one, is taken off.
+
+    Beyond the load that golden has seen nothing is said: growth is not a fault of the code that it slows.
+    """
+    known = case.golden & np.isfinite(channel.values)
+    load = case.load
+    edges = np.unique(np.quantile(load[known], np.linspace(0, 1, 11))) if known.sum() >= 200 else np.zeros(0)
+    if edges.size < 5:
+        return channel
+    bins = np.clip(np.searchsorted(edges, load, "right") - 1, 0, edges.size - 2)
+    counts = np.bincount(bins[known], minlength=edges.size - 1)
+    means = np.bincount(bins[known], weights=channel.values[known], minlength=edges.size - 1) / np.maximum(counts, 1)
+    explained = float(np.var(means[bins[known]])) / (float(np.var(channel.values[known])) or 1.0)
+    if explained < 0.02:
+        return channel
+    centres = np.bincount(bins[known], weights=load[known], minlength=edges.size - 1) / np.maximum(counts, 1)
+    values = channel.values - np.interp(load, centres, means)
+    return replace(channel, values=np.where(load > 1.02 * edges[-1] + 0.02, np.nan, values))
+
+
+def _errors(case: Case) -> list[Channel]:
+    variable = case.variables.get("error")
+    if variable is None or variable.codes is None:
+        return []
+    empty = {i for i, text in enumerate(variable.vocabulary) if not text.strip()}
+    failed = (variable.codes >= 0) & ~np.isin(variable.codes, list(empty))
+    return [_channel(variable, "errors", failed, "marginal", floor=0.005)] if failed[case.window].any() else []
+
+
+def _freshness(case: Case, variable: Variable) -> list[Channel]:
+    if variable.numbers is None:
+        return []
+    golden = variable.numbers[case.golden & ~variable.missing]
+    if golden.size < 30:
+        return []
+    bound = float(np.quantile(golden, 0.999))
+    stale = np.where(variable.missing, np.nan, variable.numbers > 1.25 * max(bound, 1.0))
+    return [
+        _channel(variable, "stale", stale, "invariant", floor=0.02, detail={"bound": bound}),
+        *_logarithm(case, variable, "older", floor=0.3),
+    ]
+
+
+def _counter(case: Case, variable: Variable) -> list[Channel]:
+    assert variable.numbers is not None
+    golden = variable.numbers[case.golden & ~variable.missing]
+    if golden.size < 30:
+        return []
+    spread = float(np.std(golden)) or max(abs(float(np.median(golden))) * 0.01, 1e-9)
+    values = np.clip((variable.numbers - float(np.median(golden))) / spread, -20, 20)
+    return [_channel(variable, "counter", values, "marginal", sign=0, floor=0.7, binary=False)]
+
+
+def _identity(case: Case, variable: Variable) -> list[Channel]:
+    if variable.codes is None or variable.path == "hardware.host":
+        return []
+    size = len(variable.vocabulary)
+    golden = np.bincount(variable.codes[case.golden & ~variable.missing], minlength=size)
+    window = np.bincount(variable.codes[case.window & ~variable.missing], minlength=size)
+    if golden.sum() < 30 or (golden > 0).sum() > 50:
+        return []
+    # A value that was a sliver in golden (a canary, one stale host) and is a good part of the window is news as well.
+    before, after = golden / golden.sum(), window / max(window.sum(), 1)
+    new = np.append(((golden == 0) & (window > 0)) | ((before < 0.25 * after) & (after > before + 0.1)), False)
+    if not new.any():
+        return []
+    values = [variable.vocabulary[i] for i in np.argsort(-window) if new[i]][:5]
+    old = [variable.vocabulary[i] for i in np.argsort(-golden) if golden[i]][:5]
+    flags = np.where(variable.missing, np.nan, new[variable.codes])
+    return [_channel(variable, "identity", flags, "identity", detail={"new": values, "old": old})]
+
+
+def _recorder(case: Case) -> list[Channel]:
+    out = []
+    for variable in case.of(Role.RECORDER):
+        if variable.numbers is None or variable.path in ("recorder.seq", "recorder.process"):
+            continue
+        golden = variable.numbers[case.golden & ~variable.missing]
+        bound = float(golden.max()) if golden.size else 0.0
+        above = np.where(variable.missing, np.nan, variable.numbers > bound)
+        out.append(_channel(variable, "counter", above, "invariant", floor=0.01, detail={"bound": bound}))
+    gaps = sequence_gaps(case)
+    if gaps is not None:
+        variable = case.variables["recorder.seq"]
+        out.append(_channel(variable, "gaps", gaps, "invariant", floor=0.003, binary=False))
+    return out
+
+
+def sequence_gaps(case: Case) -> Floats | None:
+    """Predictions missing just before each row by its process's own count, NaN for a process's first row.
+
+    None where no sequence is recorded, or where rows were sampled so that gaps mean nothing.
+    """
+    sequence, process = case.variables.get("recorder.seq"), case.variables.get("recorder.process")
+    if sequence is None or sequence.numbers is None:
+        return None
+    owner = process.codes if process is not None and process.codes is not None else np.zeros(len(case.ts), np.int64)
+    order = np.lexsort((sequence.numbers, owner))
+    step = np.diff(sequence.numbers[order])
+    same = (np.diff(owner[order]) == 0) & (np.diff(case.golden[order].astype(int)) == 0)
+    gaps = np.full(len(case.ts), np.nan)
+    gaps[order[1:]] = np.where(same, np.clip(step - 1, 0, 5), np.nan)
+    return gaps if np.nanmedian(gaps[case.golden]) == 0 else None

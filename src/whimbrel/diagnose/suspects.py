@@ -1,0 +1,90 @@
+"""From departures to suspects: one for each component, with its slice, its onset and how hard its proof is.
+
+In: a `Case`, a `Scan` and its hits. Out: `Suspect`s in causal order. What counts as proof:
+
+    HARD   a contract or an exact relation is broken: the world does not do that
+    FIRM   a fitted relation moved far: the field is not what golden made of the same upstream
+    SOFT   the distribution moved: the world does that all the time, so it is never a fault by itself
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.scan import Hit
+from whimbrel.diagnose.shapes import Conversion
+from whimbrel.model.fields import Role, role_of, split
+from whimbrel.model.rows import Bools
+from whimbrel.model.window import Where
+
+
+class Proof(IntEnum):
+    """How much a departure proves."""
+
+    SOFT = 0
+    FIRM = 1
+    HARD = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Suspect:
+    """One component that departs from golden."""
+
+    component: str
+    layer: str
+    hit: Hit
+    hits: tuple[Hit, ...]
+    proof: Proof
+    where: Where
+    inside: Bools
+    affected: Bools
+    """Rows of the window inside the slice and after the onset, shape (n,)."""
+    since_us: int
+    from_start: bool
+    shift: float
+    before: float
+    after: float
+    conversion: Conversion | None = None
+    note: str = ""
+    """What the change of shape is, where it has a name: a permutation, a rename."""
+
+    @property
+    def bad(self) -> Bools:
+        """Rows of the window that show it: inside the slice, after the onset, and departing."""
+        excess = self.hit.excess * (1.0 if self.shift >= 0 else -1.0)
+        return self.affected & (np.nan_to_num(excess, nan=-np.inf) > 0.5 * abs(self.shift))
+
+
+def order_of(case: Case, component: str) -> int:
+    """Place in causal order: identity and sources first, labels last."""
+    role = role_of(component)
+    ranks = {Role.RECORDER: 0, Role.HARDWARE: 1, Role.SPAN: 2, Role.INPUT: 10, Role.AGE: 20, Role.CODE: 20,
+             Role.MODEL: 5_000, Role.USAGE: 5_500, Role.OUTPUT: 6_000, Role.DECISION: 7_000, Role.ERROR: 7_500,
+             Role.LABEL: 8_000}  # fmt: skip
+    if role is Role.STEP:
+        steps = case.schema.steps
+        return 100 + steps.index(split(component)[1])
+    return ranks.get(role, 9_000) if role else 9_000
+
+
+def abrupt(case: Case, suspect: Suspect) -> bool:
+    """Whether the change came at once: just before the onset, in the same slice, there is none of it yet."""
+    excess = suspect.hit.excess
+    judged = suspect.inside & np.isfinite(excess)
+    before = np.flatnonzero(judged & (case.ts < suspect.since_us))
+    after = np.flatnonzero(suspect.affected & np.isfinite(excess))
+    if before.size < 20 or after.size < 20:
+        return False
+    before = before[np.argsort(case.ts[before], kind="stable")][-max(20, min(after.size, 200)) :]
+    after = after[np.argsort(case.ts[after], kind="stable")][:200]
+    start = float(excess[after].mean())
+    return abs(float(excess[before].mean())) < 0.35 * abs(start) and abs(start) > 0.6 * abs(suspect.shift)
+
+
+def overlap(a: Bools, b: Bools) -> float:
+    """The share of `a`'s rows that are `b`'s as well."""
+    return float((a & b).sum() / max(a.sum(), 1))

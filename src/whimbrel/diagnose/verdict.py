@@ -1,0 +1,205 @@
+"""The verdict: from a case to a report.
+
+In: two `Rows` with their `Schema` and the events around them. Out: a `Report`. This is the whole chain in one place:
+case → channels → scan → suspects → causes → harm → findings.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from threadpoolctl import threadpool_limits
+
+from whimbrel.diagnose import boundaries, contracts, drawing, labels, surroundings, words
+from whimbrel.diagnose.case import Case, build
+from whimbrel.diagnose.causes import Cause, settle, strength
+from whimbrel.diagnose.gather import gather
+from whimbrel.diagnose.harm import Harm, measure
+from whimbrel.diagnose.scan import Scan
+from whimbrel.diagnose.suspects import Suspect
+from whimbrel.model.event import Event
+from whimbrel.model.fields import Role, Schema
+from whimbrel.model.report import CannotTell, Finding, NearEvent, Report, Span, Traffic, Verdict
+from whimbrel.model.rows import Rows
+from whimbrel.model.window import from_micros, iso, micros
+
+LEAST_WINDOW, LEAST_GOLDEN = 40, 200
+"""Rows below which there is no evidence to speak of."""
+
+_EVENT_BEFORE_S, _EVENT_AFTER_S = 7_200, 300
+
+
+def diagnose_rows(
+    golden: Rows, window: Rows, schema: Schema, *, app: str, events: Sequence[Event] = (),
+    golden_span: Span | None = None, window_span: Span | None = None,
+) -> Report:  # fmt: skip
+    """Say which layer broke, which component, for whom, since when; or that nothing did; or that it cannot be told."""
+    started = time.perf_counter()
+    golden_span = golden_span or _span(golden)
+    window_span = window_span or _span(window)
+    thin = _too_thin(golden, window)
+    if thin:
+        return Report(app, window_span, golden_span, "insufficient", f"CANNOT TELL: {thin}.",
+                      cannot_tell=(CannotTell("data", "more predictions"),),
+                      took_s=round(time.perf_counter() - started, 3))  # fmt: skip
+    with threadpool_limits(1):  # the models are small: threads would cost more in waiting than they save
+        return _judge(build(golden, window, schema, events), app, golden_span, window_span, started)
+
+
+def _judge(case: Case, app: str, golden_span: Span, window_span: Span, started: float) -> Report:
+    learned = boundaries.learn_all(case)
+    channels = [
+        *contracts.channels(case),
+        *learned.channels,
+        *boundaries.shares(case, learned.relations),
+        *boundaries.marginals(case, learned.relations),
+        *surroundings.channels(case, learned),
+        *labels.channels(case),
+    ]
+    scan = Scan(case)
+    suspects = gather(case, scan, scan.hits(channels))
+    causes, soft = settle(case, suspects, learned.relations)
+    weighed = sorted(
+        ((c, measure(case, c)) for c in causes), key=lambda pair: (-pair[1].matters, *(-x for x in strength(pair[0])))
+    )
+    findings = tuple(_finding(case, rank, c, h) for rank, (c, h) in enumerate(weighed, 1))
+    verdict: Verdict = "fault" if any(f.harmful for f in findings) else "notice" if findings else "healthy"
+    cleared, unknown = _layers(case, learned, findings)
+    return Report(
+        app, window_span, golden_span, verdict, _sentence(verdict, findings, cleared, window_span), findings,
+        _traffic(case, soft), cleared, unknown, tuple(case.notes), round(time.perf_counter() - started, 3),
+    )  # fmt: skip
+
+
+def _span(rows: Rows) -> Span:
+    if not len(rows):
+        return Span(None, None, 0)
+    return Span(from_micros(int(rows.ts.min())), from_micros(int(rows.ts.max())), rows.total)
+
+
+def _too_thin(golden: Rows, window: Rows) -> str:
+    if len(window) < LEAST_WINDOW:
+        return f"the window holds {len(window)} predictions, at least {LEAST_WINDOW} are needed"
+    if len(golden) < LEAST_GOLDEN:
+        return f"golden holds {len(golden)} predictions, at least {LEAST_GOLDEN} are needed"
+    return ""
+
+
+# ---------------------------------------------------------------- findings
+
+
+def _finding(case: Case, rank: int, cause: Cause, harm: Harm) -> Finding:
+    suspect = cause.suspect
+    since = from_micros(suspect.since_us)
+    events = _near(case, suspect)
+    return Finding(
+        rank=rank, layer=cause.layer, component=cause.component, where=suspect.where, since=since,
+        confidence=_confidence(cause, events), harmful=harm.matters, harm=harm.numbers, what=words.what(case, cause),
+        evidence=words.evidence(case, cause), events=events, victims=cause.victims, next=_next(cause),
+        measure=drawing.measure_words(suspect), series=drawing.series(case, suspect),
+        slices=drawing.slices(case, suspect), shapes=drawing.shapes(case, cause),
+        examples=drawing.examples(case, cause),
+    )  # fmt: skip
+
+
+def _near(case: Case, suspect: Suspect) -> tuple[NearEvent, ...]:
+    """Events within two hours before the onset that reached the slice, nearest first."""
+    since = suspect.since_us
+    out = []
+    for event in case.events:
+        lag = (since - micros(event.ts)) / 1e6
+        if not -_EVENT_AFTER_S <= lag <= _EVENT_BEFORE_S:
+            continue
+        slice_of = {c.path: c.value for c in suspect.where if c.op == "="}
+        if any(slice_of.get(path, value) != value for path, value in event.context.items()):
+            continue
+        out.append(NearEvent(event.ts, event.kind, event.what, round(lag)))
+    return tuple(sorted(out, key=lambda e: abs(e.lag_s)))
+
+
+def _confidence(cause: Cause, events: tuple[NearEvent, ...]) -> float:
+    suspect = cause.suspect
+    base = {2: 0.95, 1: 0.8, 0: 0.6}[int(suspect.proof)]
+    if suspect.hit.channel.exact and suspect.bad.sum() >= 30:
+        base = 0.98
+    if suspect.hit.score < 1.3 * suspect.hit.threshold:
+        base -= 0.15
+    if events:
+        base += 0.3 * (1 - base)
+    return round(min(base, 0.99), 2)
+
+
+def _next(cause: Cause) -> str:
+    conditions = "".join(f" --where {c.path.removeprefix('context.')}{c.op}{c.value}" for c in cause.suspect.where)
+    since = iso(from_micros(cause.suspect.since_us))
+    return f"whimbrel compare --since {since}{conditions}"
+
+
+def _sentence(verdict: Verdict, findings: tuple[Finding, ...], cleared: tuple[str, ...], span: Span) -> str:
+    if not findings:
+        looked = f"{span.predictions:,} predictions"
+        return f"HEALTHY: nothing broke in {looked}; cleared: {', '.join(cleared) or 'nothing could be judged'}."
+    first = findings[0]
+    head = "FAULT" if verdict == "fault" else "NOTICE"
+    text = f"{head} in {first.layer}: `{first.component}` {first.what}"
+    text += f", for {words.slice_words(first.where)}" if first.where else ", for all traffic"
+    if first.since is not None:
+        text += f", since {_moment(first.since)}"
+    if first.events:
+        nearest = first.events[0]
+        minutes = abs(nearest.lag_s) // 60
+        text += f", {minutes} min {'after' if nearest.lag_s >= 0 else 'before'} {nearest.kind} {nearest.what}"
+    if len(findings) > 1:
+        others = sum(f.harmful for f in findings[1:])
+        text += f" (and {others} more fault{'s' if others != 1 else ''})" if others else ""
+    return text + "."
+
+
+def _moment(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M")
+
+
+# ---------------------------------------------------------------- what did not break
+
+
+def _layers(
+    case: Case, learned: boundaries.Boundaries, findings: tuple[Finding, ...]
+) -> tuple[tuple[str, ...], tuple[CannotTell, ...]]:
+    """Layers that were judged and found whole, and layers that could not be judged, with what is missing."""
+    related = {case.variables[name].field.role for name in learned.relations}
+    judged: list[tuple[str, bool, str]] = [
+        ("data", bool(case.of(Role.INPUT)), "recorded inputs (inputs.<name>)"),
+        ("features", bool(case.of(Role.STEP)), "recorded steps (steps.<step>.<name>)"),
+        ("model", Role.OUTPUT in related, _model_needs(case)),
+        ("decision", Role.DECISION in related, _decision_needs(case)),
+        ("labels", "label" in case.variables, "labels (label, label_ts)"),
+        ("training", False, "a recorded training run of the model"),
+        ("serving", bool(case.of(Role.SPAN, Role.ERROR)), "spans (spans.<name>, in ms) or errors"),
+        ("hardware", bool(case.of(Role.HARDWARE)), "hardware facts (hardware.host, …)"),
+        ("recorder", "recorder.seq" in case.variables, "the recorder's own count (recorder.seq)"),
+    ]
+    broken = {f.layer for f in findings}
+    cleared = tuple(layer for layer, known, _ in judged if known and layer not in broken)
+    unknown = tuple(CannotTell(layer, needs) for layer, known, needs in judged if not known and layer not in broken)
+    return cleared, unknown
+
+
+def _model_needs(case: Case) -> str:
+    if not case.of(Role.OUTPUT):
+        return "recorded outputs (outputs.score)"
+    return "inputs or steps that determine the outputs; what is recorded does not"
+
+
+def _decision_needs(case: Case) -> str:
+    return "recorded decisions" if not case.of(Role.DECISION) else "the outputs that the decision is made from"
+
+
+def _traffic(case: Case, soft: Sequence[Suspect]) -> tuple[Traffic, ...]:
+    """What moved in the world: mixes, levels, new values. Never a fault."""
+    out = []
+    for suspect in sorted(soft, key=lambda s: -s.hit.score)[:12]:
+        where = f" for {words.slice_words(suspect.where)}" if suspect.where else ""
+        out.append(Traffic(f"{suspect.component}: {drawing.movement(case, suspect)}{where}", (suspect.component,)))
+    return (*drawing.mix(case), *out)

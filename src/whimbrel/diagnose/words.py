@@ -1,0 +1,217 @@
+"""Findings in words: what changed, on what evidence, and what to do next.
+
+In: a `Case` and a `Cause`. Out: sentences and `Evidence`. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.causes import Cause
+from whimbrel.diagnose.contracts import first_of
+from whimbrel.diagnose.relations import Relation
+from whimbrel.diagnose.scan import Hit
+from whimbrel.diagnose.shapes import difference_words, factor_words
+from whimbrel.diagnose.suspects import Suspect
+from whimbrel.model.fields import Role, role_of
+from whimbrel.model.report import Evidence
+from whimbrel.model.window import Where
+
+
+def percent(share: float) -> str:
+    """A share as a person says it."""
+    share = 100 * share
+    if share and abs(share) < 0.1:
+        return f"{share:.2f}%"
+    return f"{share:.1f}%" if abs(share) < 10 else f"{share:.0f}%"
+
+
+def slice_words(where: Where) -> str:
+    """A slice in words; `context.` is left out."""
+    if not where:
+        return "all traffic"
+    return " and ".join(f"{c.path.removeprefix('context.')}{c.op}{c.value}" for c in where)
+
+
+def what(case: Case, cause: Cause) -> str:
+    """What changed, without who and when."""
+    suspect = cause.suspect
+    text = _what(case, suspect)
+    if cause.component != suspect.component:
+        if role_of(cause.component) is Role.MODEL:
+            new = next(
+                (w.hit.channel.detail.get("new") for w in cause.witnesses if w.component == cause.component), None
+            )
+            text = f"another model answers ({first_of(new) if new else 'see evidence'}): {suspect.component}: {text}"
+        elif cause.layer == "hardware":
+            text = f"on this host, with the same inputs and code, {suspect.component}: {text}"
+        else:
+            text = f"{suspect.component}: {text}"
+    return text
+
+
+def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of signatures, one sentence each
+    channel, note = suspect.hit.channel, suspect.note
+    before, after = percent(suspect.before), percent(suspect.after)
+    detail = channel.detail
+    match channel.signature:
+        case "type":
+            return f"{after} of values came in another type than the field has (golden {before})"
+        case "null":
+            return f"null in {after} of predictions, {before} in golden"
+        case "infinite":
+            return f"infinite in {after} of predictions"
+        case "range":
+            return f"{after} of values lie outside golden's range {detail['low']:g} to {detail['high']:g}"
+        case "atom":
+            place = "outside golden's range" if detail["outside"] else "within golden's range"
+            return f"{after} of values are exactly {detail['value']:g}, {place}; golden had {before}"
+        case "whole":
+            return f"fractions are gone: {after} of values are whole numbers, {before} in golden"
+        case "twin":
+            pairs = [f"{new!r} for {old!r}" for new, old in list(detail["twins"].items())[:3]]
+            return f"{after} of values are another spelling of a known one: {', '.join(pairs)}"
+        case "nothing":
+            return f"{after} of values are a placeholder for nothing ({first_of(detail['nothing'])}), unknown to golden"
+        case "unseen":
+            return f"{after} of values are unknown to golden ({first_of(detail['values'])})"
+        case "unit":
+            assert suspect.conversion is not None
+            if suspect.conversion.known and "turned into" in note:
+                return f"unit changed: {note}"
+            return f"unit changed: values are {factor_words(suspect.conversion.factor)} at every quantile"
+        case "renamed" | "codebook" | "constant" | "offset":
+            return note
+        case "broken":
+            return _broken(case, suspect)
+        case "residual" | "spread":
+            relation: Relation = detail["relation"]
+            how = f"{suspect.shift:+.2f} golden spreads" if channel.signature == "residual" else "less predictable"
+            return f"no longer what golden made of the same upstream ({relation.words}): {how}"
+        case "slower":
+            return f"takes {np.exp(suspect.shift):.2f} times as long" + (" (shorter)" if suspect.shift < 0 else "")
+        case "tail":
+            return f"{after} of calls are as slow as golden's slowest {before}"
+        case "skipped":
+            return f"is missing or zero in {after} of predictions, {before} in golden: work is skipped"
+        case "errors":
+            return f"{after} of predictions fail, {before} in golden"
+        case "stale" | "older":
+            return f"its source is older than golden ever saw in {after} of predictions"
+        case "lost":
+            return f"labels are missing in {percent(suspect.shift)} more predictions than golden's delay curve allows"
+        case "late":
+            return f"{after} of labels come later than golden's slowest twentieth"
+        case "given score":
+            return f"labels moved by {suspect.shift:+.2f} golden spreads at equal score"
+        case "disagree":
+            return "labels no longer agree with the score: the join or the meaning of the label changed"
+        case "gaps":
+            return f"{suspect.after:.2f} predictions a row are missing in the recorder's own count"
+        case "level" if role_of(suspect.component) is Role.USAGE:
+            return f"{np.exp(suspect.shift):.2f} times golden's for the same traffic"
+        case signature if signature.startswith("share:"):
+            return f"{signature[6:]!r} moved by {100 * suspect.shift:+.1f} points where its share was fixed"
+        case _:
+            return f"moved by {suspect.shift:+.2f}"
+
+
+def _broken(case: Case, suspect: Suspect) -> str:
+    relation: Relation = suspect.hit.channel.detail["relation"]
+    variable = case.variables[relation.target]
+    rows = suspect.bad
+    share = percent(float(rows.sum() / max(suspect.affected.sum(), 1)))
+    if variable.numbers is not None:
+        said = difference_words(variable.numbers[rows], relation.expected[rows])
+        return f"{said}, against what golden made of the same inputs ({share} of predictions)"
+    assert variable.codes is not None
+    pairs = [
+        (variable.vocabulary[int(e)], variable.vocabulary[c])
+        for e, c in zip(relation.expected[rows], variable.codes[rows], strict=True)
+    ]
+    if not pairs:
+        return "is not what golden made of the same inputs"
+    (gave, gives), count = max(((p, pairs.count(p)) for p in set(pairs)), key=lambda x: x[1])
+    part = f"{percent(count / len(pairs))} of them {gives!r} where golden gave {gave!r}"
+    return f"{share} of values are not what golden made of the same inputs; {part}"
+
+
+def evidence(case: Case, cause: Cause) -> tuple[Evidence, ...]:
+    """The proofs of a cause, strongest first, each with its numbers."""
+    suspect = cause.suspect
+    out = [_lead(suspect)]
+    for hit in suspect.hits:
+        if hit is not suspect.hit and hit.channel.signature != suspect.hit.channel.signature and len(out) < 4:
+            out.append(_support(hit))
+    for witness in cause.witnesses:
+        signature = witness.hit.channel.signature
+        if signature == "identity":
+            detail = witness.hit.channel.detail
+            says = f"{witness.component} is new: {first_of(detail['new'])} (golden: {first_of(detail['old'])})"
+            out.append(Evidence("identity", says, {"share": round(witness.after, 4)}))
+        elif len(out) < 8:
+            says = f"{witness.component} on the same rows: {_what(case, witness)}"
+            out.append(Evidence(witness.hit.channel.kind, says, _numbers(witness)))
+    rest = _rest(case, suspect)
+    if rest is not None:
+        out.append(rest)
+    return tuple(out)
+
+
+def _numbers(suspect: Suspect) -> dict[str, float | int | str]:
+    return {
+        "predictions": int(suspect.affected.sum()),
+        "departing": int(suspect.bad.sum()),
+        "before": round(suspect.before, 5),
+        "after": round(suspect.after, 5),
+        "score": round(suspect.hit.score, 2),
+        "threshold": round(suspect.hit.threshold, 2),
+    }
+
+
+def _lead(suspect: Suspect) -> Evidence:
+    channel = suspect.hit.channel
+    if channel.signature == "broken":
+        relation: Relation = channel.detail["relation"]
+        says = (
+            f"on golden it is {relation.words} in {percent(relation.strength)} of held-out predictions; "
+            f"here {int(suspect.bad.sum())} of {int(suspect.affected.sum())} break that"
+        )
+        return Evidence("residual", says, _numbers(suspect))
+    kind = channel.kind
+    says = f"{suspect.before:.4g} in golden, {suspect.after:.4g} here"
+    if channel.binary:
+        says = (
+            f"{percent(suspect.before)} in golden, {percent(suspect.after)} here ({int(suspect.bad.sum())} predictions)"
+        )
+    return Evidence(kind, says, _numbers(suspect))
+
+
+def _support(hit: Hit) -> Evidence:
+    numbers: dict[str, float | int | str] = {"score": round(hit.score, 2), "threshold": round(hit.threshold, 2)}
+    if hit.channel.binary:
+        says = f"{hit.channel.signature}: {percent(hit.before)} in golden, {percent(hit.after)} here"
+    else:
+        says = f"{hit.channel.signature}: moved by {hit.shift:+.2f}"
+    return Evidence(hit.channel.kind, says, numbers)
+
+
+def _rest(case: Case, suspect: Suspect) -> Evidence | None:
+    """What the rest of traffic does: unchanged, or how much."""
+    if not suspect.where:
+        return None
+    judged = np.isfinite(suspect.hit.excess)
+    outside = ~suspect.inside & judged
+    rows = outside & case.window & (case.ts >= suspect.since_us)
+    if rows.sum() < 10 or (outside & case.golden).sum() < 10:
+        return None
+    before = float(suspect.hit.channel.values[outside & case.golden].mean())
+    after = float(suspect.hit.channel.values[rows].mean())
+    shown = (percent(before), percent(after)) if suspect.hit.channel.binary else (f"{before:.3g}", f"{after:.3g}")
+    numbers: dict[str, float | int | str] = {
+        "before": round(before, 5),
+        "after": round(after, 5),
+        "rows": int(rows.sum()),
+    }
+    return Evidence(suspect.hit.channel.kind, f"rest of traffic: {shown[0]} -> {shown[1]}", numbers)

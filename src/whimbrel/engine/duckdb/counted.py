@@ -1,0 +1,337 @@
+"""A window's profile in one pass: DuckDB decodes and hashes, numpy counts, batch by batch; memory stays flat.
+
+Of the ways tried on 1,000,000 rows × 20 columns (CPU-seconds, reading included): histogram aggregates over grouping sets
+2.6, a grouped CASE a column 2.3, batches of numbers and text hashes counted by numpy 0.8. Text does not reach Python: a
+hash of each value is looked up in a perfect table of the vocabulary's hashes. Only a few rows' texts are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whimbrel.engine.duckdb.columns import NAN, field_of, number
+from whimbrel.engine.duckdb.view import RESCUED as RESCUED_COLUMN
+from whimbrel.engine.duckdb.view import Bound, flat, quoted
+from whimbrel.engine.port import Source
+from whimbrel.model.fields import Kind
+from whimbrel.model.profile import (
+    KEPT_HASHES,
+    KEPT_PICKS,
+    MOST_BINS,
+    NULL,
+    OUTSIDE,
+    RESCUED,
+    Binning,
+    Bins,
+    Cells,
+    Distinct,
+    Hashes,
+    Moments,
+    Pick,
+    Picks,
+    Profile,
+)
+from whimbrel.model.rows import Floats, Ints
+from whimbrel.model.window import Window
+from whimbrel.stats.bins import coded
+
+if TYPE_CHECKING:
+    from arro3.core import RecordBatch
+    from duckdb import DuckDBPyConnection
+
+Codes: TypeAlias = NDArray[np.uint8]
+
+HOUR_US = 3_600_000_000
+BATCH = 131_072
+"""Rows counted at once: the arrays of a step stay in the processor's cache."""
+
+JOINT = 256
+"""Dimensions are counted together up to this many combinations of their bins: one count instead of several."""
+
+MOST_HOURS = 4_096
+"""Hours that a batch's rows may span before the empty ones among them cost more than looking for the others."""
+
+KEPT_TEXT = 200
+"""Characters of a picked text."""
+
+_BITS = (MOST_BINS - 1).bit_length()
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Text by hash to bin: slot `hash * factor >> shift` of two tables, no two of the vocabulary in one slot."""
+
+    factor: np.uint64
+    shift: np.uint64
+    expected: Hashes
+    code: Codes
+
+    @staticmethod
+    def of(hashes: Sequence[int], codes: Sequence[int]) -> Lookup:
+        """The table for these hashes, found by trying odd factors; more slots after each round that finds none."""
+        known = np.array(hashes, np.uint64)
+        for bits in range(10, 24):
+            shift = np.uint64(64 - bits)
+            for step in range(64):
+                factor = np.uint64(0x9E3779B97F4A7C15 + 2 * step)
+                slots = (known * factor) >> shift
+                if len(np.unique(slots)) == len(known):
+                    expected, code = np.zeros(1 << bits, np.uint64), np.full(1 << bits, OUTSIDE, np.uint8)
+                    expected[slots], code[slots] = known, codes
+                    return Lookup(factor, shift, expected, code)
+        raise AssertionError("two texts of a vocabulary have one 64-bit hash")
+
+    def __call__(self, hashes: Hashes) -> Codes:
+        """The bin of each hash, OUTSIDE where the vocabulary lacks it."""
+        slots = ((hashes * self.factor) >> self.shift).view(np.int64)
+        return np.where(self.expected.take(slots) == hashes, self.code.take(slots), np.uint8(OUTSIDE))
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How one column is read from a batch: what to select, and how its values become bins."""
+
+    bins: Bins
+    path: str
+    select: str = ""
+    lookup: Lookup | None = None
+    table: tuple[int, ...] = ()
+    """Bins by the small number that was selected (booleans, and fields of another kind than golden's)."""
+
+
+def profiled(connection: DuckDBPyConnection, source: Source, window: Window, binning: Binning, rows: int) -> Profile:
+    """The profile of a window with this many rows."""
+    if not rows:
+        return Profile(binning)
+    readers = [_reader(connection, source, bins) for bins in binning.columns]
+    bar = min(
+        2**64 - 1, int(2 * KEPT_PICKS / rows * 2**64)
+    )  # twice as many as are kept: too few is out of the question
+    total = Profile(binning)
+    for batch in _batches(connection, source, window, readers, bar):
+        total += _counted(batch, binning, readers, bar, total)
+    return total
+
+
+def _reader(connection: DuckDBPyConnection, source: Source, bins: Bins) -> Reader:
+    item, suffix = field_of(source.schema, bins.column)
+    if item is None:
+        return Reader(bins, "")
+    name = quoted(item.path)
+    text = item.kind in (Kind.TEXT, Kind.BOOLEAN) and not suffix
+    if text != (bins.kind == "text"):  # golden knows this field as another kind: nothing here fits
+        return Reader(bins, item.path, f"({name} IS NOT NULL)::UTINYINT", table=(NULL, RESCUED))
+    if bins.kind == "number":
+        return Reader(bins, item.path, f"coalesce({number(item, suffix)}, {NAN})")
+    code = {value: OUTSIDE + 1 + i for i, value in enumerate(bins.values)}
+    if item.kind is Kind.BOOLEAN:
+        table = (code.get("false", OUTSIDE), code.get("true", OUTSIDE), NULL)
+        return Reader(bins, item.path, f"coalesce({name}::TINYINT, 2)::UTINYINT", table=table)
+    found = connection.execute(
+        "SELECT hash(NULL::VARCHAR), list_transform($1::VARCHAR[], lambda x: hash(x))", [[*code]]
+    )
+    ((null, hashes),) = found.fetchall()
+    return Reader(bins, item.path, f"hash({name})", Lookup.of([null, *hashes], [NULL, *code.values()]))
+
+
+def _batches(
+    connection: DuckDBPyConnection, source: Source, window: Window, readers: Sequence[Reader], bar: int
+) -> Iterator[RecordBatch]:
+    """The window's rows: `ts`, `rescued`, `key` (a hash of the row), `c0` …, and where a row is picked its `texts`."""
+    from arro3.core import RecordBatchReader
+
+    bound = Bound()
+    fields = tuple(dict.fromkeys(f for f in (source.schema.get(r.path) for r in readers) if f is not None))
+    view = flat(connection, source, window, fields, bound)
+    chosen = ["ts", f"map_keys({RESCUED_COLUMN}) AS rescued", "key"]
+    chosen += [f"{reader.select} AS c{i}" for i, reader in enumerate(readers) if reader.select]
+    texts = ", ".join(f"left({quoted(reader.path)}, {KEPT_TEXT})" for reader in readers if reader.lookup)
+    chosen.append(f"CASE WHEN key < {bound(bar)}::UBIGINT THEN [{texts}]::VARCHAR[] END AS texts")
+    key = ", ".join(["ts", *(quoted(path) for path in _telling(readers))])
+    sql = f"SELECT {', '.join(chosen)} FROM (SELECT *, hash({key}) AS key FROM ({view}))"
+    for batch in RecordBatchReader.from_arrow(connection.sql(sql, params=bound.values)):
+        for start in range(0, batch.num_rows, BATCH):
+            yield batch.slice(start, min(BATCH, batch.num_rows - start))
+
+
+def _telling(readers: Sequence[Reader]) -> list[str]:
+    """The numeric fields that tell rows of one `ts` apart best: those with the most stretches."""
+    plain = [r for r in readers if r.bins.kind == "number" and r.bins.column == r.path]
+    return [r.path for r in sorted(plain, key=lambda r: -len(r.bins.edges))[:3]]
+
+
+def _counted(batch: RecordBatch, binning: Binning, readers: Sequence[Reader], bar: int, before: Profile) -> Profile:
+    """The profile of one batch. What `before` already knows about distinct values saves work, and changes nothing."""
+    ts: Ints = batch.column("ts").to_numpy()
+    rescued = _rescued(batch, readers)
+    codes: list[Codes] = []
+    moments: list[Moments] = []
+    distinct: list[Distinct] = []
+    values: list[Floats | None] = []
+    for i, reader in enumerate(readers):
+        raw = batch.column(f"c{i}").to_numpy() if reader.select else None
+        code, number_values = _coded(reader, raw, len(ts))
+        if i in rescued:
+            code[rescued[i]] = RESCUED
+        codes.append(code)
+        values.append(number_values)
+        moments.append(Moments() if number_values is None else _moments(number_values))
+        known = before.distinct[i] if before.distinct else Distinct()
+        distinct.append(_distinct(raw, reader, known))
+    hours, days, clock = _by_time(ts // HOUR_US, codes, binning)
+    picked: Ints = np.flatnonzero(batch.column("key").to_numpy() < np.uint64(bar))
+    return Profile(
+        binning=binning,
+        days=days,
+        hours=hours,
+        slices=_by_slice(codes, binning) + clock,
+        moments=tuple(moments),
+        distinct=tuple(distinct),
+        picks=_picks(batch, picked, readers, codes, values),
+        first=int(ts.min()),
+        last=int(ts.max()),
+    )
+
+
+def _coded(reader: Reader, raw: NDArray[np.generic] | None, n: int) -> tuple[Codes, Floats | None]:
+    """The bins of one column's values, and the values themselves where they are numbers."""
+    if raw is None:
+        return np.full(n, NULL, np.uint8), None
+    if reader.table:
+        return np.array(reader.table, np.uint8)[raw], None
+    if reader.lookup is not None:
+        return reader.lookup(raw.astype(np.uint64, copy=False)), None
+    numbers = raw.astype(np.float64, copy=False)
+    return coded(numbers, reader.bins), numbers
+
+
+def _moments(values: Floats) -> Moments:
+    finite = np.isfinite(values)
+    return Moments.of(values if finite.all() else values[finite])
+
+
+def _distinct(raw: NDArray[np.generic] | None, reader: Reader, known: Distinct) -> Distinct:
+    """The sketch of an open vocabulary; of a closed one the bins know more."""
+    if raw is None or reader.lookup is None or not reader.bins.open:
+        return Distinct()
+    hashes = raw.astype(np.uint64, copy=False)
+    if len(known.hashes) == KEPT_HASHES:
+        hashes = hashes[hashes < known.hashes[-1]]
+    return Distinct.of(hashes)
+
+
+def _rescued(batch: RecordBatch, readers: Sequence[Reader]) -> dict[int, list[int]]:
+    """Rows by column whose value did not fit its field's kind."""
+    column = batch.column("rescued")
+    rows: dict[int, list[int]] = {}
+    if column.null_count == len(column):
+        return rows
+    by_path: dict[str, list[int]] = {}
+    for i, reader in enumerate(readers):
+        by_path.setdefault(reader.path, []).append(i)
+    for row, paths in enumerate(column.to_pylist()):
+        for path in paths or ():
+            for i in by_path.get(path, ()):
+                rows.setdefault(i, []).append(row)
+    return rows
+
+
+def _table(cells: Ints, codes: Codes, keys: int) -> Ints:
+    """Counts by cell and bin, shape (keys, MOST_BINS); `cells` are cell numbers shifted by the bits of a bin."""
+    return np.bincount(cells + codes, minlength=keys << _BITS).reshape(keys, MOST_BINS)
+
+
+def _by_time(hours: Ints, codes: Sequence[Codes], binning: Binning) -> tuple[Cells, Cells, Cells]:
+    """Groups of bins by hour, all bins by day, all bins by hour of the day."""
+    first, span = int(hours.min()), int(hours.max() - hours.min()) + 1
+    if span <= MOST_HOURS:
+        local, names = hours - first, np.arange(first, first + span)
+    else:
+        names, local = np.unique(hours, return_inverse=True)
+    seen = np.bincount(local, minlength=len(names))
+    present = seen > 0
+    names, seen = names[present], seen[present]
+    days, starts = np.unique(names // 24, return_index=True)
+    clock, turn = np.unique(names % 24, return_inverse=True)
+    turned = np.argsort(turn, kind="stable")
+    turns = np.searchsorted(turn[turned], np.arange(len(clock)))
+    cells = local << _BITS
+    by_hour = [seen[:, None]]
+    by_day = [np.add.reduceat(seen, starts)[:, None]]
+    by_clock = [np.add.reduceat(seen[turned], turns)[:, None]]
+    for bins, code in zip(binning.columns, codes, strict=True):
+        counts = _table(cells, code, len(present))[present, : bins.size]
+        by_day.append(np.add.reduceat(counts, starts, axis=0))
+        by_clock.append(np.add.reduceat(counts[turned], turns, axis=0))
+        grouped = np.zeros((len(names), bins.width), np.int64)
+        for bin_, group in enumerate(bins.groups):
+            grouped[:, group] += counts[:, bin_]
+        by_hour.append(grouped)
+    hours_of_day = MOST_BINS * len(binning.dimensions) + clock
+    tables = ((names, by_hour), (days, by_day), (hours_of_day, by_clock))
+    by_hours, by_days, by_clocks = (Cells(keys, np.concatenate(table, axis=1)) for keys, table in tables)
+    return by_hours, by_days, by_clocks
+
+
+def _by_slice(codes: Sequence[Codes], binning: Binning) -> Cells:
+    """All bins by dimension value. Dimensions of few bins are counted in one go and parted afterwards."""
+    sizes = {d: binning.columns[binning.index[name]].size for d, name in enumerate(binning.dimensions)}
+    found: dict[int, list[Ints]] = {}
+    for together in _together(sizes):
+        shape = [sizes[d] for d in together]
+        joint = np.zeros(len(codes[0]), np.int64)
+        for d in together:
+            joint = joint * sizes[d] + codes[binning.index[binning.dimensions[d]]]
+        keys = int(np.prod(shape))
+        tables = [np.bincount(joint, minlength=keys)[:, None]]
+        joint <<= _BITS
+        tables += [_table(joint, c, keys)[:, : b.size] for b, c in zip(binning.columns, codes, strict=True)]
+        cube = np.concatenate(tables, axis=1).reshape(*shape, -1)
+        for axis, d in enumerate(together):
+            found[d] = list(cube.sum(axis=tuple(a for a in range(len(shape)) if a != axis)))
+    keys_of = [MOST_BINS * d + code for d in sorted(found) for code in range(sizes[d]) if found[d][code][0]]
+    if not keys_of:
+        return Cells()
+    return Cells(np.array(keys_of), np.stack([found[key // MOST_BINS][key % MOST_BINS] for key in keys_of]))
+
+
+def _together(sizes: dict[int, int]) -> list[list[int]]:
+    """Dimensions that are counted in one go: as many as keep the product of their bins within JOINT."""
+    groups: list[list[int]] = []
+    product = JOINT + 1
+    for d in sorted(sizes, key=lambda d: sizes[d]):
+        if product * sizes[d] <= JOINT:
+            groups[-1].append(d)
+            product *= sizes[d]
+        else:
+            groups.append([d])
+            product = sizes[d]
+    return groups
+
+
+def _picks(
+    batch: RecordBatch,
+    picked: Ints,
+    readers: Sequence[Reader],
+    codes: Sequence[Codes],
+    values: Sequence[Floats | None],
+) -> Picks:
+    keys = batch.column("key").take(picked).to_pylist()
+    texts = zip(*batch.column("texts").take(picked).to_pylist(), strict=True)
+    columns: list[Sequence[float | str | None]] = []
+    for i, reader in enumerate(readers):
+        number_values = values[i]
+        if number_values is not None:
+            columns.append([None if v != v else v for v in number_values[picked].tolist()])
+        elif reader.lookup is not None:
+            columns.append(next(texts, ()))
+        else:
+            known = [None] * (OUTSIDE + 1) + list(reader.bins.values)
+            columns.append([known[code] for code in codes[i][picked]])
+    rows: list[Pick] = list(zip(*columns, strict=True)) or [()] * len(keys)
+    return Picks.of(list(zip(keys, rows, strict=True)))

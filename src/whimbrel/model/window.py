@@ -1,0 +1,135 @@
+"""Which predictions: a stretch of time and the conditions that a slice puts on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from whimbrel.errors import UsageError
+from whimbrel.model.fields import GROUPS, SINGLES
+
+OPERATORS = ("!=", ">=", "<=", "=", ">", "<")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Condition:
+    """One condition of a slice: `context.country = US`. The value is text as given; it is compared in the field's kind."""
+
+    path: str
+    value: str
+    op: str = "="
+
+    @staticmethod
+    def parse(text: str) -> Condition:
+        """Read `path=value` (also `!=`, `<`, `>`, `<=`, `>=`); `context.` may be left out.
+
+        Raises:
+            UsageError: the text has no operator or no path.
+        """
+        found = re.match(r"\s*([^=!<>]+?)\s*(!=|>=|<=|=|>|<)(.*)", text, re.DOTALL)
+        if not found:
+            raise UsageError(
+                f"cannot read the condition {text!r}", where="--where", why="it has no =, !=, < or >",
+                next="write it as --where country=US",
+            )  # fmt: skip
+        path, op, value = found.groups()
+        group = path.partition(".")[0]
+        if path not in SINGLES and not ("." in path and group in GROUPS) and path not in ("id", "app"):
+            path = f"context.{path}"
+        return Condition(path, value.strip(), op)
+
+    def __str__(self) -> str:
+        return f"{self.path}{self.op}{self.value}"
+
+
+Where = tuple[Condition, ...]
+"""All conditions hold at once; `()` is all traffic."""
+
+
+def where_of(mapping: Mapping[str, object]) -> Where:
+    """Conditions from the mapping form: `{"context.country": "US"}`."""
+    return tuple(sorted(Condition(path, _text(value)) for path, value in mapping.items()))
+
+
+def where_dict(where: Iterable[Condition]) -> dict[str, str]:
+    """Conditions as the report prints them: equality as path and value, others with the operator before the value."""
+    return {c.path: c.value if c.op == "=" else f"{c.op}{c.value}" for c in where}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The predictions of one app with `since <= ts < until` for which every condition holds. Times are UTC."""
+
+    app: str
+    since: datetime | None = None
+    until: datetime | None = None
+    where: Where = ()
+
+    def __post_init__(self) -> None:
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise UsageError(
+                f"the window is empty: it starts at {iso(self.since)} and ends at {iso(self.until)}",
+                why="--since must lie before --until", next="swap them, or use --last 24h",
+            )  # fmt: skip
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the window is, where both ends are known."""
+        return None if self.since is None or self.until is None else self.until - self.since
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read `90s`, `30m`, `24h`, `7d`, `2w`.
+
+    Raises:
+        UsageError: not a number with one of these units.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if not found:
+        raise UsageError(f"cannot read the duration {text!r}", next="write it as 90s, 30m, 24h, 7d or 2w")
+    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+
+
+def parse_time(text: str, *, now: datetime) -> datetime:
+    """Read an ISO time (UTC where it names no zone) or a duration before `now`.
+
+    Raises:
+        UsageError: neither of the two.
+    """
+    if _DURATION.fullmatch(text.strip()):
+        return now - parse_duration(text)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(
+            f"cannot read the time {text!r}", next="write it as 2026-11-19T14:05 (UTC), or 24h for a day ago"
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def iso(moment: datetime) -> str:
+    """A time as every answer prints it: UTC, seconds (microseconds where there are any), `Z`."""
+    moment = moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + (f".{moment.microsecond:06d}" if moment.microsecond else "") + "Z"
+
+
+def micros(moment: datetime) -> int:
+    """A time as microseconds since 1970, UTC, exactly."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def from_micros(us: int) -> datetime:
+    """The time that `us` microseconds since 1970 are."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(us))

@@ -1,0 +1,24 @@
+"""The recorder: it lives in the app's process and writes every prediction down before, while and after it is made.
+
+In: what the app says. Out: segment files (`docs/format.md`) that survive `kill -9`, and their reader. Apps call
+`Recorder` and `fingerprint`; `store/ingest.py` calls the reader; nobody else.
+
+    from whimbrel.record import Recorder
+
+    recorder = Recorder("fares", model="fares@7")
+
+    @recorder.step                                   # its value, time and code are recorded
+    def normalize(ride): return {"fare": ride["fare"] / 100, "km": ride["metres"] / 1000}
+
+    with recorder.prediction(ride, country="US", channel="ios") as p:
+        x = recorder.step("encode", encode(normalize(ride)))
+        p.output(score := model(x))
+        p.decision("accept" if score > 0.5 else "refuse")
+    recorder.label(p.id, True)                       # days later, from any process
+"""
+
+from whimbrel.record.fingerprint import fingerprint
+from whimbrel.record.prediction import Prediction
+from whimbrel.record.recorder import Recorder
+
+__all__ = ["Prediction", "Recorder", "fingerprint"]

@@ -1,0 +1,110 @@
+"""The bytes of a segment, as `docs/format.md` specifies them: its header, its frames, the id that a frame stands for.
+
+Pure functions of values; `segment.py` writes with them, `reader.py` reads with them.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from urllib.parse import quote, unquote
+
+from xxhash import xxh3_64_digest
+
+MAGIC = b"\x89WHM\r\n\x1a\n"
+"""Opens every segment: not text, and broken by whatever rewrites line ends."""
+
+VERSION = 1
+LOCKED = 1
+"""Header flag: while the file may still grow, its writer holds an exclusive flock on it."""
+
+HEADER = struct.Struct("<8sHHIIIQ16sQ")
+HEADER_BYTES = HEADER.size + 8
+HEAD = struct.Struct("<IIQBBH")
+CHECK_BYTES = 8
+MAX_BODY = 8 << 20
+"""No frame's body is longer (bytes); a reader may take a longer length for damage."""
+
+
+class Kind(IntEnum):
+    """What a frame is. Readers skip kinds they do not know."""
+
+    PROCESS = 1
+    BEGIN = 2
+    END = 3
+    LABEL = 4
+    DECISION = 5
+    EVENT = 6
+    LOSS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first 64 bytes of a segment; `seed` and `mark` are the same in all segments of a session."""
+
+    session: bytes
+    number: int
+    seed: int
+    mark: int
+    opened_us: int
+    flags: int = 0
+    version: int = VERSION
+
+    def pack(self) -> bytes:
+        """The header's bytes, its checksum included."""
+        known = self.version, HEADER_BYTES, self.flags, self.mark, self.number, self.seed, self.session, self.opened_us
+        fields = HEADER.pack(MAGIC, *known)
+        return fields + xxh3_64_digest(fields, self.seed)
+
+
+def new_seed() -> tuple[int, int]:
+    """A session's checksum seed and its frame mark, both unguessable, so that recorded text cannot pose as a frame."""
+    return int.from_bytes(os.urandom(8), "little"), int.from_bytes(os.urandom(4), "little") | 1
+
+
+def frame(mark: int, seed: int, kind: int, stream: int, body: bytes) -> bytes:
+    """One frame: head, body, checksum over both."""
+    data = HEAD.pack(mark, len(body), stream, kind, 0, 0) + body
+    return data + xxh3_64_digest(data, seed)
+
+
+def array_head(n: int) -> bytes:
+    """The msgpack head of an array of `n` items that follow it."""
+    if n < 16:
+        return bytes((0x90 | n,))
+    return b"\xdc" + n.to_bytes(2, "big") if n < 1 << 16 else b"\xdd" + n.to_bytes(4, "big")
+
+
+def new_session(now_us: int) -> bytes:
+    """A fresh session's UUIDv7 (RFC 9562), 16 bytes."""
+    return _uuid7(now_us, int.from_bytes(os.urandom(10), "little") >> 6).to_bytes(16, "big")
+
+
+def prediction_id(session: bytes, seq: int, ts_us: int) -> str:
+    """The UUIDv7 of a session's `seq`-th prediction: its time, its number, and the session's 42 random bits."""
+    noise = int.from_bytes(session[10:], "big") & ((1 << 42) - 1)
+    text = f"{_uuid7(ts_us, (seq & 0xFFFFFFFF) << 42 | noise):032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _uuid7(ts_us: int, bits74: int) -> int:
+    stamp = (ts_us // 1000) & ((1 << 48) - 1)
+    return stamp << 80 | 7 << 76 | (bits74 >> 62) << 64 | 2 << 62 | (bits74 & ((1 << 62) - 1))
+
+
+def folder_of(app: str) -> str:
+    """The name of an app's folder, as everywhere in a log: percent-encoded, with `~` for the percent sign."""
+    encoded = quote(app, safe="").replace("~", "%7E")
+    return (f"%{ord(app[0]):02X}{encoded[1:]}" if app[0] in "._" else encoded).replace("%", "~")
+
+
+def app_of(folder: str) -> str:
+    """The app whose folder this is: the inverse of `folder_of`."""
+    return unquote(folder.replace("~", "%"))
+
+
+def segment_name(session: bytes, number: int) -> str:
+    """A segment's file name; names sort in the order of writing."""
+    return f"{session.hex()}-{number:06d}.seg"

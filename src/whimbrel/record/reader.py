@@ -1,0 +1,140 @@
+"""Segments read back: bytes to frames, each checked, and the frames' bodies to plain values.
+
+In: a segment's bytes. Out: its header, its good frames, what was damaged or torn. Pure functions; `store/ingest.py`
+may call, and whoever wants to look into a segment. `flat.py` makes predictions of what comes out.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+from xxhash import xxh3_64_digest
+
+from whimbrel.errors import InputError
+from whimbrel.record import frames
+from whimbrel.record.values import ARRAY
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One good frame: where it starts and ends in the segment (bytes), its kind, its stream, its body."""
+
+    start: int
+    end: int
+    kind: int
+    stream: int
+    body: bytes
+
+    def decode(self) -> Any:
+        """The body's content.
+
+        Raises:
+            InputError: the checksum is right and the body is not msgpack that can be read.
+        """
+        try:
+            return _DECODER.decode(self.body)
+        except (msgspec.MsgspecError, ValueError, RecursionError, struct.error) as error:
+            raise InputError(
+                f"a frame of kind {self.kind} cannot be decoded: {error}", where=f"bytes {self.start} to {self.end}",
+                why="it was written by another program, or nested too deeply",
+            ) from error  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What a stretch of a segment holds. `end` is where its last good frame ends; `tail` is what follows that (bytes).
+
+    `damaged` are the stretches (start, end) between good frames that are none.
+    """
+
+    header: frames.Header
+    frames: tuple[Frame, ...]
+    end: int
+    tail: int
+    damaged: tuple[tuple[int, int], ...] = field(default=())
+
+
+def is_newer(data: bytes) -> bool:
+    """Whether a segment was written by a version of the format that is still to come here."""
+    return data[:8] == frames.MAGIC and int.from_bytes(data[8:10], "little") > frames.VERSION
+
+
+def read_header(data: bytes) -> frames.Header:
+    """The first 64 bytes of a segment.
+
+    Raises:
+        InputError: too short, no segment, a header that is damaged, or one of a version to come.
+    """
+    size = frames.HEADER.size
+    if len(data) < frames.HEADER_BYTES or data[:8] != frames.MAGIC:
+        raise InputError("this is no segment", why=f"it begins with {data[:8]!r} and not with {frames.MAGIC!r}")
+    magic, version, length, flags, mark, number, seed, session, opened = frames.HEADER.unpack_from(data)
+    del magic
+    if version != frames.VERSION or length != frames.HEADER_BYTES:
+        raise InputError(
+            f"the segment is of version {version}, and this reader knows {frames.VERSION}",
+            why="a newer Whimbrel wrote it", next="upgrade: pip install --upgrade whimbrel",
+        )  # fmt: skip
+    if xxh3_64_digest(data[:size], seed) != data[size : frames.HEADER_BYTES]:
+        raise InputError("the segment's header is damaged", why="its checksum does not fit")
+    return frames.Header(session, number, seed, mark, opened, flags, version)
+
+
+def read_segment(data: bytes, start: int = 0) -> Segment:
+    """Every good frame from `start` on (an offset that an earlier reading ended at; 0 for all).
+
+    Raises:
+        InputError: the header cannot be read.
+    """
+    header = read_header(data)
+    at = end = max(start, frames.HEADER_BYTES)
+    found: list[Frame] = []
+    damaged: list[tuple[int, int]] = []
+    sign = struct.pack("<I", header.mark)
+    while (at := data.find(sign, at)) >= 0:
+        frame = _frame(data, at, header)
+        if frame is None:
+            at += 1
+            continue
+        if at > end:
+            damaged.append((end, at))
+        found.append(frame)
+        at = end = frame.end
+    return Segment(header, tuple(found), end, len(data) - end, tuple(damaged))
+
+
+def _frame(data: bytes, at: int, header: frames.Header) -> Frame | None:
+    """The frame that starts here, or None where its length or its checksum says that there is none."""
+    body_at = at + frames.HEAD.size
+    if body_at > len(data):
+        return None
+    _, length, stream, kind, _, _ = frames.HEAD.unpack_from(data, at)
+    body_end = body_at + length
+    if length > frames.MAX_BODY or body_end + frames.CHECK_BYTES > len(data):
+        return None
+    if xxh3_64_digest(memoryview(data)[at:body_end], header.seed) != data[body_end : body_end + frames.CHECK_BYTES]:
+        return None
+    return Frame(at, body_end + frames.CHECK_BYTES, kind, stream, data[body_at:body_end])
+
+
+class Array(NamedTuple):
+    """An array as it was recorded: its shape and its items, row by row."""
+
+    shape: tuple[int, ...]
+    items: list[Any]
+
+
+def _extension(code: int, data: memoryview) -> Any:
+    if code != ARRAY:
+        return f"<extension {code}>"
+    letter, dimensions = struct.unpack_from("<cB", data)
+    shape = struct.unpack_from(f"<{dimensions}I", data, 2)
+    count = math.prod(shape)
+    return Array(shape, list(struct.unpack_from(f"<{count}{letter.decode()}", data, 2 + 4 * dimensions)))
+
+
+_DECODER = msgspec.msgpack.Decoder(ext_hook=_extension)

@@ -1,0 +1,254 @@
+"""The recorder: what an app holds, one for each app and process, made once.
+
+In: inputs, steps, outputs, decisions, labels, events. Out: frames in segment files under `<home>/segments/<app>/`. No
+call raises on what it is given or on what the disk does; what was not recorded is counted in `losses`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+from whimbrel.errors import UsageError
+from whimbrel.record import frames, process, steps
+from whimbrel.record.prediction import INNERMOST, MISSING, Prediction
+from whimbrel.record.segment import Session
+from whimbrel.record.values import encode, rescue
+from whimbrel.settings import Settings
+from whimbrel.version import __version__
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+_LONGEST_APP = 200
+
+
+class Recorder:
+    """Records the predictions of one app. Threads and tasks may share it; forked children open files of their own.
+
+    `home` is the log's folder (`WHIMBREL_HOME`, else `./.whimbrel`). `model` says which model answers: `"fares@7"`, or
+    a mapping of name, version, digest, precision, variant. Segments that nobody has ingested yet may take
+    `budget_bytes`; past that the oldest are overwritten, and counted. `WHIMBREL=off` in the environment makes every
+    call a no-op.
+
+    Raises:
+        UsageError: `app` is no name; nothing else here or later raises.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        *,
+        home: str | Path | None = None,
+        model: str | Mapping[str, object] | None = None,
+        budget_bytes: int = 4 << 30,
+    ) -> None:
+        if not isinstance(app, str) or not app or not app.isprintable() or len(frames.folder_of(app)) > _LONGEST_APP:
+            raise UsageError(
+                f"{str(app)[:80]!r} is no name for an app", where="Recorder(app)",
+                why=f"it must be a printable text of at most {_LONGEST_APP} characters, percent-encoded",
+                next='write Recorder("fares")',
+            )  # fmt: skip
+        self.app = app
+        self._home = home
+        self._budget = budget_bytes
+        self._folder = Settings.load(home=home).home.absolute() / "segments" / frames.folder_of(app)
+        self._off = os.environ.get("WHIMBREL", "").lower() == "off"
+        if not self._off:
+            with contextlib.suppress(Exception):  # the app starts, whatever its host hides
+                process.lasting()
+        self._session = None if self._off else self._new_session()
+        self._model: msgspec.Raw | None = None
+        self.model = model
+
+    @property
+    def model(self) -> Any:
+        """Which model answers, from now on: set it when another one is loaded. It reads as a dictionary."""
+        return msgspec.msgpack.decode(self._model) if self._model is not None else {}
+
+    @model.setter
+    def model(self, model: str | Mapping[str, object] | None) -> None:
+        try:
+            known = identity(model)
+            self._model = msgspec.Raw(encode(known)) if known else None
+        except Exception as error:  # noqa: BLE001  an identity may be any object
+            self._lost("model", error)
+
+    @property
+    def losses(self) -> dict[str, int]:
+        """What was not recorded by this process, by reason."""
+        return dict(self._session.losses) if self._session is not None else {}
+
+    @overload
+    def step(self, function: F, /) -> F: ...
+    @overload
+    def step(self, name: str, /) -> Callable[[F], F]: ...
+    @overload
+    def step(self, name: str, value: T, /) -> T: ...
+    def step(self, name: Any, value: Any = MISSING, /) -> Any:
+        """Record a step: `@recorder.step` on its function, or `recorder.step("encode", value)`, which returns it.
+
+        The latter's time is what has passed since the prediction began or its last step or span ended. Dictionaries
+        become `steps.<step>.<name>`, anything else `steps.<step>.value`. Outside a prediction nothing happens.
+        """
+        if value is not MISSING:
+            scope = INNERMOST.get()
+            if scope is not None:
+                try:
+                    scope.value(name, value)
+                except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
+                    self._lost("step", error)
+            return value
+        if isinstance(name, str):
+            return lambda function: self._wrap(function, name)
+        return self._wrap(name, None)
+
+    def prediction(
+        self, inputs: object, *, id: str | None = None, ts: object = None, **context: object  # noqa: A002
+    ) -> Prediction:  # fmt: skip
+        """Record one prediction: `with recorder.prediction(inputs, country="US") as p:`.
+
+        Its inputs are on disk before the block runs. An exception that leaves the block is recorded and goes on.
+        `id` is your own name for it where you have one, `ts` its event time where that is not now (a datetime, an ISO
+        text, or seconds since 1970); every other keyword is a tag that slices are made of.
+        """
+        begin: dict[str, Any] = {"ts": time.time_ns() // 1000 if ts is None else self._micros(ts)}
+        try:
+            if id is not None:
+                begin["id"] = str(id)
+            if self._off:
+                return Prediction(None, begin)
+            if self._model is not None:
+                begin["model"] = self._model
+            if context:
+                begin["context"] = context
+            begin["inputs"] = inputs
+            return Prediction(self._live(), begin)
+        except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
+            self._lost("prediction", error)
+            return Prediction(None, begin)
+
+    def label(self, id: str | Prediction, value: object, ts: object = None) -> None:  # noqa: A002
+        """Record what turned out to be true of a prediction, from any process; `ts` is when it was known (now)."""
+        self._later(frames.Kind.LABEL, {"id": id, "label": value}, ts)
+
+    def decision(self, id: str | Prediction, value: object = MISSING, /, **named: object) -> None:  # noqa: A002
+        """Record what was done with a prediction after it ended, from any process."""
+        if value is not MISSING:
+            self._later(frames.Kind.DECISION, {"id": id, "decision": value}, None)
+        if named:
+            self._later(frames.Kind.DECISION, {"id": id, "decisions": named}, None)
+
+    def event(self, kind: str, what: str, *, ts: object = None, **context: object) -> None:
+        """Record what happened around the predictions: a deploy, config, flag, rollback, incident or data change.
+
+        The context says whom it reached (`channel="ios"`); without one it reached everyone.
+        """
+        self._later(frames.Kind.EVENT, {"kind": kind, "what": what, "context": context}, ts)
+
+    def close(self) -> None:
+        """End this session while no prediction is running; the next call begins another. Never needed."""
+        if self._session is not None:
+            self._session.close()
+            self._session = self._new_session()
+
+    def __repr__(self) -> str:
+        return f"Recorder({self.app!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Recorder], tuple[Any, ...]]:
+        return _again, (self.app, self._home, self.model, self._budget)
+
+    def _wrap(self, function: Any, name: str | None) -> Any:
+        if self._off:
+            return function
+        try:
+            return steps.wrap(function, name)
+        except Exception as error:  # noqa: BLE001  the app keeps its function, whatever it is
+            self._lost("decoration", error)
+            return function
+
+    def _live(self) -> Session | None:
+        """This process's session: a forked child is told by its wiped page, and starts its own."""
+        session = self._session
+        if session is not None and not session.page[0]:
+            session.close()
+            session = self._session = self._new_session()
+        return session
+
+    def _new_session(self) -> Session:
+        return Session(self._folder, self._describe, self._budget)
+
+    def _describe(self, session: Session) -> dict[str, Any]:
+        """The facts that open each segment."""
+        own = {"app": self.app, "process": session.id.hex(), "recorder": __version__, "ts": session.opened_us}
+        try:
+            return own | process.facts()
+        except Exception as error:  # noqa: BLE001  the app goes on, whatever its host hides
+            return own | {"probe": type(error).__name__}
+
+    def _later(self, kind: frames.Kind, body: dict[str, Any], ts: object) -> None:
+        try:
+            session = self._live()
+            if session is not None:
+                body["ts"] = self._micros(ts)
+                if isinstance(body.get("id"), Prediction):
+                    body["id"] = body["id"].id
+                plain, lost = rescue(body, "")
+                session.write(kind, 0, encode({**plain, "lost": lost} if lost else plain))
+        except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
+            self._lost(kind.name.lower(), error)
+
+    def _micros(self, ts: object) -> int:
+        """A time as microseconds since 1970; one that cannot be read is counted, and now stands for it."""
+        try:
+            return micros(ts)
+        except Exception:  # noqa: BLE001  a time may be any object
+            self._lost("ts", f"a time of type {type(ts).__name__} cannot be read; now stands for it")
+            return time.time_ns() // 1000
+
+    def _lost(self, why: str, detail: object) -> None:
+        if self._session is not None:
+            self._session.lost(why, detail)
+
+
+def identity(model: str | Mapping[str, object] | None) -> dict[str, str]:
+    """A model's identity as the record holds it: `"fares@7"` is the name `fares` and the version `7`.
+
+    >>> identity("fares@7")
+    {'name': 'fares', 'version': '7'}
+    """
+    if model is None:
+        return {}
+    if isinstance(model, Mapping):
+        return {str(key): str(value) for key, value in model.items() if value is not None}
+    name, at, version = str(model).rpartition("@")
+    return {"name": name, "version": version} if at and name else {"name": str(model)}
+
+
+def micros(ts: Any) -> int:
+    """A time as microseconds since 1970, UTC: now for None, a datetime, an ISO text, or seconds since 1970.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it is none of these.
+    """
+    if ts is None:
+        return time.time_ns() // 1000
+    if isinstance(ts, str):
+        ts = dt.datetime.fromisoformat(ts)
+    if type(ts).__module__ == "numpy":
+        ts = ts.astype("datetime64[us]").item() if ts.dtype.kind == "M" else ts.item()
+    if isinstance(ts, dt.datetime):
+        moment = ts.replace(tzinfo=dt.UTC) if ts.tzinfo is None else ts
+        return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+    return round(float(ts) * 1e6)
+
+
+def _again(app: str, home: str | Path | None, model: Mapping[str, object], budget_bytes: int) -> Recorder:
+    return Recorder(app, home=home, model=model, budget_bytes=budget_bytes)

@@ -1,0 +1,244 @@
+"""Where frames go: one process's session of one app, and the segment file that it has open.
+
+One `write(2)` with O_APPEND a frame: the page cache holds it when the process is killed, threads need no lock, and a
+full disk is an error code. The file descriptor keeps its number while segments rotate: dup2 puts the next file under
+it, so that a thread which is about to write hits one of the two, never a stranger's file. All segments of a session
+share seed and mark, so that its frame is valid in both. Only `recorder.py` and `prediction.py` may call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from xxhash import xxh3_64_digest
+
+from whimbrel.record import frames, values
+
+SEGMENT_BYTES = 16 << 20
+"""A segment is followed by the next once it is this long."""
+
+_HIGH_FD = 512  # a number that an app which closes and opens files by hand is unlikely to meet
+_MADV_WIPEONFORK = 18
+_FIRST_FEW = 5
+
+
+class Session:
+    """One process's run of one recorder: its ids, its counters, its open segment. A forked child makes its own."""
+
+    def __init__(self, folder: Path, facts: Callable[[Session], dict[str, Any]], budget: int) -> None:
+        self.folder = folder
+        self.opened_us = time.time_ns() // 1000
+        self.id = frames.new_session(self.opened_us)
+        self.next_seq = itertools.count(1).__next__
+        self.losses: dict[str, int] = {}
+        self.page = _fork_page()
+        self._seed, self._mark = frames.new_seed()
+        self._facts = facts
+        self._budget = budget
+        self._next_number = itertools.count(1).__next__
+        self._fd = -1
+        self._file: tuple[int, int] | None = None
+        self._room = 0
+        self._retry_at = 0.0
+        self._retry_s = 0.25
+        self._refused = OSError(errno.EBADF, "no segment is open")
+        self._owed = False
+        self._turn = threading.Lock()  # only ever tried, never waited for
+
+    def write(self, kind: int, stream: int, body: bytes) -> bool:
+        """Append one frame; True once the kernel has it. A disk that fails makes it False, and is counted."""
+        data = frames.HEAD.pack(self._mark, len(body), stream, kind, 0, 0) + body
+        data += xxh3_64_digest(data, self._seed)
+        try:
+            wrote = os.write(self._fd, data)
+        except OSError as error:
+            wrote = self._elsewhere(data, error)
+        if wrote != len(data):
+            if wrote:
+                self._owed = True
+                self.lost("ENOSPC", f"a frame for {self.folder}: only {wrote} of {len(data)} bytes fitted")
+            return False
+        self._room -= wrote
+        if self._room < 0:
+            self._rotate()
+        if self._owed:
+            self._owed = False
+            self.write(frames.Kind.LOSS, 0, values.encode(self.losses))
+        return True
+
+    def lost(self, why: str, detail: object = "") -> None:
+        """Count something that was not recorded, and log the first few."""
+        count = self.losses[why] = self.losses.get(why, 0) + 1
+        if count <= _FIRST_FEW:
+            with contextlib.suppress(Exception):
+                import logging  # only where something went wrong
+
+                logging.getLogger("whimbrel.record").warning("not recorded (%s): %s", why, detail)
+
+    def close(self) -> None:
+        """Let go of the segment, where it is still ours; the next frame opens another."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0 and self._file == _identity(fd):
+            os.close(fd)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # while the interpreter shuts down, anything may be gone
+            self.close()
+
+    def _elsewhere(self, data: bytes, error: OSError) -> int:
+        """A frame that could not be written: where no segment is open, open one and write it there; else count it."""
+        if error.errno == errno.EBADF:
+            stale = self._file
+            try:
+                return os.write(self._fd, data)  # another thread has opened one meanwhile
+            except OSError:
+                pass
+            if time.monotonic() < self._retry_at:
+                error = self._refused
+            else:
+                try:
+                    return self._open(stale, data)
+                except OSError as refused:
+                    self._retry_s = min(60.0, self._retry_s * 2)
+                    self._retry_at = time.monotonic() + self._retry_s
+                    error = self._refused = refused
+        self._owed = True
+        self.lost(_reason(error), f"a frame for {self.folder}: {error}")
+        return 0
+
+    def _open(self, stale: tuple[int, int] | None, data: bytes) -> int:
+        """Write a frame to a new segment and keep that; of threads that each open one at once, one is kept."""
+        fd, kept = self._create(), False
+        try:
+            if self._turn.acquire(blocking=False):
+                if self._file == stale:
+                    self._fd, self._file, kept = fd, _identity(fd), True
+                    self._room, self._retry_s = SEGMENT_BYTES, 0.25
+                self._turn.release()
+            return os.write(fd, data)
+        finally:
+            if not kept:
+                os.close(fd)
+
+    def _rotate(self) -> None:
+        """Put the next segment under the descriptor, and let go of the full one."""
+        if not self._turn.acquire(blocking=False):
+            return  # another thread does it, or a signal came while this one did
+        try:
+            self._make_room()
+            fd = self._create()
+            if _identity(self._fd) == self._file:
+                full = os.dup(self._fd)
+                os.dup2(fd, self._fd, inheritable=False)
+                fcntl.flock(full, fcntl.LOCK_UN)  # even where a child still holds the file open
+                os.close(full)
+                os.close(fd)
+            else:
+                self._fd = fd  # the app closed ours: whatever bears its number now is not ours to touch
+            self._file, self._room = _identity(self._fd), SEGMENT_BYTES
+        except OSError as error:
+            self._room = SEGMENT_BYTES >> 4  # the full one goes on for another MiB, and then we try again
+            self.lost(f"rotation {_reason(error)}", error)
+        finally:
+            self._turn.release()
+
+    def _create(self) -> int:
+        """A new segment's descriptor. The file bears its name only once it is locked and its first frame is in it."""
+        name = frames.segment_name(self.id, number := self._next_number())
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = self.folder / f".{name}.new"
+        fd = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            flags = frames.LOCKED if lock(fd, fcntl.LOCK_EX) else 0
+            now = time.time_ns() // 1000
+            header = frames.Header(self.id, number, self._seed, self._mark, now, flags).pack()
+            facts, _ = values.rescue(self._facts(self), "process")
+            data = header + frames.frame(self._mark, self._seed, frames.Kind.PROCESS, 0, values.encode(facts))
+            if os.write(fd, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            draft.rename(self.folder / name)
+        except BaseException:
+            os.close(fd)
+            draft.unlink(missing_ok=True)
+            raise
+        with contextlib.suppress(OSError):  # a low limit of open files: the number it has is good enough
+            fd, low = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD), fd
+            os.close(low)
+        return fd
+
+    def _make_room(self) -> None:
+        """Keep the app's folder within its budget: the oldest segments that nobody writes any more go first."""
+        segments = sorted(self.folder.glob("*.seg"))
+        sizes = {path: path.stat().st_size for path in segments if path.exists()}
+        excess = sum(sizes.values()) + SEGMENT_BYTES - self._budget
+        for path in segments:
+            if excess <= 0:
+                return
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                idle = lock(fd, fcntl.LOCK_SH)
+            finally:
+                os.close(fd)
+            if idle:
+                path.unlink(missing_ok=True)
+                excess -= sizes.get(path, 0)
+                self._owed = True
+                self.lost("overwritten segment", f"{path} made room, for recordings may take {self._budget} bytes")
+
+
+class Page(Protocol):
+    """Says at index 0 whether this is still the process that made it."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+
+
+class _Pid:
+    """The slower way of telling a forked child, for kernels that cannot wipe a page on fork."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+
+    def __getitem__(self, index: int, /) -> int:
+        return self.pid == os.getpid()
+
+
+def _fork_page() -> Page:
+    """A page of memory that reads 1 here and 0 in every forked child, even of a fork() in C."""
+    try:
+        page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        page.madvise(_MADV_WIPEONFORK)
+    except (OSError, ValueError):
+        return _Pid()
+    page[0] = 1
+    return page
+
+
+def lock(fd: int, how: int) -> bool:
+    """Try a flock; False where another holds it, or where the file system has none."""
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _reason(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "OSError")

@@ -1,0 +1,120 @@
+"""What `@recorder.step` makes of a function: the same function, recorded where a prediction is running.
+
+In: a function, coroutine function, generator function or async generator function. Out: one of the same sort. Outside a
+prediction it is just the function. Only `recorder.py` may call; `streams.py` does the generators.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from whimbrel.record import source, streams
+from whimbrel.record.fingerprint import fingerprint
+from whimbrel.record.prediction import Scope, current, now
+
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # a code object's flags; `inspect` costs an import
+
+
+def wrap(function: Any, name: str | None = None) -> Any:
+    """A function that records its value as a step.
+
+    Raises:
+        TypeError: it is no function.
+    """
+    if not callable(function) and not isinstance(function, classmethod):
+        raise TypeError(f"a {type(function).__name__} is no function")
+    if isinstance(function, staticmethod | classmethod):
+        return type(function)(wrap(function.__func__, name))
+    flags = _flags(function)
+    make = (
+        streams.asynchronous if flags & _ASYNC_GENERATOR else _coroutine if flags & _COROUTINE
+        else streams.synchronous if flags & _GENERATOR else _call
+    )  # fmt: skip
+    step = Step(name or getattr(function, "__name__", None) or type(function).__name__, function)
+    return functools.wraps(function)(make(function, step))
+
+
+def _flags(function: Any) -> int:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(getattr(function, "__code__", None), "co_flags", 0)
+
+
+class Step:
+    """A decorated function's name and fingerprint; the latter is taken when the step first runs in a prediction."""
+
+    __slots__ = ("_code", "_function", "name")
+
+    def __init__(self, name: str, function: Any) -> None:
+        self.name = name
+        self._function = function
+        self._code: str | None = None
+        source.pin(function)
+
+    def code(self, scope: Scope) -> str:
+        """The function's fingerprint. Taking it is no part of what is being timed around it."""
+        if self._code is None:
+            began = now()
+            self._code = fingerprint(self._function)
+            spent = now() - began
+            around = scope.outer
+            while around is not None:
+                around.start += spent
+                around.mark += spent
+                around = around.outer
+        return self._code
+
+    def done(self, scope: Scope, value: object, own: int) -> None:
+        """Record the value; nothing that goes wrong here reaches the app."""
+        prediction = scope.prediction
+        if prediction is not None and prediction.running:
+            try:
+                prediction.add(("step", self.name, value, own, self.code(scope)), "steps")
+            except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
+                prediction.lost(error)
+
+    def failed(self, scope: Scope, error: BaseException, own: int) -> None:
+        """Record that it raised; nothing that goes wrong here reaches the app."""
+        prediction = scope.prediction
+        if prediction is not None and prediction.running:
+            try:
+                prediction.blame(self.name, error)
+                prediction.add(("failed", self.name, own, self.code(scope)), "steps")
+            except Exception as failure:  # noqa: BLE001  the app goes on, whatever happens to us
+                prediction.lost(failure)
+
+
+def _call(function: Callable[..., Any], step: Step) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        around = current()
+        if around is None:
+            return function(*args, **kwargs)
+        scope = around.inside()
+        try:
+            value = function(*args, **kwargs)
+        except BaseException as error:
+            step.failed(scope, error, scope.leave())
+            raise
+        step.done(scope, value, scope.leave())
+        return value
+
+    return call
+
+
+def _coroutine(function: Callable[..., Any], step: Step) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        around = current()
+        if around is None:
+            return await function(*args, **kwargs)
+        scope = around.inside()
+        try:
+            value = await function(*args, **kwargs)
+        except BaseException as error:
+            step.failed(scope, error, scope.leave())
+            raise
+        step.done(scope, value, scope.leave())
+        return value
+
+    return call

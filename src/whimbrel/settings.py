@@ -1,0 +1,27 @@
+"""One frozen value with every setting: file < environment < argument."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the log lives, and which engine answers."""
+
+    home: Path = Path(".whimbrel")
+    engine: str = "duckdb"
+
+    @staticmethod
+    def load(
+        *, home: str | Path | None = None, engine: str | None = None, env: Mapping[str, str] | None = None
+    ) -> Settings:
+        """Settings from arguments, else the environment (`WHIMBREL_HOME`, `WHIMBREL_ENGINE`), else the defaults."""
+        env = os.environ if env is None else env
+        return Settings(
+            home=Path(home or env.get("WHIMBREL_HOME") or ".whimbrel"),
+            engine=engine or env.get("WHIMBREL_ENGINE") or "duckdb",
+        )

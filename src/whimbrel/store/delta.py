@@ -1,0 +1,252 @@
+"""One Delta table of the log: read, widened, appended to by many processes at once.
+
+DuckDB writes the Parquet files, partitioned and in bounded memory; they join the table by one commit. A commit that
+another process forestalls is made again from what the table then holds, so that nothing is lost or doubled: every append carries
+the table's own transaction number (Delta's `txn`), and two with the same number cannot both succeed. Within one machine a
+lock file keeps the second writer from doing the work twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, unquote
+from uuid import uuid4
+
+from whimbrel.errors import StoreError
+from whimbrel.store.sql import literal, name, store_errors
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from duckdb import DuckDBPyConnection
+
+Result = TypeVar("Result")
+
+_WRITER = "whimbrel"
+_ATTEMPTS = 20
+_LOCK_WAIT_S = 1800.0
+_FORBIDDEN = "%[]*?\\"
+"""Characters that Delta or DuckDB would read as something else in a folder's name."""
+
+
+def folder_name(app: str) -> str:
+    """An app's name as a folder's: percent-encoded, with `~` for the percent sign, which Delta would decode again."""
+    encoded = quote(app, safe="").replace("~", "%7E")
+    return (f"%{ord(app[0]):02X}{encoded[1:]}" if app[0] in "._" else encoded).replace("%", "~")
+
+
+def app_name(folder: str) -> str:
+    """The app whose folder this is."""
+    return unquote(folder.replace("~", "%"))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A Parquet file that is written and not yet part of the table; paths are relative to the table's folder."""
+
+    path: str
+    size: int
+    rows: int
+    partition: Mapping[str, str | None]
+    ids: tuple[str, str] | None
+    times: tuple[str, str] | None
+    """First and last `id` and `ts`, where the writer knows them exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A Delta table in `folder`; `lock` is the file that its writers on this machine take turns by."""
+
+    folder: Path
+    lock: Path
+    partition_by: tuple[str, ...] = ()
+
+    @property
+    def exists(self) -> bool:
+        """Whether the table was ever created; a log folder without a commit is what a full disk left."""
+        return next((self.folder / "_delta_log").glob("*.*"), None) is not None
+
+    def open(self, version: int | None = None) -> DeltaTable:
+        """The table at its latest or at one version.
+
+        Raises:
+            StoreError: it is damaged, or never had that version.
+        """
+        from deltalake import DeltaTable
+
+        with store_errors(self.folder, "read"):
+            return DeltaTable(str(self.folder), version=version)
+
+    def files(self, delta: DeltaTable) -> tuple[str, ...]:
+        """The Parquet files of an opened table, as absolute paths."""
+        return tuple(row[0] for row in self.actions(delta, "path"))
+
+    def actions(
+        self, delta: DeltaTable, columns: str, where: str = "true", values: Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Facts of the table's files from Delta's own statistics, by SQL over `path`, `size`, `rows`, `min_id`, `max_id`, `min_ts`, `max_ts`."""
+        from whimbrel.store.sql import connect
+
+        facts = delta.get_add_actions(flatten=True)
+        present = set(facts.schema.names) if hasattr(facts.schema, "names") else {f.name for f in facts.schema}
+        wanted = {"rows": "num_records", "size": "size_bytes", "min_id": "min.id", "max_id": "max.id"}
+        picked = ", ".join(f"{name(v) if v in present else 'NULL'} AS {k}" for k, v in wanted.items())
+        times = ", ".join(f"epoch_us({name(v)}) AS {k}" if v in present else f"NULL::BIGINT AS {k}" for k, v in (("min_ts", "min.ts"), ("max_ts", "max.ts")))  # fmt: skip
+        with connect() as con:
+            con.register("facts", facts)
+            rows = con.execute(
+                f"SELECT {columns} FROM (SELECT {literal(str(self.folder) + '/')} || url_decode(path) AS path, {picked}, {times} FROM facts) WHERE {where}",
+                list(values),
+            ).fetchall()
+        return [tuple(row) for row in rows]
+
+    def update(self, change: Callable[[], Result]) -> Result:
+        """Run `change`, which reads the table and commits to it, until no other writer came in between.
+
+        Raises:
+            StoreError: the disk is full or read-only, or other writers always came first.
+        """
+        from deltalake.exceptions import CommitFailedError
+
+        with store_errors(self.folder), self._locked():
+            for attempt in range(_ATTEMPTS):
+                try:
+                    return change()
+                except CommitFailedError:
+                    time.sleep(min(0.05 * 2**attempt, 2.0))
+        raise StoreError(
+            f"gave up after {_ATTEMPTS} attempts to commit: another writer always came first", where=str(self.folder),
+            why="many machines append to one table at once", next="run the same command again: rows that are in already are not doubled",
+        )  # fmt: skip
+
+    def widen(self, fields: Sequence[Any]) -> None:
+        """Create the table with these Delta fields, or add those that it lacks (members of structs too)."""
+        from deltalake import DeltaTable, Schema
+
+        if not self.exists:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            DeltaTable.create(
+                str(self.folder), schema=Schema(list(fields)), mode="ignore", partition_by=list(self.partition_by),
+                configuration={"delta.dataSkippingNumIndexedCols": "2"},
+            )  # fmt: skip
+        elif fields:
+            self.open().alter.add_columns(list(fields))
+
+    def write(self, con: DuckDBPyConnection, select: str, parameters: Mapping[str, Any]) -> tuple[Written, ...]:
+        """Write the rows of `select` as Parquet files that are not yet part of the table; on failure none is left behind."""
+        batch = f"part-{uuid4().hex}"
+        target, layout = (
+            str(self.folder),
+            f"PARTITION_BY ({', '.join(map(name, self.partition_by))}), FILENAME_PATTERN '{batch}-{{uuid}}', APPEND true, ",
+        )
+        if not self.partition_by:
+            target, layout = str(self.folder / f"{batch}.parquet"), ""
+        try:
+            rows = con.execute(
+                f"COPY ({select}) TO {literal(target)} (FORMAT parquet, COMPRESSION snappy, {layout}RETURN_STATS true)",
+                dict(parameters),
+            ).fetchall()
+        except BaseException:
+            self.discard(batch)
+            raise
+        return tuple(self._written(*row[:3], row[4], row[5]) for row in rows if row[1])
+
+    def _written(
+        self,
+        path: str,
+        rows: int,
+        size: int,
+        stats: Mapping[str, Mapping[str, str]],
+        partition: Mapping[str, str] | None,
+    ) -> Written:
+        def ends(column: str) -> tuple[str, str] | None:
+            found = stats.get(column, {})
+            exact = found.get("min_is_exact") == found.get("max_is_exact") == "true"
+            return (found["min"], found["max"]) if exact and "min" in found and "max" in found else None
+
+        keys = {key.strip('"'): value for key, value in (partition or {}).items()}
+        return Written(str(Path(path).relative_to(self.folder)), size, rows, keys, ends('"id"'), ends('"ts"'))
+
+    def discard(self, batch: str) -> None:
+        """Remove the files of a write that failed."""
+        for left in self.folder.rglob(f"{batch}*"):
+            left.unlink(missing_ok=True)
+
+    def commit(self, delta: DeltaTable, written: Sequence[Written]) -> None:
+        """Make written files part of the table, unless another append was committed since `delta` was opened.
+
+        Raises:
+            CommitFailedError: one was; `update` then begins anew. The files are removed.
+        """
+        from deltalake import CommitProperties, Transaction
+        from deltalake.transaction import AddAction
+
+        made = int(time.time() * 1000)
+        last = delta.transaction_version(_WRITER)
+        try:
+            delta.create_write_transaction(
+                [AddAction(w.path, w.size, w.partition, made, True, _stats(w)) for w in written],  # noqa: FBT003
+                mode="append", schema=delta.schema(), partition_by=list(self.partition_by),
+                commit_properties=CommitProperties(app_transactions=[Transaction(_WRITER, 0 if last is None else last + 1)]),
+            )  # fmt: skip
+        except Exception:
+            for w in written:
+                (self.folder / w.path).unlink(missing_ok=True)
+            raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.lock.parent.mkdir(parents=True, exist_ok=True)
+        with self.lock.open("a") as handle:
+            deadline = time.monotonic() + _LOCK_WAIT_S
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise StoreError(
+                            f"another process has been writing to this table for {_LOCK_WAIT_S / 60:.0f} minutes", where=str(self.lock),
+                            why="it is stopped, or its import is very large", next=f"see who holds it: fuser {self.lock}",
+                        ) from None  # fmt: skip
+                    time.sleep(0.02)
+            yield
+
+
+def _stats(written: Written) -> str:
+    ends = {
+        "id": written.ids,
+        "ts": tuple(t.replace(" ", "T").replace("+00", "Z") for t in written.times) if written.times else None,
+    }
+    known = {column: end for column, end in ends.items() if end}
+    return json.dumps({
+        "numRecords": written.rows,
+        "minValues": {column: end[0] for column, end in known.items()},
+        "maxValues": {column: end[1] for column, end in known.items()},
+        "nullCount": {},
+    })  # fmt: skip
+
+
+def check_home(home: Path) -> None:
+    """Refuse a home whose path Delta could not hold.
+
+    Raises:
+        StoreError: it has one of the characters, or is no folder.
+    """
+    bad = sorted({c for c in str(home.absolute()) if c in _FORBIDDEN or not c.isprintable()})
+    if bad:
+        raise StoreError(
+            f"the log cannot live in a folder whose path has {' '.join(map(repr, bad))}", where=str(home),
+            why="Delta tables would read it as something else", next="choose another folder with --home or WHIMBREL_HOME",
+        )  # fmt: skip
+    if home.exists() and not home.is_dir():
+        raise StoreError(
+            f"{home} is a file, not a folder", where=str(home), why="the log is a folder",
+            next="choose another folder with --home or WHIMBREL_HOME",
+        )  # fmt: skip

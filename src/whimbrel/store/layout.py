@@ -1,0 +1,81 @@
+"""Where everything of a log lies under its home."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from whimbrel.errors import UsageError
+from whimbrel.store.delta import Table, app_name, check_home, folder_name
+
+DEFAULT_APP = "default"
+"""The app of rows that name none."""
+
+_LONGEST_APP = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folders and tables of a log; nothing is created before it is written to."""
+
+    home: Path
+
+    def __post_init__(self) -> None:
+        check_home(self.home)
+
+    def predictions(self, app: str) -> Table:
+        """One app's predictions, partitioned by day."""
+        return self._table("predictions", app, ("day",))
+
+    def labels(self, app: str) -> Table:
+        """Labels that arrived after their predictions."""
+        return self._table("labels", app)
+
+    def decisions(self, app: str) -> Table:
+        """Decisions that arrived after their predictions."""
+        return self._table("decisions", app)
+
+    @property
+    def events(self) -> Table:
+        """Deploys, config changes, incidents."""
+        return Table(self.home / "events", self.home / "locks" / "events")
+
+    @property
+    def processes(self) -> Table:
+        """One row per start of a recorded process."""
+        return Table(self.home / "processes", self.home / "locks" / "processes")
+
+    @property
+    def golden(self) -> Path:
+        """Golden windows, a JSON file each."""
+        return self.home / "golden"
+
+    @property
+    def quarantine(self) -> Path:
+        """Rows that could not be read."""
+        return self.home / "quarantine"
+
+    @property
+    def segments(self) -> Path:
+        """What recorders write, until it is ingested."""
+        return self.home / "segments"
+
+    @property
+    def scratch(self) -> Path:
+        """Files that live no longer than an import."""
+        return self.home / "scratch"
+
+    def apps(self) -> tuple[str, ...]:
+        """The apps that have predictions, by name."""
+        root = self.home / "predictions"
+        found = [app_name(folder.name) for folder in root.iterdir()] if root.is_dir() else []
+        return tuple(sorted(app for app in found if app and self.predictions(app).exists))
+
+    def _table(self, kind: str, app: str, partition_by: tuple[str, ...] = ()) -> Table:
+        if not app or not app.isprintable() or len(folder_name(app)) > _LONGEST_APP:
+            raise UsageError(
+                f"{app[:80]!r} cannot be an app's name", where="--app",
+                why=f"a name is printable, not empty, and no longer than {_LONGEST_APP} characters", next="choose a shorter, plain name",
+            )  # fmt: skip
+        folder = folder_name(app)
+        return Table(self.home / kind / folder, self.home / "locks" / f"{kind}-{folder}", partition_by)

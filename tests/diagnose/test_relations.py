@@ -1,0 +1,105 @@
+"""What golden teaches: each form of relation is found, holds where it should, and is silent where it knows nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose.case import Case, build
+from whimbrel.diagnose.relations import learn, split
+from whimbrel.model.fields import Kind, Schema
+from whimbrel.model.rows import Categories, Column, Numbers, Rows
+
+N, M = 6_000, 1_000
+
+
+def _case(target: np.ndarray, **fields: np.ndarray) -> Case:  # type: ignore[type-arg]
+    columns: dict[str, Column] = {}
+    pairs = []
+    for name, values in {**{f"inputs.{k}": v for k, v in fields.items()}, "steps.made.value": target}.items():
+        if values.dtype.kind in "fi":
+            columns[name] = Numbers(values.astype(float))
+            pairs.append((name, Kind.NUMBER))
+        else:
+            vocabulary, codes = np.unique(values, return_inverse=True)
+            columns[name] = Categories(codes.astype(np.int64), tuple(map(str, vocabulary)))
+            pairs.append((name, Kind.TEXT))
+    n = len(target)
+    every = Rows(tuple(map(str, range(n))), np.arange(n, dtype=np.int64) * 60_000_000, columns, n)
+    return build(every.take(np.arange(n) < N), every.take(np.arange(n) >= N), Schema.from_pairs(pairs))
+
+
+def _learn(case: Case, *, trees: bool = False):  # type: ignore[no-untyped-def]
+    parents = [v for name, v in case.variables.items() if name.startswith("inputs.")]
+    return learn(case, split(case), case.variables["steps.made.value"], parents, trees=trees)
+
+
+@pytest.fixture
+def x() -> np.ndarray:  # type: ignore[type-arg]
+    return np.random.default_rng(0).gamma(3, 4, N + M)
+
+
+def test_exact_forms_are_found(x: np.ndarray) -> None:  # type: ignore[type-arg]
+    """A copy, a scaling, a logarithm, a clip, a sum, a ratio, a table and a rule by segment are all exact."""
+    rng = np.random.default_rng(1)
+    other = rng.normal(5, 1, x.size)
+    word = rng.choice(["a", "b", "c"], x.size)
+    table = np.select([word == "a", word == "b"], [1.5, 4.0], 9.0)
+    cases = {
+        "copy": (x, {"x": x}),
+        "affine": ((x - 12) / 7, {"x": x}),
+        "function": (np.log1p(x), {"x": x}),
+        "linear": (x + 2 * other - 3, {"x": x, "other": other}),
+        "product": (x / other**2, {"x": x, "other": np.abs(other) + 1e-9}),
+        "rule": (np.where(x > np.where(word == "a", 9, 14), "yes", "no"), {"x": x, "word": word}),
+    }
+    for form, (target, fields) in cases.items():
+        found = _learn(_case(target, **fields))
+        assert found is not None, form
+        assert (found.form, found.exact) == (form, True)
+        assert np.nanmean(found.surprise) < 0.01, form
+    assert _learn(_case(np.clip(x, 2, 20), x=x)).exact
+    assert _learn(_case(table, word=word)).form == "function"
+
+
+def test_noise_is_no_relation(x: np.ndarray) -> None:  # type: ignore[type-arg]
+    """A target that has nothing to do with its parents teaches nothing, with or without trees."""
+    noise = np.random.default_rng(2).normal(0, 1, x.size)
+    assert _learn(_case(noise, x=x), trees=True) is None
+
+
+def test_a_break_is_seen_row_by_row(x: np.ndarray) -> None:  # type: ignore[type-arg]
+    """Exactly the window rows that were changed are surprising."""
+    target = 3 * x + 1
+    changed = np.zeros(x.size, dtype=bool)
+    changed[N + 100 : N + 200] = True
+    found = _learn(_case(np.where(changed, target * 1.05, target), x=x))
+    assert found is not None
+    assert np.array_equal(found.surprise == 1, changed)
+
+
+def test_an_imputed_default_is_part_of_the_relation(x: np.ndarray) -> None:  # type: ignore[type-arg]
+    """Where the input is null golden always gave one value: another default is a break, the right one is not."""
+    rng = np.random.default_rng(3)
+    raw = np.where(rng.random(x.size) < 0.1, np.nan, x)
+    filled = np.where(np.isnan(raw), 11.0, raw)
+    late = np.arange(x.size) >= N + 500
+    found = _learn(_case(np.where(np.isnan(raw) & late, 0.0, filled), raw=raw))
+    assert found is not None
+    assert np.array_equal(np.flatnonzero(found.surprise == 1), np.flatnonzero(np.isnan(raw) & late))
+
+
+def test_a_bystander_is_no_witness_against_the_target(x: np.ndarray) -> None:  # type: ignore[type-arg]
+    """Two inputs determine the target; one of them breaks: the target still follows from the other."""
+    twin = np.where(np.arange(x.size) >= N, x * 50, x * 2)
+    found = _learn(_case(x + 1, x=x, twin=twin))
+    assert found is not None
+    assert np.nansum(found.surprise) == 0
+
+
+def test_outside_golden_nothing_is_judged(x: np.ndarray) -> None:  # type: ignore[type-arg]
+    """A function known only by its points says nothing beyond them."""
+    far = np.where(np.arange(x.size) >= N, x + 1_000, x)
+    found = _learn(_case(np.sqrt(far), far=far))
+    assert found is not None
+    assert np.isnan(found.surprise[N:]).all()

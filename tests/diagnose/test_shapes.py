@@ -1,0 +1,77 @@
+"""The names of changes: units, offsets, renames, renumbered codes, and the words for a difference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose.shapes import (
+    conversion_of,
+    difference_words,
+    factor_words,
+    offset_of,
+    permutation_of,
+    renamed_to,
+)
+
+
+@pytest.fixture
+def sample() -> np.ndarray:  # type: ignore[type-arg]
+    return np.random.default_rng(5).gamma(4, 6.0, 4_000)
+
+
+@pytest.mark.parametrize(
+    ("factor", "offset"), [(100, 0), (1 / 1.609344, 0), (1.8, 32), (-1, 0), (1 / 1000, 0), (7.3, 0)]
+)
+def test_unit_changes_are_recognised(sample: np.ndarray, factor: float, offset: float) -> None:  # type: ignore[type-arg]
+    """Another sample of the same quantity in another unit gives back factor and offset."""
+    other = np.random.default_rng(6).gamma(4, 6.0, 1_500) * factor + offset
+    found = conversion_of(sample, other)
+    assert found is not None
+    assert found.factor == pytest.approx(factor, rel=0.15)
+
+
+def test_growth_is_no_unit(sample: np.ndarray) -> None:  # type: ignore[type-arg]
+    """Prices that rise by a tenth, and the same distribution again, are no conversions."""
+    rng = np.random.default_rng(7)
+    assert conversion_of(sample, rng.gamma(4, 6.0, 2_000)) is None
+    assert conversion_of(sample, rng.gamma(4, 6.6, 2_000)) is None
+
+
+def test_an_offset_is_the_same_everywhere(sample: np.ndarray) -> None:  # type: ignore[type-arg]
+    """A constant added to all is found; a stretch is not an offset."""
+    again = np.random.default_rng(8).gamma(4, 6.0, 3_000)
+    assert offset_of(sample, again + 15) == pytest.approx(15, abs=1)
+    assert offset_of(sample, again * 1.5) is None
+
+
+def test_a_rename_keeps_its_mass() -> None:
+    """A known value vanishes and an unknown one takes its share: a rename. A value beside the old ones: a launch."""
+    rng = np.random.default_rng(9)
+    before = rng.choice(3, 4_000, p=[0.5, 0.3, 0.2])
+    after = rng.choice([0, 3, 2], 2_000, p=[0.5, 0.3, 0.2])
+    assert renamed_to(before, after, 4) == {1: 3}
+    launched = rng.choice(4, 2_000, p=[0.4, 0.24, 0.16, 0.2])
+    assert renamed_to(before, launched, 4) == {}
+
+
+def test_a_renumbered_code_book_is_a_permutation() -> None:
+    """Codes whose company changed places are paired with their new numbers; mere sampling is not."""
+    rng = np.random.default_rng(10)
+    counts = (np.array([900, 700, 500, 300]), np.array([450, 350, 250, 150]))
+    centre = rng.normal(0, 1, (4, 5))
+    noisy = [centre + rng.normal(0, 1, (4, 5)) / np.sqrt(n)[:, None] for n in counts]
+    assert permutation_of(noisy[0], noisy[1], counts) == {}
+    order = np.array([1, 0, 2, 3])  # codes 0 and 1 have changed places
+    assert permutation_of(noisy[0], noisy[1][order], (counts[0], counts[1][order])) == {0: 1, 1: 0}
+
+
+def test_differences_in_words(sample: np.ndarray) -> None:  # type: ignore[type-arg]
+    """Each way to be wrong has its own sentence."""
+    assert "100 times smaller" in difference_words(sample / 100, sample)
+    assert "shifted by +3" in difference_words(sample + 3, sample)
+    assert "every value is 0" in difference_words(np.zeros_like(sample), sample)
+    assert "whole numbers" in difference_words(np.round(sample), sample)
+    codes = np.random.default_rng(1).integers(0, 5, 500).astype(float)
+    assert "permuted" in difference_words((codes * 2 + 1) % 5, codes)
+    assert factor_words(0.01) == "100 times smaller"

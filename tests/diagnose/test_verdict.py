@@ -1,0 +1,138 @@
+"""One small pipeline, broken in one place at a time: the diagnosis must name the place, the slice and the time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose import diagnose_rows
+from whimbrel.model.report import Report
+from whimbrel.model.window import from_micros, where_dict
+
+from .shop import HOUR_US, SCHEMA, START, Break, Cells, cells, report, rows, serve
+
+ONSET = from_micros(START + int((240 + 0.4 * 24) * HOUR_US))
+
+
+def _cents(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    c["inputs.price"] = np.where(hit, c["inputs.price"] * 100, c["inputs.price"])
+
+
+def _nulls(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    c["inputs.weight"] = np.where(hit & (c["noise"][0] < 0.4), np.nan, c["inputs.weight"])
+
+
+def _spelling(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    c["inputs.colour"] = np.where(hit & (c["inputs.colour"] == "green"), "Green ", c["inputs.colour"])
+
+
+def _sentinel(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    c["inputs.weight"] = np.where(hit & (c["noise"][0] < 0.3), -999.0, c["inputs.weight"])
+
+
+def _codes(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    c["steps.code.colour"] = np.where(hit, (c["steps.code.colour"] + 1) % 4, c["steps.code.colour"])
+
+
+def _scale(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    c["steps.scale.price"] = np.where(hit, c["steps.scale.price"] + 0.8, c["steps.scale.price"])
+
+
+def _threshold(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    c["decision"] = np.where(c["outputs.score"] > np.where(hit, 0.62, 0.5), "sell", "keep")
+
+
+def _slow(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    c["spans.model"] = np.where(hit, c["spans.model"] * 1.7, c["spans.model"])
+
+
+def _slow_host(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    for span in ("spans.model", "spans.scale"):
+        c[span] = np.where(hit, c[span] * 1.6, c[span])
+
+
+def _old_model(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    c["outputs.score"] = np.where(hit, 0.3 + 0.5 * c["outputs.score"] ** 2, c["outputs.score"])
+    c["model.version"] = np.where(hit, "v0", c["model.version"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "broken", "where", "layer", "component"),
+    [
+        ("raw", _cents, ("context.country", "DE"), "data", "inputs.price"),
+        ("raw", _nulls, None, "data", "inputs.weight"),
+        ("raw", _spelling, ("context.device", "phone"), "data", "inputs.colour"),
+        ("raw", _sentinel, ("context.country", "AT"), "data", "inputs.weight"),
+        ("step", _codes, ("hardware.host", "h2"), "features", "steps.code.colour"),
+        ("step", _scale, None, "features", "steps.scale.price"),
+        ("after", _threshold, ("context.country", "US"), "decision", "decision"),
+        ("after", _slow, None, "serving", "spans.model"),
+        ("after", _slow_host, ("hardware.host", "h3"), "hardware", "hardware.host"),
+        ("after", _old_model, ("hardware.host", "h1"), "model", "model.version"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)  # fmt: skip
+def test_names_the_layer_the_component_the_slice_and_the_hour(
+    stage: str, broken: Break, where: tuple[str, str] | None, layer: str, component: str
+) -> None:
+    """Every planted break is the first finding, in its slice, within an hour of its onset, and the rest is cleared."""
+    found = _run(stage, broken, where)
+    assert found.verdict == "fault", found.sentence
+    first = found.findings[0]
+    assert (first.layer, first.component) == (layer, component), found.sentence
+    assert where_dict(first.where) == (dict([where]) if where else {})
+    assert first.since is not None
+    assert abs(first.since - ONSET) < timedelta(hours=1)
+    assert layer not in found.cleared
+    assert first.evidence
+    assert first.next.startswith("whimbrel ")
+
+
+def _run(stage: str, broken: Break, where: tuple[str, str] | None) -> Report:
+    if stage == "raw":
+        return report(raw=broken, where=where)
+    return report(step=broken, where=where) if stage == "step" else report(after=broken, where=where)
+
+
+def test_nothing_broken_is_healthy() -> None:
+    """Ten clean cases end without a fault."""
+    assert [report(seed=seed).verdict for seed in range(10, 20)] == ["healthy"] * 10
+
+
+def test_a_mix_shift_is_traffic() -> None:
+    """Half of the window's German traffic vanishes; every slice inside is as it was."""
+    golden = serve(cells(20_000, 3, hours=240, start_hour=0), np.zeros(20_000, dtype=bool))
+    window = cells(8_000, 4, hours=24, start_hour=240)
+    kept = (window["context.country"] != "DE") | (np.arange(8_000) % 2 == 0)
+    window = {k: v[:, kept] if k == "noise" else v[kept] for k, v in window.items()}
+    window = serve(window, np.zeros(int(kept.sum()), dtype=bool))
+    found = diagnose_rows(rows(golden, "g"), rows(window, "w"), SCHEMA, app="shop")
+    assert found.verdict == "healthy", found.sentence
+    assert any("context.country" in t.what for t in found.traffic)
+
+
+def test_too_few_rows_are_insufficient() -> None:
+    """A window of a handful of predictions gets no guess."""
+    found = report(n=20, raw=_cents)
+    assert found.verdict == "insufficient"
+    assert found.cannot_tell
+
+
+def test_what_is_not_recorded_is_said() -> None:
+    """Without a training run nothing is said about training, and the report says what it would need."""
+    found = report()
+    assert "training" in {gap.layer for gap in found.cannot_tell}
+    assert not {gap.layer for gap in found.cannot_tell} & set(found.cleared)
+
+
+def test_a_break_that_nothing_reads_is_a_notice() -> None:
+    """The colour grey is respelled, which no step tells from an unknown one."""
+
+    def shade(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+        c["steps.code.colour"] = np.where(hit & (c["steps.code.colour"] == 3), 7.0, c["steps.code.colour"])
+
+    found = report(step=shade)
+    assert found.findings[0].component == "steps.code.colour"
+    assert found.verdict in ("notice", "fault")

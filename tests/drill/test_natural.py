@@ -1,0 +1,67 @@
+"""What moves numbers and breaks nothing: no step, model, decision or label answers otherwise than it would have."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from whimbrel.drill import flights
+from whimbrel.drill.natural import NATURAL
+from whimbrel.drill.run import UNTOUCHED
+
+DAY = date(2013, 5, 14)
+
+
+def window(cache: Path, name: str) -> dict[str, np.ndarray[tuple[int], np.dtype[np.object_]]]:
+    case = flights.columns(name, day=DAY, days=2, golden_days=1, seed=2, cache=cache)
+    assert case.truth.layer == ""
+    return case.window
+
+
+def test_a_harmless_deploy_changes_a_fingerprint_and_no_answer(cache: Path) -> None:
+    usual, deployed = window(cache, "none"), window(cache, "none/deploy")
+    changed = {
+        path
+        for path in usual
+        if any(a != b and not (a != a and b != b) for a, b in zip(usual[path], deployed[path], strict=True))
+    }
+    assert len(changed) == 1
+    assert changed.pop().startswith("code.")
+
+
+def test_a_new_release_is_as_good_as_the_old(cache: Path) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    def auc(name: str) -> float:
+        rows = flights.columns(name, day=DAY, days=7, golden_days=1, seed=2, cache=cache).window
+        known = ~np.isnan(rows["label"])
+        return float(roc_auc_score(rows["label"][known], rows["outputs.score"][known]))
+
+    assert auc("none/release") == pytest.approx(auc("none"), abs=0.02)
+    assert set(window(cache, "none/release")["model.version"]) == {"7", "8"}
+
+
+@pytest.mark.parametrize("name", ["none/mix", "none/campaign", "none/growth"])
+def test_more_or_fewer_requests_leave_no_gap_in_the_recorders_count(cache: Path, name: str) -> None:
+    usual, moved = window(cache, "none"), window(cache, name)
+    assert len(moved["id"]) != len(usual["id"])
+    assert len(set(moved["id"])) == len(moved["id"])
+    for host in set(moved["hardware.host"]):
+        assert (np.diff(moved["recorder.seq"][moved["hardware.host"] == host]) == 1).all()
+    assert (np.diff(moved["ts"]) >= 0).all()
+
+
+def test_a_channel_comes_and_another_goes(cache: Path) -> None:
+    assert "kiosk" in window(cache, "none/newcomer")["context.channel"]
+    retired = window(cache, "none/retired")["context.channel"]
+    assert "desk" in retired[:500]
+    assert "desk" not in retired[-500:]
+
+
+def test_untouched_windows_are_spread_over_the_year_and_of_every_sort() -> None:
+    assert len(UNTOUCHED) >= 20
+    assert {name for name, _, _ in UNTOUCHED} == set(NATURAL)
+    assert len({day.month for _, day, _ in UNTOUCHED}) == 11

@@ -1,0 +1,1 @@
+"""The recorder, as an app uses it: real files, real processes, real kills."""

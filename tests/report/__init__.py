@@ -1,0 +1,1 @@
+"""What a person reads, drawn from reports built by hand."""
