@@ -22,9 +22,10 @@ _HOMES = {
     "Recorder": ("whimbrel.record", "Recorder"),
     "Log": ("whimbrel.store", "Log"),
     "open": ("whimbrel.store", "open_log"),
-    "compare": ("whimbrel.compare", "compare"),
-    "diagnose": ("whimbrel.diagnose", "diagnose"),
+    "compare": ("whimbrel.compare", ""),
+    "diagnose": ("whimbrel.diagnose", ""),
 }
+"""Where each name lives; `compare` and `diagnose` are rooms that can be called."""
 
 __all__ = ["Log", "Recorder", "__version__", "compare", "diagnose", "open"]
 
@@ -35,7 +36,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     room, attribute = _HOMES[name]
-    value = getattr(import_module(room), attribute)
+    value = getattr(import_module(room), attribute) if attribute else import_module(room)
     globals()[name] = value
     return value
 

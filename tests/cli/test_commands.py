@@ -136,6 +136,20 @@ def test_a_fault_reads_as_a_sentence_with_its_proof(broken: Program) -> None:
     assert "\nnext: whimbrel " in ran.out
 
 
+def test_comparison_names_what_moved_and_draws_it(broken: Program, tmp_path: Path) -> None:
+    page = tmp_path / "moved.html"
+    ran = broken("compare", "--golden", "good", "--last", "11h", "--json", "--html", str(page))
+    assert ran.code == 1, ran.err
+    assert ran.json["schema"] == "whimbrel.comparison/1"
+    assert "steps.scale.amount" in [one["path"] for one in ran.json["moved"]]
+    assert "steps.scale.amount" in page.read_text("utf-8")
+    told = broken("compare", "--golden", "good", "--last", "11h", "--where", "channel=ios")
+    assert told.out.endswith("next: whimbrel diagnose --last 11h --where channel=ios --golden good\n")
+    told = broken("compare", "--golden", "good", "--last", "11h", "--where", "channel=web")
+    assert told.code == 0, told.out
+    assert told.out.startswith("none of ")
+
+
 def test_nothing_wrong_is_said_to_be_healthy(sound: Program) -> None:
     ran = sound("diagnose", "--golden", "good", "--json")
     assert ran.code == 0, ran.out

@@ -31,6 +31,8 @@ PARTS = {"type", "what", "where", "why", "next", "exit_code"}
         (["compare"], 4),
         (["golden", "set", "good"], 4),
         (["golden", "show", "none"], 2),
+        (["demo", "--fault", "nothing-known"], 2),
+        (["drill", "--faults", "nothing-known"], 2),
     ],
 )
 def test_errors_have_four_parts_a_code_and_one_json_object(whimbrel: Program, arguments: list[str], code: int) -> None:

@@ -22,8 +22,8 @@ SCHEMA = Schema.from_pairs([
     ("spans.scale", Kind.NUMBER), ("spans.model", Kind.NUMBER), ("spans.total", Kind.NUMBER),
 ])  # fmt: skip
 
-Cells = dict[str, np.ndarray]  # type: ignore[type-arg]
-Break = Callable[[Cells, np.ndarray], None]  # type: ignore[type-arg]
+Cells = dict[str, np.ndarray]
+Break = Callable[[Cells, np.ndarray], None]
 
 
 def cells(n: int, seed: int, *, hours: float, start_hour: float) -> Cells:
@@ -41,7 +41,7 @@ def cells(n: int, seed: int, *, hours: float, start_hour: float) -> Cells:
     }
 
 
-def serve(c: Cells, hit: np.ndarray, *, step: Break | None = None, after: Break | None = None) -> Cells:  # type: ignore[type-arg]
+def serve(c: Cells, hit: np.ndarray, *, step: Break | None = None, after: Break | None = None) -> Cells:
     """Run the pipeline; `step` may break the steps, `after` anything after the model."""
     n = len(c["ts"])
     c["steps.scale.price"] = (np.log1p(np.abs(c["inputs.price"])) - 3.0) / 0.7

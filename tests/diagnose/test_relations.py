@@ -13,7 +13,7 @@ from whimbrel.model.rows import Categories, Column, Numbers, Rows
 N, M = 6_000, 1_000
 
 
-def _case(target: np.ndarray, **fields: np.ndarray) -> Case:  # type: ignore[type-arg]
+def _case(target: np.ndarray, **fields: np.ndarray) -> Case:
     columns: dict[str, Column] = {}
     pairs = []
     for name, values in {**{f"inputs.{k}": v for k, v in fields.items()}, "steps.made.value": target}.items():
@@ -35,11 +35,11 @@ def _learn(case: Case, *, trees: bool = False):  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture
-def x() -> np.ndarray:  # type: ignore[type-arg]
+def x() -> np.ndarray:
     return np.random.default_rng(0).gamma(3, 4, N + M)
 
 
-def test_exact_forms_are_found(x: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_exact_forms_are_found(x: np.ndarray) -> None:
     """A copy, a scaling, a logarithm, a clip, a sum, a ratio, a table and a rule by segment are all exact."""
     rng = np.random.default_rng(1)
     other = rng.normal(5, 1, x.size)
@@ -62,13 +62,13 @@ def test_exact_forms_are_found(x: np.ndarray) -> None:  # type: ignore[type-arg]
     assert _learn(_case(table, word=word)).form == "function"
 
 
-def test_noise_is_no_relation(x: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_noise_is_no_relation(x: np.ndarray) -> None:
     """A target that has nothing to do with its parents teaches nothing, with or without trees."""
     noise = np.random.default_rng(2).normal(0, 1, x.size)
     assert _learn(_case(noise, x=x), trees=True) is None
 
 
-def test_a_break_is_seen_row_by_row(x: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_break_is_seen_row_by_row(x: np.ndarray) -> None:
     """Exactly the window rows that were changed are surprising."""
     target = 3 * x + 1
     changed = np.zeros(x.size, dtype=bool)
@@ -78,7 +78,7 @@ def test_a_break_is_seen_row_by_row(x: np.ndarray) -> None:  # type: ignore[type
     assert np.array_equal(found.surprise == 1, changed)
 
 
-def test_an_imputed_default_is_part_of_the_relation(x: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_an_imputed_default_is_part_of_the_relation(x: np.ndarray) -> None:
     """Where the input is null golden always gave one value: another default is a break, the right one is not."""
     rng = np.random.default_rng(3)
     raw = np.where(rng.random(x.size) < 0.1, np.nan, x)
@@ -89,7 +89,7 @@ def test_an_imputed_default_is_part_of_the_relation(x: np.ndarray) -> None:  # t
     assert np.array_equal(np.flatnonzero(found.surprise == 1), np.flatnonzero(np.isnan(raw) & late))
 
 
-def test_a_bystander_is_no_witness_against_the_target(x: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_bystander_is_no_witness_against_the_target(x: np.ndarray) -> None:
     """Two inputs determine the target; one of them breaks: the target still follows from the other."""
     twin = np.where(np.arange(x.size) >= N, x * 50, x * 2)
     found = _learn(_case(x + 1, x=x, twin=twin))
@@ -97,7 +97,7 @@ def test_a_bystander_is_no_witness_against_the_target(x: np.ndarray) -> None:  #
     assert np.nansum(found.surprise) == 0
 
 
-def test_outside_golden_nothing_is_judged(x: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_outside_golden_nothing_is_judged(x: np.ndarray) -> None:
     """A function known only by its points says nothing beyond them."""
     far = np.where(np.arange(x.size) >= N, x + 1_000, x)
     found = _learn(_case(np.sqrt(far), far=far))

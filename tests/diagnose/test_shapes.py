@@ -16,14 +16,14 @@ from whimbrel.diagnose.shapes import (
 
 
 @pytest.fixture
-def sample() -> np.ndarray:  # type: ignore[type-arg]
+def sample() -> np.ndarray:
     return np.random.default_rng(5).gamma(4, 6.0, 4_000)
 
 
 @pytest.mark.parametrize(
     ("factor", "offset"), [(100, 0), (1 / 1.609344, 0), (1.8, 32), (-1, 0), (1 / 1000, 0), (7.3, 0)]
 )
-def test_unit_changes_are_recognised(sample: np.ndarray, factor: float, offset: float) -> None:  # type: ignore[type-arg]
+def test_unit_changes_are_recognised(sample: np.ndarray, factor: float, offset: float) -> None:
     """Another sample of the same quantity in another unit gives back factor and offset."""
     other = np.random.default_rng(6).gamma(4, 6.0, 1_500) * factor + offset
     found = conversion_of(sample, other)
@@ -31,14 +31,14 @@ def test_unit_changes_are_recognised(sample: np.ndarray, factor: float, offset: 
     assert found.factor == pytest.approx(factor, rel=0.15)
 
 
-def test_growth_is_no_unit(sample: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_growth_is_no_unit(sample: np.ndarray) -> None:
     """Prices that rise by a tenth, and the same distribution again, are no conversions."""
     rng = np.random.default_rng(7)
     assert conversion_of(sample, rng.gamma(4, 6.0, 2_000)) is None
     assert conversion_of(sample, rng.gamma(4, 6.6, 2_000)) is None
 
 
-def test_an_offset_is_the_same_everywhere(sample: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_an_offset_is_the_same_everywhere(sample: np.ndarray) -> None:
     """A constant added to all is found; a stretch is not an offset."""
     again = np.random.default_rng(8).gamma(4, 6.0, 3_000)
     assert offset_of(sample, again + 15) == pytest.approx(15, abs=1)
@@ -66,7 +66,7 @@ def test_a_renumbered_code_book_is_a_permutation() -> None:
     assert permutation_of(noisy[0], noisy[1][order], (counts[0], counts[1][order])) == {0: 1, 1: 0}
 
 
-def test_differences_in_words(sample: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_differences_in_words(sample: np.ndarray) -> None:
     """Each way to be wrong has its own sentence."""
     assert "100 times smaller" in difference_words(sample / 100, sample)
     assert "shifted by +3" in difference_words(sample + 3, sample)

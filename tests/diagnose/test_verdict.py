@@ -16,44 +16,44 @@ from .shop import HOUR_US, SCHEMA, START, Break, Cells, cells, report, rows, ser
 ONSET = from_micros(START + int((240 + 0.4 * 24) * HOUR_US))
 
 
-def _cents(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+def _cents(c: Cells, hit: np.ndarray) -> None:
     c["inputs.price"] = np.where(hit, c["inputs.price"] * 100, c["inputs.price"])
 
 
-def _nulls(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+def _nulls(c: Cells, hit: np.ndarray) -> None:
     c["inputs.weight"] = np.where(hit & (c["noise"][0] < 0.4), np.nan, c["inputs.weight"])
 
 
-def _spelling(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+def _spelling(c: Cells, hit: np.ndarray) -> None:
     c["inputs.colour"] = np.where(hit & (c["inputs.colour"] == "green"), "Green ", c["inputs.colour"])
 
 
-def _sentinel(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+def _sentinel(c: Cells, hit: np.ndarray) -> None:
     c["inputs.weight"] = np.where(hit & (c["noise"][0] < 0.3), -999.0, c["inputs.weight"])
 
 
-def _codes(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+def _codes(c: Cells, hit: np.ndarray) -> None:
     c["steps.code.colour"] = np.where(hit, (c["steps.code.colour"] + 1) % 4, c["steps.code.colour"])
 
 
-def _scale(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+def _scale(c: Cells, hit: np.ndarray) -> None:
     c["steps.scale.price"] = np.where(hit, c["steps.scale.price"] + 0.8, c["steps.scale.price"])
 
 
-def _threshold(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+def _threshold(c: Cells, hit: np.ndarray) -> None:
     c["decision"] = np.where(c["outputs.score"] > np.where(hit, 0.62, 0.5), "sell", "keep")
 
 
-def _slow(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+def _slow(c: Cells, hit: np.ndarray) -> None:
     c["spans.model"] = np.where(hit, c["spans.model"] * 1.7, c["spans.model"])
 
 
-def _slow_host(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+def _slow_host(c: Cells, hit: np.ndarray) -> None:
     for span in ("spans.model", "spans.scale"):
         c[span] = np.where(hit, c[span] * 1.6, c[span])
 
 
-def _old_model(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+def _old_model(c: Cells, hit: np.ndarray) -> None:
     c["outputs.score"] = np.where(hit, 0.3 + 0.5 * c["outputs.score"] ** 2, c["outputs.score"])
     c["model.version"] = np.where(hit, "v0", c["model.version"])
 
@@ -130,7 +130,7 @@ def test_what_is_not_recorded_is_said() -> None:
 def test_a_break_that_nothing_reads_is_a_notice() -> None:
     """The colour grey is respelled, which no step tells from an unknown one."""
 
-    def shade(c: Cells, hit: np.ndarray) -> None:  # type: ignore[type-arg]
+    def shade(c: Cells, hit: np.ndarray) -> None:
         c["steps.code.colour"] = np.where(hit & (c["steps.code.colour"] == 3), 7.0, c["steps.code.colour"])
 
     found = report(step=shade)

@@ -10,13 +10,11 @@ import pytest
 
 from whimbrel.drill import demo
 from whimbrel.drill.app import serve
-from whimbrel.drill.catalogue import variants
 from whimbrel.drill.columns import Columns, length, merge, take
 from whimbrel.drill.live import serve_live
 from whimbrel.drill.plant import site
 from whimbrel.drill.world import world
 from whimbrel.engine import engine_named
-from whimbrel.errors import UsageError
 from whimbrel.model.rows import Categories, Rows
 from whimbrel.model.window import Window
 from whimbrel.record import Recorder
@@ -73,16 +71,3 @@ def test_one_by_one_and_all_at_once_give_the_same_table(cache: Path, tmp_path: P
     np.testing.assert_allclose(rows.ts[order] / 1e6, at_once["ts"][sent])
     spans = {path for path in rows.columns if path.startswith("spans.")}
     assert spans == {path for path in at_once if path.startswith("spans.")}
-
-
-def test_the_demo_breaks_only_what_it_knows(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot break 'everything'"):
-        demo.run(home=tmp_path, fault="everything")
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_demo_can_break_many_things_in_many_layers() -> None:
-    faults = [variants(breakage.fault)[0] for breakage in demo.BREAKAGES.values()]
-    assert len(faults) >= 8
-    assert len({fault.layer for fault in faults}) >= 5
-    assert demo.DEFAULT in demo.BREAKAGES

@@ -9,6 +9,7 @@ import pytest
 
 from whimbrel.drill.catalogue import KINDS
 from whimbrel.drill.run import run
+from whimbrel.drill.score import text
 from whimbrel.errors import UsageError
 from whimbrel.model.report import Finding, Report, Span
 
@@ -24,12 +25,24 @@ def always_distance(golden: Any, window: Any, *, events: Any, app: str) -> Repor
 def test_one_fault_of_each_kind_is_planted_by_default(cache: Path) -> None:
     seen = []
     score = run(
-        n=12, untouched=1, cache=cache, diagnose=always_distance, progress=lambda done, n, name: seen.append((done, n))
+        n=5, untouched=1, cache=cache, diagnose=always_distance, progress=lambda done, n, name: seen.append((done, n))
     )
-    assert [case.truth.fault.partition("/")[0] for case in score.planted] == list(KINDS[:12])
-    assert seen[-1] == (13, 13)
+    assert [case.truth.fault.partition("/")[0] for case in score.planted] == list(KINDS[:5])
+    assert seen[-1] == (6, 6)
     assert score.rates["layer"].hits == sum(case.truth.layer == "data" for case in score.planted)
     assert score.rates["false_alarms"].hits == 1
+
+
+def breaks_down(golden: Any, window: Any, *, events: Any, app: str) -> Report:
+    raise ZeroDivisionError("nothing to divide by")
+
+
+def test_a_diagnosis_that_raises_costs_its_own_case_alone(cache: Path) -> None:
+    score = run(faults=["M07"], untouched=1, cache=cache, diagnose=breaks_down)
+    assert [case.verdict for case in score.cases] == ["crashed", "crashed"]
+    assert score.rates["crashed"].hits == 2
+    assert score.rates["layer"].hits == score.rates["false_alarms"].hits == 0
+    assert "ZeroDivisionError: nothing to divide by (test_run.py:" in text(score)
 
 
 def test_two_processes_give_the_score_of_one(cache: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_score_counts_hits_misses_and_false_alarms() -> None:
     rates = {name: (rate.hits, rate.n) for name, rate in score.rates.items()}
     assert rates == {
         "layer": (1, 3), "component": (1, 3), "component_top3": (1, 3), "slice": (1, 3), "onset_within_2h": (1, 3),
-        "missed": (1, 3), "false_alarms": (1, 2),
+        "missed": (1, 3), "crashed": (0, 5), "false_alarms": (1, 2),
     }  # fmt: skip
     assert score.confusion == {"features": {"features": 1, "data": 1, "none": 1}, "none": {"model": 1, "data": 1}}
     again = json.loads(json.dumps(score.to_dict()))

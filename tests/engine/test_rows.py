@@ -325,3 +325,17 @@ print(engine_named().rows(Source("shop", schema, {files.files!r}), Window("shop"
 """
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "('a0', 'a1', 'a2', 'a3', 'b0', 'b1')"
+
+
+def test_files_of_days_outside_the_window_are_not_opened(engine: Engine, tmp_path: Path) -> None:
+    old, new = tmp_path / "day=2026-02-27" / "a.parquet", tmp_path / "day=2026-03-01" / "b.parquet"
+    for path in (old, new):
+        path.parent.mkdir()
+    pq.write_table(old_file(), new)
+    old.write_bytes(b"not to be read")
+    source = Source("shop", SCHEMA, (str(old), str(new)))
+    for window in (Window("shop", START), Window("shop", START - timedelta(days=1), START + timedelta(days=1))):
+        assert engine.extent(source, window)[0] == 4
+    assert engine.extent(source, Window("shop", START + timedelta(days=1)))[0] == 0
+    with pytest.raises(StoreError, match="cannot be read"):
+        engine.extent(source, Window("shop"))

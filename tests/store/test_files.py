@@ -302,7 +302,10 @@ def test_columns_that_are_not_the_contracts_are_named_and_can_be_mapped(log: Log
 
 @pytest.mark.parametrize(
     ("mapping", "says"),
-    [({"fare": "input.fare"}, "no column of the contract"), ({"fare": "inputs.*"}, "no column"), ({"nowhere": "ts"}, "fits no column"), ("gone.toml", "cannot read the mapping")],
+    [
+        ({"fare": "input.fare"}, "no column of the contract"), ({"fare": "inputs.*"}, "no column"),
+        ({"nowhere": "ts"}, "fits no column"), ("gone.toml", "cannot read the mapping"),
+    ],
 )  # fmt: skip
 def test_mappings_that_make_no_sense_are_usage_errors(
     log: Log, tmp_path: Path, mapping: dict[str, str] | str, says: str

@@ -49,30 +49,31 @@ import sys
 from whimbrel.store import open_log
 log, who = open_log(sys.argv[1]), sys.argv[2]
 for i in range(4):
-    log.append("x", [{"id": f"{who}-{i}-{k}", "ts": 1767225600 + k, f"inputs.{who}": k, "inputs.both": k} for k in range(50)] + [{"id": "shared", "ts": 1767225600, "inputs.both": 1}])
+    rows = [{"id": f"{who}-{i}-{k}", "ts": 1767225600 + k, f"inputs.{who}": k, "inputs.both": k} for k in range(50)]
+    log.append("x", [*rows, {"id": "shared", "ts": 1767225600, "inputs.both": 1}])
 """
 
 
 def test_many_writers_with_new_fields_lose_and_double_nothing(log: Log) -> None:
-    runs = [start(APPEND, log.home, f"w{k}") for k in range(3)]
+    runs = [start(APPEND, log.home, f"w{k}") for k in range(2)]
     for run in runs:
         _, error = run.communicate(timeout=120)
         assert run.returncode == 0, error
     ids = rows_of(log.source("x")).ids
-    assert len(ids) == len(set(ids)) == 3 * 4 * 50 + 1
-    assert {f.path for f in log.source("x").schema} == {"inputs.both", "inputs.w0", "inputs.w1", "inputs.w2"}
+    assert len(ids) == len(set(ids)) == 2 * 4 * 50 + 1
+    assert {f.path for f in log.source("x").schema} == {"inputs.both", "inputs.w0", "inputs.w1"}
 
 
 def test_writers_without_the_lock_file_are_told_apart_by_the_table_itself(log: Log, tmp_path: Path) -> None:
     """Two machines share no lock; Delta's own transaction numbers must then keep an id from coming in twice."""
     log.append("x", [{"id": "first", "ts": 1_767_225_600, "inputs.x": 0}])
     code = APPEND.replace("log, who =", "import fcntl; fcntl.flock = lambda *a: None\nlog, who =")
-    runs = [start(code, log.home, f"w{k}") for k in range(3)]
+    runs = [start(code, log.home, f"w{k}") for k in range(2)]
     for run in runs:
         _, error = run.communicate(timeout=120)
         assert run.returncode == 0, error
     ids = rows_of(log.source("x")).ids
-    assert len(ids) == len(set(ids)) == 3 * 4 * 50 + 2
+    assert len(ids) == len(set(ids)) == 2 * 4 * 50 + 2
 
 
 def test_an_import_that_is_killed_is_completed_by_the_same_import(log: Log, tmp_path: Path) -> None:
@@ -92,6 +93,7 @@ def test_an_import_that_is_killed_is_completed_by_the_same_import(log: Log, tmp_
     log.import_files(tmp_path / "in", app="x")
     ids = rows_of(log.source("x")).ids
     assert len(ids) == len(set(ids)) == 6 * 3000
+    assert list(log.layout.scratch.iterdir()) == []
 
 
 FULL = """
@@ -142,7 +144,8 @@ def test_a_large_file_goes_through_little_memory(log: Log, tmp_path: Path) -> No
     columns = ", ".join(f'random() AS "inputs.f{k}"' for k in range(50))
     path = tmp_path / "big.parquet"
     duckdb.execute(
-        f"COPY (SELECT i::VARCHAR AS id, timestamp '2026-01-01' + to_seconds(i % 2592000) AS ts, {columns} FROM range(150000) t(i)) TO '{path}' (ROW_GROUP_SIZE 20000)"
+        f"""COPY (SELECT i::VARCHAR AS id, timestamp '2026-01-01' + to_seconds(i % 2592000) AS ts, {columns}
+        FROM range(150000) t(i)) TO '{path}' (ROW_GROUP_SIZE 20000)"""
     )
     code = IMPORT + "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     out, error = start(code, log.home, path).communicate(timeout=300)

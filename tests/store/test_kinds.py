@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from deltalake import QueryBuilder
 
 from whimbrel.model.fields import Kind
 from whimbrel.store import Log
@@ -21,11 +20,8 @@ T = 1_767_225_600
 
 def rescued(log: Log, app: str = "default") -> dict[str, dict[str, str]]:
     """The rescued maps by id, read by another engine than the one that wrote them."""
-    table = (
-        QueryBuilder().register("t", log.layout.predictions(app).open()).execute("SELECT id, rescued FROM t").read_all()
-    )
-    pairs = zip((v.as_py() for v in table.column("id")), (v.as_py() for v in table.column("rescued")), strict=True)
-    return {i: dict(m) for i, m in pairs if m}
+    rows = log.layout.predictions(app).open().to_pyarrow_table(columns=["id", "rescued"]).to_pylist()
+    return {row["id"]: dict(row["rescued"]) for row in sorted(rows, key=lambda row: row["id"]) if row["rescued"]}
 
 
 def append(log: Log, *values: Any, name: str = "inputs.x") -> Any:
@@ -165,9 +161,7 @@ def test_names_may_hold_anything_and_stay_themselves(log: Log) -> None:
     log.append("default", [record])
     log.append("default", [{**record, "id": "b", "inputs.a b": "not a number"}])
     source = log.source("default")
-    assert {f.path for f in source.schema} == {
-        k if k != "steps.st'e\"p.x" else k for k in record if k not in ("id", "ts")
-    }
+    assert {f.path for f in source.schema} == set(record) - {"id", "ts"}
     for i, name in enumerate(names):
         assert values_of(source, f"inputs.{name}")["a"] == i
     assert values_of(source, 'context.we"ird')["b"] == 'we"ird'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -37,7 +38,7 @@ def test_a_table_of_ids_and_labels_updates_what_is_there(log: Log, tmp_path: Pat
     path.write_text("id,label,label_ts\na,1,2026-02-01\nb,0,2026-02-01\nz,1,\n")
     added = log.import_files(path)  # the only app
     assert (added.labels, added.duplicates, added.rows) == (2, 1, 0)
-    assert "1 labels are of ids" in added.warnings[0]
+    assert "labels of 1 ids" in added.warnings[0]
     assert values_of(log.source("x"), "label") == {"a": 1.0, "b": 0.0, "c": None}
     assert (log.import_files(path).labels, log.version("x")) == (0, 1)
     assert log.status().apps[0].labelled == pytest.approx(2 / 3)
@@ -75,7 +76,10 @@ def test_labels_without_id_or_of_another_kind_are_refused_aloud(log: Log, tmp_pa
 
 def test_decisions_that_come_late_are_read_and_the_same_again_changes_nothing(log: Log) -> None:
     predictions(log, decision=["wait"] * 3)
-    rows = [{"id": "a", "path": "decision", "value": "ship"}, {"id": "b", "path": "decisions.price", "value": 12.0}]
+    rows: list[dict[str, Any]] = [
+        {"id": "a", "path": "decision", "value": "ship"},
+        {"id": "b", "path": "decisions.price", "value": 12.0},
+    ]
     assert log.add_decisions("x", rows).rows == 2
     assert log.add_decisions("x", rows).duplicates == 2
     source = log.source("x")
@@ -83,3 +87,14 @@ def test_decisions_that_come_late_are_read_and_the_same_again_changes_nothing(lo
     assert values_of(source, "decisions.price")["b"] == "12"
     with pytest.raises(InputError):
         log.add_decisions("x", [{"id": "a", "path": "label", "value": 1}])
+
+
+def test_labels_in_rows_that_are_in_already_change_nothing_and_are_said_aloud(log: Log) -> None:
+    predictions(log, label=[1.0, None, None])
+    again = {"id": ["a", "b", "c"], "ts": [T, T + 1, T + 2], "inputs.x": [1, 2, 3], "label": [1.0, 0.0, None]}
+    added = log.add(pd.DataFrame(again), app="x")
+    assert (added.rows, added.duplicates, added.labels) == (0, 3, 0)
+    assert added.warnings[0].startswith("1 rows bring a label")
+    log.add_labels("x", [{"id": "b", "label": 0.0}])
+    assert log.add(pd.DataFrame(again), app="x").warnings == ()
+    assert values_of(log.source("x"), "label") == {"a": 1.0, "b": 0.0, "c": None}

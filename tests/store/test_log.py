@@ -13,7 +13,7 @@ from whimbrel.engine.duckdb import DuckDB
 from whimbrel.errors import EvidenceError, InputError, StoreError, UsageError
 from whimbrel.model.event import Event
 from whimbrel.model.window import Condition, Window
-from whimbrel.store import Log, open_log
+from whimbrel.store import Log, events_of, open_log
 
 T = 1_767_225_600
 
@@ -35,7 +35,8 @@ def fill(log: Log, n: int = 10, start: int = 0, app: str = "x") -> None:
 
 def test_events_go_in_once_and_come_out_in_order(log: Log, tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text(
-        "ts,kind,what,context.channel,app,note\n2026-01-02,deploy,3f2c91,ios,,n\n2026-01-01T12:00:00+01:00,flag,dark on,,x,\n2026-01-03,config,y,,other,\nnever,flag,z,,,\n2026-01-04,flag,,,,\n"
+        "ts,kind,what,context.channel,app,note\n2026-01-02,deploy,3f2c91,ios,,n\n2026-01-01T12:00:00+01:00,flag,dark on,,x,\n"
+        "2026-01-03,config,y,,other,\nnever,flag,z,,,\n2026-01-04,flag,,,,\n"
     )
     added = log.import_events(tmp_path / "e.csv")
     assert (added.rows, added.quarantined) == (3, 2)
@@ -55,6 +56,11 @@ def test_events_go_in_once_and_come_out_in_order(log: Log, tmp_path: Path) -> No
         ).rows
         == 1
     )
+    assert events_of(pd.DataFrame({"ts": [T], "kind": ["flag"], "what": ["x"], "context.os": ["ios"]})) == (
+        Event(datetime(2026, 1, 1, tzinfo=UTC), "flag", "x", {"context.os": "ios"}),
+    )
+    with pytest.raises(InputError, match="row 2 of the events"):
+        events_of(pd.DataFrame({"ts": [T, T], "kind": ["flag", None], "what": ["x", "y"]}))
     with pytest.raises(InputError, match="no column 'what'"):
         log.add_events(pd.DataFrame({"ts": ["2026-01-01"], "kind": ["deploy"]}))
 

@@ -16,9 +16,8 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression, Ridge
 
+from .fitted import Fitted, fit
 from .ops import Op, num
 from .world import HOUR, Array, Cols, Nature, World, sigmoid
 
@@ -48,28 +47,6 @@ class Span:
     """Waiting time: grows with the hour's load."""
     cpu: bool = False
     """Own computing: a slow host slows it down."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """One trained model with its calibrator: score = sigmoid(a raw + b), or raw itself for a regression."""
-
-    model: Any
-    kind: str
-    center: Array
-    spread: Array
-    a: float = 1.0
-    b: float = 0.0
-
-    def raw(self, x: Array) -> Array:
-        """Margins (log odds) of a classifier, values of a regression."""
-        z = (np.where(np.isnan(x), self.center, x) - self.center) / self.spread
-        if self.kind in ("linear", "trees"):
-            return np.asarray(self.model.decision_function(z))
-        if self.kind == "forest":
-            p = np.clip(self.model.predict_proba(z)[:, 1], 1e-3, 1 - 1e-3)
-            return np.asarray(np.log(p / (1 - p)))
-        return np.asarray(self.model.predict(z))
 
 
 class App:
@@ -176,39 +153,12 @@ class App:
         blind = x.copy()
         blind[:, rng.permutation(x.shape[1])[: max(1, x.shape[1] // 2)]] = np.nan
         return {
-            "current": self._fit(x, y, 1),
-            "older": self._fit(x[: n // 5], y[: n // 5], 2),
-            "newer": self._fit(x, y, 3),
-            "worse": self._fit(blind, noisy, 4),
-            "other": self._fit(x, np.where(rng.random(n) < 0.5, y, rng.permutation(y)), 5),
+            "current": fit(self.kind, x, y, 1),
+            "older": fit(self.kind, x[: n // 5], y[: n // 5], 2),
+            "newer": fit(self.kind, x, y, 3),
+            "worse": fit(self.kind, blind, noisy, 4),
+            "other": fit(self.kind, x, np.where(rng.random(n) < 0.5, y, rng.permutation(y)), 5),
         }
-
-    def _fit(self, x: Array, y: Array, seed: int) -> Fitted:
-        keep = np.random.default_rng(seed).random(len(y)) < 0.8
-        x, y = x[keep], y[keep]
-        with np.errstate(invalid="ignore"):
-            seen = ~np.isnan(x).all(axis=0)
-        center = np.where(seen, np.nan_to_num(np.nanmedian(np.where(seen, x, 0.0), axis=0)), 0.0)
-        spread = np.where(seen, np.nan_to_num(np.nanstd(np.where(seen, x, 0.0), axis=0)), 1.0)
-        spread = np.where(spread < 1e-9, 1.0, spread)
-        z = (np.where(np.isnan(x), center, x) - center) / spread
-        kinds: dict[str, Any] = {
-            "linear": LogisticRegression(class_weight="balanced", max_iter=300),
-            "trees": HistGradientBoostingClassifier(
-                max_iter=50, max_leaf_nodes=12, class_weight="balanced", random_state=seed
-            ),
-            "forest": RandomForestClassifier(
-                40, max_depth=7, min_samples_leaf=10, class_weight="balanced", random_state=seed
-            ),
-            "ridge": Ridge(alpha=1.0),
-            "boost": HistGradientBoostingRegressor(max_iter=80, max_leaf_nodes=15, random_state=seed),
-        }
-        model = kinds[self.kind].fit(z, y)
-        fitted = Fitted(model, self.kind, center, spread)
-        if self.regression:
-            return fitted
-        platt = LogisticRegression(C=1e4).fit(fitted.raw(x)[:, None], y)
-        return Fitted(model, self.kind, center, spread, float(platt.coef_[0, 0]), float(platt.intercept_[0]))
 
     @cache  # noqa: B019
     def thresholds(self) -> dict[str, tuple[float, ...]]:
@@ -278,7 +228,6 @@ class App:
         c = self.draw(w)
         c["ts"] = w.ts
         rng = w.rng("ids")
-        c["_row"] = np.arange(w.n)
         if self.has_id:
             salt = int(rng.integers(1 << 40))
             c["id"] = np.asarray(
@@ -386,7 +335,7 @@ class App:
         for span in self.spans:
             x = span.ms * np.exp(span.sigma * c[f"_e.{span.name}"])
             if span.queue:
-                load = np.minimum(c["_load"] * 0.6, 0.93)
+                load = np.minimum(c["_load"] * 0.3, 0.93)  # growth stays within capacity
                 x = x * load / (1 - load)
             if span.cpu:
                 x = x * slow
@@ -452,7 +401,7 @@ class App:
     # -- the table -----------------------------------------------------------------------------------------------
     def table(self, c: Cols) -> pd.DataFrame:
         """The visible columns as the contract names and orders them."""
-        groups = (
+        groups = [
             "context",
             "inputs",
             "steps",
@@ -465,14 +414,21 @@ class App:
             "usage",
             "age",
             "recorder",
-        )
-        order = ["id", "ts"] + [p for g in groups for p in c if p.startswith(g + ".")]
-        order += [p for p in ("decision", "label", "label_ts", "error") if p in c]
+        ]
+        order = [
+            "id",
+            "ts",
+            *(p for g in groups for p in c if p.startswith(g + ".")),
+            "decision",
+            "label",
+            "label_ts",
+            "error",
+        ]
         out: dict[str, Any] = {}
         for path in order:
             if path == "ts":
                 out[path] = stamp(c["ts"], self.ts_form)
-            elif path == "label_ts":
+            elif path == "label_ts" and path in c:
                 out[path] = stamp(c["label_ts"], "datetime")
             elif path in c:
                 out[path] = c[path]

@@ -144,9 +144,13 @@ def _world(a: App, kind: str, rng: np.random.Generator, *, backdrop: bool) -> Wo
     n = nature(a, kind, rng, 0.5 if backdrop else 1.0)
     if kind == "holiday":
         hours = min(hours, 48)
-    return World(
-        int(rng.integers(1 << 31)), start, golden_end, cut, cut + hours * HOUR, per_day, a.profile, a.weekend, n
-    )
+    seed, end = int(rng.integers(1 << 31)), cut + hours * HOUR
+    w = World(seed, start, golden_end, cut, end, per_day, a.profile, a.weekend, n)
+    rows = int(w.window.sum())
+    if rows < 500 and kind not in ("tiny", "night", "slump"):  # a window in the small hours, or on a quiet day
+        per_day *= min(560 / max(rows, 1), 4.0)
+        w = World(seed, start, golden_end, cut, end, per_day, a.profile, a.weekend, n)
+    return w
 
 
 def _tables(a: App, golden: Cols, window: Cols, without: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -7,9 +7,7 @@ import numpy as np
 from .app import App
 from .fault import Fault, Plan
 from .ops import num
-from .world import HOUR, Cols
-
-DAY = 24 * HOUR
+from .world import Array, Cols
 
 BANDS: dict[str, dict[str, tuple[float, float]]] = {
     "flips": {"subtle": (0.003, 0.02), "medium": (0.02, 0.08), "loud": (0.08, 1.0)},
@@ -39,20 +37,11 @@ def effect(a: App, f: Fault, plan: Plan, golden: Cols, clean: Cols, broken: Cols
             np.mean([e is not None for e in broken["error"]]) - np.mean([e is not None for e in clean["error"]])
         )
     if f.measure == "labels":
-        before, after = num(clean["_label"]), num(broken["_label"])
-        late = broken["_label_ts"] > clean["_label_ts"] + DAY
-        known = clean["_label_ts"] <= clean["_end"][0]
-        moved = np.abs(after - before) > 0.1 * (np.nanstd(before) if a.label_values is None else 1)
-        return float((known & (late | np.isnan(after) | moved)).mean())
+        return lost_or_wrong(clean["label"], broken["label"])
     if f.measure == "share":
-        gone = broken.get("_gone")
-        return float(
-            gone.mean()
-            if gone is not None
-            else plan.mask.mean()
-            if f.id != "O14"
-            else (broken[plan.target] != clean[plan.target]).mean()
-        )
+        gone = broken.get("_gone", np.zeros(len(rows), dtype=bool))
+        changed = plan.mask if f.at == "record" else broken[plan.target] != clean[plan.target]
+        return float(gone.mean() if gone.any() else changed.mean())
     return flips(a, golden, clean, broken)
 
 
@@ -74,3 +63,14 @@ def flips(a: App, golden: Cols, clean: Cols, broken: Cols) -> float:
         low, high = np.nanquantile(num(golden[a.score_path]), [0.16, 0.84])
         moved = np.abs(one - two) > 0.125 * (high - low)
     return max(decided, float((moved | (np.isnan(one) != np.isnan(two))).mean()))
+
+
+def lost_or_wrong(clean: Array, broken: Array) -> float:
+    """Share of the labels that would be known by now which are missing, or say something else."""
+    if clean.dtype.kind == "f":
+        known = ~np.isnan(clean)
+        wrong = ~(np.abs(broken - clean) <= 0.1 * np.nanstd(clean))
+    else:
+        known = np.asarray([v is not None for v in clean])
+        wrong = np.asarray([x != y for x, y in zip(clean, broken, strict=True)])
+    return float(wrong[known].mean()) if known.any() else 0.0

@@ -41,6 +41,7 @@ class Mark:
     component: bool | None = None
     component3: bool | None = None
     where: bool | None = None
+    confidence: float | None = None
     late_h: float | None = None
     """Onset said minus true onset, in hours."""
     seconds: float = 0.0
@@ -82,6 +83,7 @@ def mark(report: Any, truth: Truth, seconds: float) -> Mark:
         "sentence": report.sentence,
     }
     found = list(report.findings)
+    base["confidence"] = found[0].confidence if found and report.verdict == "fault" else None
     if found:
         base["first"] = f"{found[0].layer}/{found[0].component} {dict(conditions(found[0].where))}"
     if not truth.fault:
@@ -216,14 +218,23 @@ def table(title: str, marks: list[Mark], key: Any) -> None:
 
 def failure(m: Mark) -> None:
     """A failed case: what is true and what was said."""
-    what = "CRASH" if m.verdict == "crash" else "FALSE ALARM" if not m.planted else "WRONG" if m.right else "MISSED"
+    what = (
+        "CRASH"
+        if m.verdict == "crash"
+        else ("HARMLESS" if m.true_layer else "FALSE ALARM")
+        if not m.planted
+        else "WRONG"
+        if m.right
+        else "MISSED"
+    )
     print(f"\n{what}  {m.app} {m.kind} seed {m.seed}  ({m.severity or 'no fault'}; {m.seconds:.1f} s)")
     print(f"  truth  {m.truth}\n  said   {m.error or m.sentence}\n  first  {m.verdict}: {m.first}", flush=True)
 
 
 def show(marks: list[Mark]) -> None:
     """The tables."""
-    faults, calm = [m for m in marks if m.planted], [m for m in marks if not m.planted]
+    faults, calm = [m for m in marks if m.planted], [m for m in marks if not m.planted and not m.true_layer]
+    harmless = [m for m in marks if not m.planted and m.true_layer]
     if faults:
         table("layer", faults, lambda m: m.true_layer)
         table("severity", faults, lambda m: m.severity)
@@ -245,6 +256,14 @@ def show(marks: list[Mark]) -> None:
         table("fault", faults, lambda m: m.kind)
         table("app", faults, lambda m: m.app)
         table("ALL FAULTS", faults, lambda m: "")
+    said = [m for m in marks if m.confidence is not None]
+    if said:
+        print("\nof faults said with confidence …, this share has verdict, layer and component right:")
+        for low in (0.0, 0.5, 0.7, 0.8, 0.9, 0.95):
+            mine = [m.full for m in said if low <= (m.confidence or 0.0)]
+            print(f"  at least {low:.2f}: {rate(mine)}")
+    if harmless:
+        table("planted but harmless", harmless, lambda m: m.kind)
     if calm:
         table("no fault", calm, lambda m: m.kind)
         table("no fault, by app", calm, lambda m: m.app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from .app import App
 from .fault import Plan, booleans, broad, categories, fault, golden_look, numbers, read_inputs, unread
@@ -38,6 +39,33 @@ def clocks(app: App) -> list[str]:
 def fractions(app: App) -> list[str]:
     look = golden_look(app)
     return [p for p in numbers(app) if np.nanmean(np.abs(look[p] % 1) > 1e-9) > 0.5]
+
+
+def related(app: App) -> list[str]:
+    """Inputs that other columns say something about: only there does a wrong join show without labels."""
+    look = golden_look(app)
+    seen = [p for p in look if p.partition(".")[0] in ("inputs", "context") and look[p].dtype.kind in "fO"]
+    return [p for p in broad(app) + categories(app) if any(tied(look[p], look[q]) > 0.06 for q in seen if q != p)]
+
+
+def tied(x: Array, y: Array) -> float:
+    """How much two columns say of each other, 0 to 1: squared rank correlation, or variance between groups."""
+    if x.dtype.kind != "f" and y.dtype.kind != "f":
+        return float(np.mean([a == b for a, b in zip(x, y, strict=True)]))
+    if x.dtype.kind != "f":
+        x, y = y, x
+    rank = pd.Series(x).rank()
+    if y.dtype.kind == "f":
+        rho = rank.corr(pd.Series(y).rank())
+        return 0.0 if np.isnan(rho) else float(rho**2)
+    groups = pd.Series([str(v) for v in y])
+    if groups.nunique() > 40:
+        return 0.0
+    return float(rank.groupby(groups).transform("mean").var() / max(float(rank.var()), 1e-9))
+
+
+SUDDEN = ("start", "step", "step", "onoff")
+"""Shapes for a smooth change: creeping in over everybody, it would be the weather's."""
 
 
 @fault("D02", "data", "inputs", united, "unit changed upstream")
@@ -183,7 +211,7 @@ def frozen(plan: Plan, c: Cols) -> None:
     plan.put(c, plan.target, x)
 
 
-@fault("D25", "data", "inputs", lambda a: broad(a) + categories(a), "joined by the wrong key: another row's value")
+@fault("D25", "data", "inputs", related, "joined by the wrong key: another row's value")
 def shuffled(plan: Plan, c: Cols) -> None:
     rows = np.flatnonzero(plan.some(0.3 + 0.7 * plan.level))
     x = c[plan.target].copy()
@@ -197,19 +225,19 @@ def cut(plan: Plan, c: Cols) -> None:
     plan.put(c, plan.target, np.asarray([v[:keep] if v else v for v in c[plan.target]], dtype=object))
 
 
-@fault("D27", "data", "inputs", broad, "noise: the sensor or source became unreliable")
+@fault("D27", "data", "inputs", broad, "noise: the sensor or source became unreliable", shapes=SUDDEN)
 def noisy(plan: Plan, c: Cols) -> None:
     noise = plan.rng().standard_normal(len(plan.mask)) * plan.scale(plan.target) * (0.5 + 2 * plan.level)
     plan.put(c, plan.target, np.round(num(c[plan.target]) + noise, 3))
 
 
-@fault("D28", "data", "inputs", broad, "constant offset: calibration lost")
+@fault("D28", "data", "inputs", broad, "constant offset: calibration lost", shapes=SUDDEN)
 def offset(plan: Plan, c: Cols) -> None:
     move = plan.scale(plan.target) * (0.7 + 2.3 * plan.level) * (1 if plan.rng().random() < 0.5 else -1)
     plan.put(c, plan.target, np.round(num(c[plan.target]) + move, 3))
 
 
-@fault("D29", "data", "inputs", broad, "saturated: nothing above a ceiling")
+@fault("D29", "data", "inputs", broad, "saturated: nothing above a ceiling", shapes=SUDDEN)
 def saturated(plan: Plan, c: Cols) -> None:
     top = np.nanquantile(num(plan.golden[plan.target]), 0.9 - 0.6 * plan.level)
     plan.put(c, plan.target, np.minimum(num(c[plan.target]), top))

@@ -11,11 +11,10 @@ from .world import Array, Cols
 
 
 def stores(app: App) -> list[str]:
-    """Look-ups whose value of yesterday is known."""
+    """Look-ups whose value of yesterday is known, and whose age is logged: without it nothing shows."""
     look = golden_look(app)
-    return [
-        op.out for op in read_ops(app) if op.kind == "store" and op.p["column"].replace("_store.", "_stale.") in look
-    ]
+    names = {op.out: op.p["column"].removeprefix("_store.") for op in read_ops(app) if op.kind == "store"}
+    return [out for out, name in names.items() if f"_stale.{name}" in look and f"age.{name}" in look]
 
 
 def _again(plan: Plan, c: Cols, op: Op) -> None:

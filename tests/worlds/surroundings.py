@@ -22,6 +22,7 @@ NEEDED: dict[str, set[str]] = {
     "M10": {"label", "model"},
     "M01": {"model", "hardware"},
     "M03": {"model"},
+    "F12": {"age", "steps"},
     "F13": {"spans", "steps"},
     "I08": {"spans", "steps"},
     "I10": {"error"},

@@ -19,8 +19,8 @@ from whimbrel.cli.options import Asked, asks, examples
 def compare(asked: Asked, page: Path | None) -> int:
     """Hold a window against golden, field by field: schema, missing, ranges, distributions, mix of traffic.
 
-    Without --since, --until or --last it looks at the last 24 hours; without golden it compares with all that came
-    before the window. It says what moved, not why: seasons and launches move fields as well. `whimbrel diagnose`
+    Without --since, --until or --last it looks at the last 24 hours; without golden it compares with the six
+    weeks before the window. It says what moved, not why: seasons and launches move fields as well. `whimbrel diagnose`
     says why.
 
     Exit status: 0 nothing moved, 1 something did, 4 not enough evidence.
@@ -40,7 +40,7 @@ def compare(asked: Asked, page: Path | None) -> int:
     if asked.as_json:
         out.answer_json(found)
     else:
-        out.answer(answers.comparison(found, width=out.width(), color=out.coloured()))
+        out.answer(answers.comparison(found, command=asked.again("diagnose"), width=out.width(), color=out.coloured()))
     if page:
         out.write_page(page, html.comparison(found))
     return 1 if found["moved"] else 0

@@ -17,7 +17,7 @@ from whimbrel.settings import Settings
 )
 @click.option("--faults", metavar="ID,ID", help="Only these of the catalogue (D02, or D02/distance); else one of each.")
 @click.option("--severity", metavar="LEVEL", default="medium", show_default=True, help="subtle, medium, loud, or all.")
-@click.option("--slice", "where", type=click.Choice(["all", "one", "two"]), help="Conditions of the slice; else drawn.")
+@click.option("--slice", "place", type=click.Choice(["all", "one", "two"]), help="Conditions of the slice; else drawn.")
 @click.option("--n", type=click.IntRange(0), help="How many faults to plant; else each of them once.")
 @click.option(
     "--untouched", type=click.IntRange(0), default=24, show_default=True, help="Windows with nothing wrong in them."
@@ -26,7 +26,7 @@ from whimbrel.settings import Settings
 @click.option("--jobs", type=click.IntRange(1), help="Processes at work; else one a core.")
 @asks("home")
 def drill(
-    asked: Asked, faults: str | None, severity: str, where: str | None, n: int | None, untouched: int, seed: int,
+    asked: Asked, faults: str | None, severity: str, place: str | None, n: int | None, untouched: int, seed: int,
     jobs: int | None,
 ) -> int:  # fmt: skip
     """Plant faults into real flights, one a case, and score the diagnosis: layer, component, slice, onset.
@@ -44,7 +44,7 @@ def drill(
 
         score = run(
             faults=[one.strip() for one in faults.split(",") if one.strip()] if faults else None, severity=severity,
-            where=where, n=n, untouched=untouched, seed=seed, jobs=jobs or os.cpu_count() or 1,
+            where=place, n=n, untouched=untouched, seed=seed, jobs=jobs or os.cpu_count() or 1,
             cache=Settings.load(home=asked.home).home / "cache", progress=step,
         )  # fmt: skip
     if asked.as_json:

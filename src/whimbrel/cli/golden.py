@@ -31,8 +31,13 @@ def set_(asked: Asked, name: str) -> int:
 
     Without --since, --until or --last it is all that the log holds now.
     """
+    from whimbrel.compare import golden_profile
+
     log = ask.open_log(asked)
-    _print(asked, log.set_golden(name, ask.question(asked, log, default=None).window).to_dict())
+    made = log.set_golden(name, ask.question(asked, log, default=None).window)
+    with out.progress("profiling"):
+        golden_profile(log, made)  # kept beside golden, so that a comparison reads only its window
+    _print(asked, made.to_dict())
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
@@ -52,9 +53,24 @@ class Asked:
     golden_until: str | None = None
     engine: str | None = None
 
+    def again(self, command: str) -> str:
+        """Another command with the same options, ready to be copied into a shell."""
+        words = ["whimbrel", command]
+        for field in fields(self):
+            value = getattr(self, field.name)
+            name = f"--{field.name.replace('_', '-')}"
+            if field.name == "as_json" or not value:
+                continue
+            for one in value if isinstance(value, tuple) else (value,):
+                words += [name, one]
+        return shlex.join(words)
+
 
 def asks(*groups: str) -> Callable[[Command], Command]:
-    """Give a command these groups of options (`home`, `app`, `window`, `golden`); they reach it as one `Asked`."""
+    """Give a command these groups of options (`home`, `app`, `window`, `golden`).
+
+    They reach it as one `Asked`, and so does any option of its own that has the name of one of them.
+    """
     shared = {field.name for field in fields(Asked)}
 
     def wrap(command: Command) -> Command:

@@ -77,7 +77,7 @@ def compare_log(
             )  # fmt: skip
         before = replace(kept.window, where=tuple(dict.fromkeys((*kept.window.where, *window.where))))
         made = (
-            golden_profile(log, kept, engine=engine)
+            _kept_profile(log, kept, source.schema, chosen)
             if before == kept.window
             else _profile(chosen, log.source(app, kept.version), before, source.schema)
         )
@@ -98,17 +98,20 @@ def golden_profile(log: Log, golden: Golden, *, engine: str = "duckdb") -> Profi
     Raises:
         StoreError: the log cannot be read or written.
     """
-    app = golden.window.app
+    return _kept_profile(log, golden, log.source(golden.window.app).schema, engine_named(engine))
+
+
+def _kept_profile(log: Log, golden: Golden, schema: Schema, engine: Engine) -> Profile:
     path = log.layout.golden / f"{golden.name}.profile"
-    before, latest = log.source(app, golden.version), log.source(app)
-    stamp = f"{app}/{golden.version}/{golden.window!r}/{iso(golden.made)}/{_known(before.schema + latest.schema)}"
+    known = ",".join(f"{field.path}:{field.kind}" for field in schema)
+    stamp = f"{golden.version}/{golden.window!r}/{iso(golden.made)}/{known}"
     try:
         saved = decode(path.read_bytes(), where=str(path))
         if saved.stamp == stamp:
             return saved.profile
-    except (FileNotFoundError, StoreError):
-        pass  # not there, or not readable any more: it is made anew
-    made = _profile(engine_named(engine), before, golden.window, before.schema + latest.schema)
+    except (OSError, StoreError):
+        pass  # not there, or not to be read any more: it is made anew
+    made = _profile(engine, log.source(golden.window.app, golden.version), golden.window, schema)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         partial.write_bytes(encode(made, stamp=stamp))
@@ -116,10 +119,6 @@ def golden_profile(log: Log, golden: Golden, *, engine: str = "duckdb") -> Profi
     except OSError:
         pass  # a log that may only be read is still compared, only not as fast the next time
     return made
-
-
-def _known(schema: Schema) -> str:
-    return ",".join(f"{field.path}:{field.kind}" for field in schema)
 
 
 def _profile(engine: Engine, source: Source, window: Window, schema: Schema) -> Profile:

@@ -107,8 +107,7 @@ class _Case:
         made = expected(golden, counts, slots(window.hours))
         found = normalised(counts, golden.starts)
         new_sort = layout.new_sort(golden.totals)
-        rows = (np.array(float(golden.profile.rows)), np.array(float(window.rows)))
-        answers = layout.ask(made.shares, found, new_sort, rows)
+        answers = layout.ask(made.shares, found, new_sort, (made.rows, np.array([float(window.rows)])))
         scores = scored(answers, natural.restless)
         return _Case(golden, window, layout, natural, made, found, new_sort, scores, answers.apart, notes)
 

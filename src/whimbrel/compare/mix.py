@@ -8,7 +8,7 @@ when none explains anything more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,11 +26,15 @@ FEW = 50
 WEEK, CLOCK = "hour of the week", "hour of the day"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Expected:
-    """What was expected of every bin for a target's mix, shape (bins,), and the mixes that each column took."""
+    """What was expected of every bin for a target's mix, shape (bins,), and the mixes that each column took.
+
+    `rows`, shape (columns,), is how many golden rows stand behind it: fewer, the more unevenly they are weighted.
+    """
 
     shares: Floats
+    rows: Floats
     explained_by: tuple[tuple[str, ...], ...]
 
 
@@ -110,50 +114,68 @@ def expected(golden: Golden, target: Floats, target_slots: Floats, *, without: i
         totals = totals - golden.by_day[without]
         by_slot = by_slot - target_slots
     starts = golden.starts
-    shares = normalised(totals, starts)
-    clock = target_slots[:, 0].reshape(7, 24).sum(axis=0)
-    factors = [_week_factor(by_slot, target_slots[:, 0])[golden.group_of], _value_factor(golden.by_values[-1], clock)]
+    rows = target_slots[:, 0]
+    week = _week_factor(by_slot, rows)
+    clock = _value_factor(CLOCK, golden.by_values[-1], rows.reshape(7, 24).sum(axis=0))
+    mixes = [replace(week, by_bin=week.by_bin[golden.group_of]), clock]
     for table, name in zip(golden.by_values, golden.binning.dimensions, strict=False):
         column = golden.binning.index[name]
-        factors.append(
-            _value_factor(table, target[starts[column] : starts[column] + golden.binning.columns[column].size])
-        )
-    names = (WEEK, CLOCK, *golden.binning.dimensions)
-    rows = max(target_slots[:, 0].sum(), 1.0)
-    gain = noise(max(golden.profile.rows, 1), rows)
-    return _greedy(shares, normalised(target, starts), np.stack(factors), names, starts, gain)
+        values = target[starts[column] : starts[column] + golden.binning.columns[column].size]
+        mixes.append(_value_factor(name, table, values))
+    sizes = (max(float(by_slot[:, 0].sum()), 1.0), max(float(rows.sum()), 1.0))
+    return _greedy(normalised(totals, starts), normalised(target, starts), mixes, starts, sizes)
 
 
-def _week_factor(by_slot: Floats, rows: Floats) -> Floats:
-    """By how much each group grows when golden's hours of the week are weighted as the target's, (1 + groups,)."""
-    overall = by_slot.sum(axis=0)
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One mix: by how much it makes each bin grow, shape (bins,), and how many golden rows stand behind that."""
+
+    name: str
+    by_bin: Floats
+    rows: float
+
+
+def _week_factor(by_slot: Floats, rows: Floats) -> Factor:
+    """By how much each group (not bin) grows when golden's hours of the week are weighted as the target's."""
+    overall, seen = by_slot.sum(axis=0), by_slot[:, 0]
     if not overall[0] > 0:
-        return np.ones(len(overall))
+        return Factor(WEEK, np.ones(len(overall)), 1.0)
     by_hour = by_slot.reshape(7, 24, -1).sum(axis=0)
     even = overall / overall[0]
     by_hour = (by_hour + FEW * even) / (by_hour[:, :1] + FEW)
-    by_slot = (by_slot + FEW * np.tile(by_hour, (7, 1))) / (by_slot[:, :1] + FEW)
-    return _factor(rows / max(rows.sum(), 1.0) @ by_slot, even)
+    shares = (by_slot + FEW * np.tile(by_hour, (7, 1))) / (by_slot[:, :1] + FEW)
+    weights = rows / max(rows.sum(), 1.0)
+    return Factor(WEEK, _growth(weights @ shares, even), _behind(weights, seen + FEW))
 
 
-def _value_factor(table: Floats, target: Floats) -> Floats:
-    """By how much each bin grows when a dimension's values are weighted as the target's; shape (bins,)."""
+def _value_factor(name: str, table: Floats, target: Floats) -> Factor:
+    """By how much each bin grows when a dimension's values are weighted as the target's, shape (values,)."""
     table = table[: len(target)]
-    weights = np.where(table[:, 0] >= FEW, target, 0.0)
+    seen = table[:, 0]
+    weights = np.where(seen >= FEW, target, 0.0)
     if not weights.sum() > 0:
-        return np.ones(table.shape[1] - 1)
+        return Factor(name, np.ones(table.shape[1] - 1), max(float(seen.sum()), 1.0))
+    weights = weights / weights.sum()
     shares = table[:, 1:] / np.maximum(table[:, :1], 1.0)
-    return _factor(weights / weights.sum() @ shares, table[:, 1:].sum(axis=0) / max(table[:, 0].sum(), 1.0))
+    return Factor(name, _growth(weights @ shares, table[:, 1:].sum(axis=0) / seen.sum()), _behind(weights, seen))
 
 
-def _factor(after: Floats, before: Floats) -> Floats:
+def _growth(after: Floats, before: Floats) -> Floats:
     return np.divide(after, before, out=np.ones_like(after), where=before > 0)
 
 
+def _behind(weights: Floats, seen: Floats) -> float:
+    """Rows of an even sample that say as much as strata so weighted. Source: Kish, "Survey sampling" (1965)."""
+    held = weights > 0
+    return max(float(1 / (weights[held] ** 2 / seen[held]).sum()), 1.0) if held.any() else 1.0
+
+
 def _greedy(
-    shares: Floats, target: Floats, factors: Floats, names: Sequence[str], starts: Ints, gain: float
+    shares: Floats, target: Floats, mixes: Sequence[Factor], starts: Ints, sizes: tuple[float, float]
 ) -> Expected:
-    """Each column takes the factor that brings it nearest to the target, then the next, while it gains by it."""
+    """Each column takes the mix that brings it nearest to the target, then the next, while it gains by it."""
+    factors = np.stack([mix.by_bin for mix in mixes])
+    behind = np.full(len(starts), sizes[0])
     columns = np.arange(len(starts))
     widths = np.diff(starts, append=len(shares))
     left = np.ones((len(factors), len(starts)), np.bool_)
@@ -163,7 +185,7 @@ def _greedy(
         tried = normalised(shares * factors, starts)
         apart = np.where(left, divergence(tried, target, starts), np.inf)
         best = apart.argmin(axis=0)
-        gains = now - apart[best, columns] > gain
+        gains = now - apart[best, columns] > noise(*sizes)
         if not gains.any():
             break
         chosen = np.repeat(gains, widths)
@@ -171,8 +193,9 @@ def _greedy(
         now = np.where(gains, apart[best, columns], now)
         left[best[gains], columns[gains]] = False
         for column in columns[gains]:
-            taken[column].append(names[best[column]])
-    return Expected(shares, tuple(map(tuple, taken)))
+            taken[column].append(mixes[best[column]].name)
+            behind[column] = min(behind[column], mixes[best[column]].rows)
+    return Expected(shares, behind, tuple(map(tuple, taken)))
 
 
 def known_traffic(golden: Golden, window: Profile) -> tuple[Floats, str]:

@@ -8,9 +8,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from whimbrel.compare.mix import Golden, expected, slots
+from whimbrel.compare.mix import Expected, Golden, expected, slots
 from whimbrel.compare.questions import QUESTIONS, Answers, Layout
-from whimbrel.model.profile import Cells
+from whimbrel.model.profile import Cells, without_repeats
 from whimbrel.model.rows import Bools, Floats, Ints
 from whimbrel.stats.distance import divergence, freedom, normalised, surprise
 from whimbrel.stats.many import high_quantile
@@ -82,15 +82,16 @@ def scored(answers: Answers, restless: Floats) -> Floats:
 def _golden_against_itself(golden: Golden, layout: Layout, cases: list[int]) -> Answers:
     """The answers of each golden day against the others; shape (days, columns, questions)."""
     hours = golden.profile.hours
-    made: list[Floats] = []
+    made: list[Expected] = []
     for day in cases:
         mine = hours.keys // 24 == golden.profile.days.keys[day]
         target = slots(Cells(hours.keys[mine], hours.counts[mine]))
-        made.append(expected(golden, golden.by_day[day], target, without=day).shares)
+        made.append(expected(golden, golden.by_day[day], target, without=day))
     rows = golden.profile.days.counts[cases, 0].astype(np.float64)
     after = normalised(golden.by_day[cases], golden.starts)
     new_sort = layout.new_sort(golden.totals - golden.by_day[cases])
-    return layout.ask(np.stack(made), after, new_sort, (golden.profile.rows - rows, rows))
+    behind = np.stack([one.rows for one in made])
+    return layout.ask(np.stack([one.shares for one in made]), after, new_sort, (behind, rows[:, None]))
 
 
 def _shorter(golden: Golden, cases: list[int], hours: Cells) -> Floats:
@@ -99,12 +100,12 @@ def _shorter(golden: Golden, cases: list[int], hours: Cells) -> Floats:
     Measured on groups of bins, in the window's hours of the day, each day against the others; one for a whole day.
     """
     ones = np.ones((len(golden.starts), 1))
-    asked = np.unique(hours.keys % 24)
+    asked = without_repeats(hours.keys % 24)
     if len(hours.keys) >= 20 or not len(asked):
         return ones
     table = golden.profile.hours
     starts = np.array(golden.binning.group_starts[:-1], np.int64) - 1
-    chosen = np.isin(table.keys % 24, asked)
+    chosen = np.bincount(asked, minlength=24)[table.keys % 24] > 0
     short, long = (_by_day(table, golden.profile.days.keys[cases], keep) for keep in (chosen, np.ones_like(chosen)))
     ratio = _restless(short, starts) / np.maximum(_restless(long, starts), 1e-9)
     return np.clip(ratio, 1.0, 24 / len(asked))[:, None]

@@ -13,12 +13,15 @@ import numpy as np
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.profile import NULL, RESCUED, Binning
 from whimbrel.model.rows import Bools, Floats, Ints
-from whimbrel.stats.distance import divergence, divergence_of_two, freedom, normalised
+from whimbrel.stats.distance import chi_square, divergence, divergence_of_two, freedom, normalised
 
 VALUES, NULLS, SORT, SPIKE = range(4)
 """The questions: all bins, null or not, inside or outside what golden held, the one bin that grew most or any other."""
 
 QUESTIONS = 4
+
+CHANCE = 2.0
+"""Standard deviations of chance that are not counted as restlessness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class Answers:
 
     @property
     def excess(self) -> Floats:
-        """Divergence beyond what chance gives."""
-        return np.maximum(self.apart - self.noise * self.freedom, 0.0)
+        """Divergence beyond what chance gives, but for one case in forty."""
+        return np.maximum(self.apart - self.noise * chi_square(CHANCE, self.freedom), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Layout:
             before: expected shares, shape (…, bins), each column's summing to one.
             after: found shares, likewise.
             new_sort: which bins hold values of a new sort, likewise.
-            rows: how many rows golden and the target have, each of shape (…).
+            rows: how many rows stand behind golden and the target, each of shape (…, columns) or (…, 1).
         """
         null_before, null_after = before[..., self.starts + NULL], after[..., self.starts + NULL]
         held_before, held_after = self._held(before), self._held(after)
@@ -89,9 +92,9 @@ class Layout:
             SPIKE: (np.maximum.reduceat(grown, self.starts, axis=-1), np.maximum(2 * np.log(freed + 1), 1.0)),
         }
         ordered = [answers[question] for question in range(QUESTIONS)]
-        all_rows = sum(1 / n[..., None] for n in rows) * ones / 8
+        all_rows = sum(1 / n for n in rows) * ones / 8
         shares = (1 - null_before, 1 - null_after)
-        held_rows = sum(1 / np.maximum(n[..., None] * s, 1.0) for n, s in zip(rows, shares, strict=True)) / 8
+        held_rows = sum(1 / np.maximum(n * s, 1.0) for n, s in zip(rows, shares, strict=True)) / 8
         noise = np.stack([all_rows if q == NULLS else held_rows for q in range(QUESTIONS)], axis=-1)
         return Answers(np.stack([a for a, _ in ordered], axis=-1), np.stack([d for _, d in ordered], axis=-1), noise)
 

@@ -1,9 +1,9 @@
 """A golden profile as bytes: a few dozen kilobytes for twenty columns and a month of hours.
 
-The format, version 1: `WHIMBREL-PROFILE 1` and a line feed, then one MessagePack map. Tables of counts are stored as what
-is left after each row's total times the table's mean shares, without the fullest bin of each column (it follows from the
-others), a column after the other, bytes of equal weight together, deflated. Picked rows are not saved: they name what
-is new in a window, and golden is what it is new against.
+The format, version 1: `WHIMBREL-PROFILE 1` and a line feed, four bytes of CRC-32, and one MessagePack map that they are
+the checksum of. Tables of counts are stored as what is left after each row's total times the table's mean shares, without
+the fullest bin of each column (it follows from the others), a column after the other, bytes of equal weight together,
+deflated. Picked rows are not saved: they name what is new in a window, and golden is what it is new against.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def encode(profile: Profile, *, stamp: str = "") -> bytes:
         first=profile.first,
         last=profile.last,
     )
-    return MAGIC + VERSION + msgspec.msgpack.encode(saved)
+    body = msgspec.msgpack.encode(saved)
+    return MAGIC + VERSION + zlib.crc32(body).to_bytes(4) + body
 
 
 def decode(data: bytes, *, where: str = "") -> Saved:
@@ -83,8 +84,11 @@ def decode(data: bytes, *, where: str = "") -> Saved:
     if not data.startswith(MAGIC + VERSION):
         version = data[len(MAGIC) : len(MAGIC) + 10].split(b"\n")[0].decode("ascii", "replace")
         raise _damaged(f"it has the format {version!r}, this Whimbrel reads 1", where)
+    checksum, body = data[len(MAGIC + VERSION) :][:4], data[len(MAGIC + VERSION) + 4 :]
+    if zlib.crc32(body).to_bytes(4) != checksum:
+        raise _damaged("its checksum is wrong", where)
     try:
-        saved = msgspec.msgpack.decode(data[len(MAGIC + VERSION) :], type=_Saved)
+        saved = msgspec.msgpack.decode(body, type=_Saved)
         binning = Binning(tuple(saved.columns), tuple(saved.dimensions))
         profile = Profile(
             binning=binning,

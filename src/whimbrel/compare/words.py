@@ -9,7 +9,7 @@ from math import inf, isfinite, nextafter
 
 import numpy as np
 
-from whimbrel.compare.questions import NULLS, SORT
+from whimbrel.compare.questions import NULLS, SORT, SPIKE
 from whimbrel.compare.result import percent
 from whimbrel.model.profile import NULL, OUTSIDE, RESCUED, Bins
 from whimbrel.model.rows import Floats
@@ -19,6 +19,9 @@ MOST_PHRASES = 3
 
 WORTH = 0.002
 """Share of rows below which a change is not worth a phrase."""
+
+BESIDE = 0.25
+"""Part of what the first phrase says that another has to say to be worth saying beside it."""
 
 FEWEST_PICKS = 8
 """Picked rows that must show one value before it is named as one that many rows share."""
@@ -54,11 +57,16 @@ def what_moved(seen: Seen) -> str:
         return "is empty now; golden had values"
     phrases = [*_either(seen), *(_text(seen) if seen.bins.kind == "text" else _number(seen))]
     phrases.sort(key=lambda phrase: -phrase[0])
-    said = [text for weight, text in phrases if weight >= WORTH][:MOST_PHRASES]
+    worth = max(WORTH, BESIDE * _share(phrases[0][0])) if phrases else WORTH
+    said = [text for weight, text in phrases if _share(weight) >= worth][:MOST_PHRASES]
     if said:
         return ", ".join(said)
     most = int(np.argmax(np.abs(after - before)))
     return f"{seen.bins.label(most)} {percent(float(before[most]))} -> {percent(float(after[most]))}"
+
+
+def _share(weight: float) -> float:
+    return weight - FIRST if weight > FIRST else weight
 
 
 def _either(seen: Seen) -> Iterator[Phrase]:
@@ -100,13 +108,14 @@ def _text(seen: Seen) -> Iterator[Phrase]:
 def _number(seen: Seen) -> Iterator[Phrase]:
     bins, before, after = seen.bins, seen.before, seen.after
     numbers = [v for v in seen.picked if isinstance(v, float)]
-    names = Counter(numbers)
+    names = Counter(value for value in numbers if not bins.is_atom(_bin(bins, value)))
     for value, n in names.most_common(3):
         share = n / len(numbers) * (1 - float(after[NULL] + after[RESCUED]))
         bin_ = _bin(bins, value)
         grown = float(after[bin_] - before[bin_])
-        if n >= FEWEST_PICKS and share >= 0.01 and not bins.is_atom(bin_) and grown > share / 2:
-            yield share, f"{value:.6g} is new with {_about(share, n)}"
+        if n >= FEWEST_PICKS and share >= 0.01 and grown > share / 2:
+            alone = share > float(after[before == 0].sum()) / 2  # not one of the many values that lie elsewhere now
+            yield share + FIRST * (alone and seen.asked in (SORT, SPIKE)), f"{value:.6g} is new with {_about(share, n)}"
     for bin_ in range(OUTSIDE, bins.size):
         was, is_ = float(before[bin_]), float(after[bin_])
         if bins.is_atom(bin_):
@@ -142,7 +151,7 @@ def _place(seen: Seen, numbers: Floats) -> Iterator[Phrase]:
     crossed = float(np.abs(np.cumsum(seen.after[OUTSIDE:] - seen.before[OUTSIDE:])).max())
     factor = _factor(golden, found)
     if factor is not None:
-        yield 2 * crossed, f"all values about {factor}"
+        yield crossed + FIRST, f"all values about {factor}"
         return
     width, was = float(found[7] - found[1]), float(golden[7] - golden[1])
     if abs(found[4] - golden[4]) > 0.02 * max(was, abs(float(golden[4])) * 1e-3):
@@ -153,13 +162,13 @@ def _place(seen: Seen, numbers: Floats) -> Iterator[Phrase]:
 
 def _factor(golden: Floats, found: Floats) -> str | None:
     """One factor between all quantiles, where there is one: a unit that changed."""
-    if (golden * found <= 0).any() or len(np.unique(golden)) < 5:
+    if (golden * found <= 0).any() or len(set(golden.tolist())) < 5:
         return None
     ratios = np.log(found / golden)
     middle = float(np.median(ratios))
     if abs(middle) < np.log(1.5) or float(np.ptp(ratios)) > 0.1 * abs(middle):
         return None
-    return f"{np.exp(abs(middle)):.2g} times {'greater' if middle > 0 else 'smaller'}"
+    return f"{float(f'{np.exp(abs(middle)):.2g}'):g} times {'greater' if middle > 0 else 'smaller'}"
 
 
 def _bin(bins: Bins, value: float) -> int:

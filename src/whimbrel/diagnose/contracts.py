@@ -150,7 +150,7 @@ def _fraction(variable: Variable, golden: Floats) -> list[Channel]:
     if not 0.0 <= share < 0.5 or variable.field.role is Role.OUTPUT:
         return []
     judged = np.where(np.isfinite(variable.numbers), whole, np.nan)
-    return [_channel(variable, "whole", judged, floor=0.05)]
+    return [_channel(variable, "whole", judged, floor=0.3)]
 
 
 # ---------------------------------------------------------------- categories

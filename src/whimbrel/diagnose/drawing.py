@@ -180,15 +180,15 @@ def movement(case: Case, suspect: Suspect) -> str:
     """A soft departure in words."""
     channel = suspect.hit.channel
     if channel.signature.startswith("share:"):
-        return f"share of {channel.signature[6:]!r} {100 * suspect.before:.1f}% -> {100 * suspect.after:.1f}%"
+        return f"share of {channel.signature[6:]!r} {100 * suspect.before:.1f}% → {100 * suspect.after:.1f}%"
     if channel.binary:
-        return f"{channel.signature}: {100 * suspect.before:.1f}% -> {100 * suspect.after:.1f}%"
+        return f"{channel.signature}: {100 * suspect.before:.1f}% → {100 * suspect.after:.1f}%"
     variable = case.variables.get(str(channel.detail.get("variable", channel.component)))
     if variable is not None and variable.numbers is not None:
         base, after = variable.numbers[suspect.inside & case.golden], variable.numbers[suspect.affected]
         base, after = base[np.isfinite(base)], after[np.isfinite(after)]
         if base.size and after.size:
-            return f"median {np.median(base):.4g} -> {np.median(after):.4g}"
+            return f"median {np.median(base):.4g} → {np.median(after):.4g}"
     return f"{channel.signature} moved by {suspect.shift:+.2f}"
 
 

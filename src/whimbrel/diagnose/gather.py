@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, order_of
@@ -41,6 +41,8 @@ def gather(case: Case, scan: Scan, hits: Iterable[Hit]) -> list[Suspect]:
     by_component: dict[str, list[Suspect]] = {}
     for hit in hits:
         refined = _refine(case, scan, hit)
+        if not hit.channel.exact and _hours(case, refined.bad) < min(3.0, 0.3 * _hours(case, case.window)):
+            continue  # an hour's gap that closed by itself is an incident of the world, not a change of the system
         by_component.setdefault(hit.channel.component, []).append(refined)
     out = []
     for suspects in by_component.values():
@@ -48,6 +50,12 @@ def gather(case: Case, scan: Scan, hits: Iterable[Hit]) -> list[Suspect]:
         lead = max(suspects, key=lambda s: (s.proof, s.hit.channel.exact, _plainness(s), s.hit.score))
         out.append(replace(lead, hits=tuple(s.hit for s in suspects)))
     return sorted(out, key=lambda s: order_of(case, s.component))
+
+
+def _hours(case: Case, rows: Bools) -> float:
+    """How many hours the rows are spread over, counting crowded hours for more (the inverse Simpson index)."""
+    counts = np.unique(case.ts[rows] // HOUR_US, return_counts=True)[1].astype(float)
+    return float(counts.sum() ** 2 / (counts**2).sum()) if counts.size else 0.0
 
 
 def _plainness(suspect: Suspect) -> int:
@@ -100,13 +108,13 @@ def _proof(hit: Hit) -> Proof:
         return Proof.SOFT
     if channel.signature in ("residual", "spread") or (channel.kind == "residual" and not channel.exact):
         # Code computes what it computes: a field that upstream predicts only roughly comes from the world as well.
-        needed = 0.9 if role_of(channel.component) is Role.STEP else 0.6
+        needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8}.get(role_of(channel.component) or Role.INPUT, 0.6)
         return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
     if channel.signature == "given score":
         # A base rate moves with the world; only labels that mean something else move this far.
         return Proof.FIRM if abs(hit.shift) > 0.8 else Proof.SOFT
     if channel.signature == "disagree":
-        return Proof.FIRM if hit.shift > 0.6 * channel.detail["golden_agreement"] else Proof.SOFT
+        return Proof.FIRM if hit.after > -0.25 * channel.detail["golden_agreement"] else Proof.SOFT
     if channel.kind == "marginal" and role_of(channel.component) in (Role.INPUT, Role.STEP, Role.OUTPUT):
         return Proof.SOFT
     return Proof.FIRM

@@ -49,7 +49,7 @@ def measure(case: Case, cause: Cause) -> Harm:
             continue
         judged = True
         gap, z = change
-        if z > 4 and gap > least:
+        if z > 4 and gap > least and cause.layer not in ("serving", "hardware"):
             matters = True
         numbers[name] = round(gap, 4)
     for name, values, least in _costs(case):
@@ -67,6 +67,8 @@ def measure(case: Case, cause: Cause) -> Harm:
     if cause.layer == "model" and role_of(cause.component) is Role.MODEL:
         return Harm(*_release(case, cause, numbers))
     rounded = cause.suspect.hit.channel.signature == "whole"  # what rounding does is measured, not presumed
+    if cause.layer == "hardware" and cause.suspect.layer != "serving":
+        matters = True  # a machine that computes otherwise is never harmless
     if not matters and judged and not rounded and cause.layer in ("data", "features", "model"):
         matters = _is_read(case, parts, cause)
     return Harm(numbers, matters or not judged)
@@ -129,6 +131,7 @@ def _is_read(case: Case, parts: Split, cause: Cause) -> bool:
         train, check = (rows[np.isfinite(y[rows])] for rows in (parts.train, parts.check))
         if train.size < 200 or check.size < 100:
             return True
+        x[:, ~np.isfinite(x[train]).any(axis=0)] = 0.0  # a field that golden never filled tells nothing apart
         model = HistGradientBoostingRegressor(max_iter=80, learning_rate=0.15, max_leaf_nodes=24, random_state=0)
         model.fit(x[train], y[train])
         known = (y[check] - model.predict(x[check])) ** 2

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.shapes import Conversion, conversion_of, offset_of, permutation_of, renamed_to
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
@@ -38,7 +38,7 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     """A unit or an offset, where it goes beyond what golden's own blocks do among themselves."""
     before, after = numbers[base], numbers[suspect.affected]
     conversion = conversion_of(before, after)
-    natural = _block_medians(case, numbers, base)
+    natural = _natural(case, numbers, base, suspect.affected)
     if conversion is not None:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
         if ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio:
@@ -81,17 +81,21 @@ def _longest_run(codes: Ints) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Natural:
-    """How far the medians of golden's own blocks lie from golden's: as a log ratio, and as a difference."""
+    """How far the medians of golden's own stretches lie from golden's: as a log ratio, and as a difference."""
 
     ratio: float
     shift: float
 
 
-def _block_medians(case: Case, values: Floats, base: Bools) -> _Natural:
-    known = base & np.isfinite(values)
+def _natural(case: Case, values: Floats, base: Bools, affected: Bools) -> _Natural:
+    """What golden's medians do over stretches as long as the one in question."""
+    known = np.flatnonzero(base & np.isfinite(values))
+    known = known[np.argsort(case.ts[known], kind="stable")]
     middle = float(np.median(values[known]))
-    blocks = [values[known & (case.blocks == b)] for b in range(case.block_count)]
-    medians = np.array([np.median(block) for block in blocks if block.size >= 20])
+    length = max(int(np.ptp(case.ts[affected])), HOUR_US, int(np.ptp(case.ts[known])) // 300)
+    stretch = (case.ts[known] - case.ts[known[0]]) // length
+    pieces = np.split(values[known], np.flatnonzero(np.diff(stretch)) + 1)
+    medians = np.array([np.median(piece) for piece in pieces if piece.size >= 12])
     if medians.size == 0:
         return _Natural(0.0, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -184,6 +184,8 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
     if low == high:
         return None
     left, right = np.argmin(np.abs(a - low)), np.argmin(np.abs(a - high))
+    if a[left] == a[right]:
+        return None
     slope = (b[right] - b[left]) / (a[right] - a[left])
     if slope == 0 or not np.isfinite(slope):
         return None
@@ -292,7 +294,7 @@ def _boosted_number(case: Case, parts: Split, target: Variable, parents: Sequenc
     assert target.numbers is not None
     y = target.numbers
     train, check = (rows[np.isfinite(y[rows])] for rows in (parts.train, parts.check))
-    design = _design(case, parents)
+    design = _design(case, parents, train)
     if train.size < 200 or check.size < 100 or design is None:
         return None
     low, high = np.quantile(y[train], [0.001, 0.999])
@@ -330,7 +332,7 @@ def _learn_category(
     counts = np.bincount(y[train], minlength=len(target.vocabulary)) if train.size else np.zeros(1)
     if train.size < 40 or check.size < 20 or (counts > 0).sum() < 2 or (counts > 0).sum() > MAX_VALUES:
         return None
-    design = _design(case, parents)
+    design = _design(case, parents, train)
     if design is None:
         return None
     rule = DecisionTreeClassifier(max_depth=14, min_samples_leaf=2, random_state=0)
@@ -393,16 +395,19 @@ class Design:
     categorical: Bools
 
 
-def _design(case: Case, parents: Sequence[Variable]) -> Design | None:
+def _design(case: Case, parents: Sequence[Variable], train: Ints) -> Design | None:
     columns, names, categorical = [], [], []
     for parent in parents:
         if parent.numbers is not None:
-            columns.append(np.where(np.isinf(parent.numbers), np.nan, parent.numbers))
+            column = np.where(np.isinf(parent.numbers), np.nan, parent.numbers)
         else:
             assert parent.codes is not None
             if len(parent.vocabulary) > 200:
                 continue
-            columns.append(np.where(parent.codes < 0, np.nan, parent.codes.astype(float)))
+            column = np.where(parent.codes < 0, np.nan, parent.codes.astype(float))
+        if not np.isfinite(column[train]).any():
+            continue  # a field that golden never filled teaches nothing
+        columns.append(column)
         names.append(parent.name)
         categorical.append(parent.codes is not None)
     columns.append(np.floor(case.hour))
@@ -427,5 +432,9 @@ def _supported(design: Design, train: Ints) -> Bools:
             seen = np.unique(filled)
             inside &= missing | np.isin(column, seen)
         else:
-            inside &= missing | ((column >= filled.min()) & (column <= filled.max()))
+            # In a thin tail trees know one or two examples: that is not support.
+            low, high = (
+                np.quantile(filled, [0.003, 0.997]) if np.unique(filled).size > 50 else (filled.min(), filled.max())
+            )
+            inside &= missing | ((column >= low) & (column <= high))
     return inside

@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from whimbrel.diagnose.case import Case, Dimension
+from whimbrel.diagnose.case import HOUR_US, Case, Dimension
 from whimbrel.model.fields import Role
 from whimbrel.model.report import EvidenceKind
 from whimbrel.model.rows import Bools, Floats, Ints
 from whimbrel.model.window import Condition, Where
 
-THRESHOLD = 5.5
+THRESHOLD = 6.3
 """The least score that counts, in standard errors, however quiet golden is."""
+THRESHOLD_EXACT = 5.0
+"""The same where an exact relation is broken: nothing but chance stands against it."""
 CALIBRATION = 1.4
 """How far above golden's own largest score a window must lie."""
 PAIR_DISCOUNT = 0.8
@@ -87,6 +89,7 @@ class Scan:
         self._solver = np.linalg.inv(gram)
         self._golden = golden
         self._cells = _cells(case)
+        self._clusters = _clusters(case)
         self._pairs, self._parents = _pairs(case)
 
     def excess(self, channels: Sequence[Channel]) -> Floats:
@@ -146,26 +149,43 @@ class Scan:
         window = _Sums(sums[blocks:].sum(0), squares[blocks:].sum(0), counts[blocks:].sum(0))
         binary = np.array([channel.binary for channel in channels])
         between, trend = _between_blocks(sums[:blocks], squares[:blocks], counts[:blocks])
+        shared = self._shared(filled, judged, golden)
         share = 1.0 / windows + 1.0 / max(blocks, 1)
         shifts = window.mean - golden.mean
         variance = golden.variance(binary) / np.maximum(golden.n, 1) + window.variance(binary) / np.maximum(window.n, 1)
-        scores = np.abs(shifts) / np.sqrt(variance + between * share + trend**2 + 1e-18)
+        scores = np.abs(shifts) / np.sqrt(variance * shared + between * share + trend**2 + 1e-18)
         scores[window.n < 12] = 0.0
         new = (golden.n < 12) & (window.n >= 12)
         if new.any():  # a slice that golden never saw is held against all of golden
             against_all = np.abs(window.mean - golden.mean[:1]) / np.sqrt(
-                golden.variance(binary)[:1] + window.variance(binary) / np.maximum(window.n, 1) + between[:1]
+                golden.variance(binary)[:1]
+                + window.variance(binary) * shared[:1] / np.maximum(window.n, 1)
+                + between[:1]
             )
             scores = np.where(new, against_all, scores)
             shifts = np.where(new, window.mean - golden.mean[:1], shifts)
-        thresholds = self._thresholds(channels, golden, sums, squares, counts, between)
+        thresholds = self._thresholds(channels, golden, sums, squares, counts, between, shared)
         if not self._parents.size:
             return scores, thresholds, shifts
-        paired, shifted = self._pair_scores(filled, judged, binary, between * share + trend**2)
+        paired, shifted = self._pair_scores(filled, judged, binary, between * share + trend**2, shared)
         # There are many more pairs than single values: the same surprise weighs less.
         return np.concatenate([scores, paired * PAIR_DISCOUNT]), thresholds, np.concatenate([shifts, shifted])
 
-    def _pair_scores(self, filled: Floats, judged: Bools, binary: Bools, wobble: Floats) -> tuple[Floats, Floats]:
+    def _shared(self, filled: Floats, judged: Bools, golden: _Sums) -> Floats:
+        """Kish's design effect on golden, shape (slices, channels): how much less rows say that share their hour.
+
+        One weather value is shared by forty flights; without this, forty rows would count as forty witnesses.
+        """
+        rows = self.case.golden
+        sums = np.asarray(self._clusters @ filled[rows]).reshape(golden.n.shape[0], -1, filled.shape[1])
+        counts = np.asarray(self._clusters @ judged[rows].astype(np.float64)).reshape(sums.shape)
+        between = ((sums - counts * golden.mean[:, None, :]) ** 2).sum(axis=1)
+        rowwise = np.maximum(golden.square - golden.n * golden.mean**2, 0.0)
+        return np.where(rowwise > 1e-12, np.maximum(between / np.maximum(rowwise, 1e-12), 1.0), 1.0)
+
+    def _pair_scores(
+        self, filled: Floats, judged: Bools, binary: Bools, wobble: Floats, shared: Floats
+    ) -> tuple[Floats, Floats]:
         """Score and shift of two values at once; between blocks they wobble as the livelier of their parents does."""
         case = self.case
         weights = judged.astype(np.float64)
@@ -182,17 +202,26 @@ class Scan:
         golden, window = both
         shifts = window.mean - golden.mean
         variance = golden.variance(binary) / np.maximum(golden.n, 1) + window.variance(binary) / np.maximum(window.n, 1)
-        noise = np.maximum(wobble[self._parents[:, 0]], wobble[self._parents[:, 1]])
-        scores = np.abs(shifts) / np.sqrt(variance + noise + 1e-18)
+        left, right = self._parents.T
+        noise = np.maximum(wobble[left], wobble[right])
+        # A pair's rows share hours less often than either parent's do: the smaller of the two design effects.
+        scores = np.abs(shifts) / np.sqrt(variance * np.minimum(shared[left], shared[right]) + noise + 1e-18)
         scores[(window.n < 15) | (golden.n < 15)] = 0.0
         return scores, shifts
 
     def _thresholds(
-        self, channels: Sequence[Channel], golden: _Sums, sums: Floats, squares: Floats, counts: Floats, between: Floats
+        self,
+        channels: Sequence[Channel],
+        golden: _Sums,
+        sums: Floats,
+        squares: Floats,
+        counts: Floats,
+        between: Floats,
+        shared: Floats,
     ) -> Floats:
         """Each golden block against the others: what nothing broken looks like, shape (channels,)."""
         blocks = self.case.block_count
-        least = np.full(len(channels), THRESHOLD)
+        least = np.where([channel.exact for channel in channels], THRESHOLD_EXACT, THRESHOLD)
         if blocks < 3:
             return least * 1.5
         binary = np.array([channel.binary for channel in channels])
@@ -203,7 +232,7 @@ class Scan:
             rest = _Sums(golden.sum - one.sum, golden.square - one.square, golden.n - one.n)
             shift = one.mean - rest.mean
             variance = rest.variance(binary) / np.maximum(rest.n, 1) + one.variance(binary) / np.maximum(one.n, 1)
-            score = np.abs(shift) / np.sqrt(variance + between * (1 + 1 / blocks) + 1e-18)
+            score = np.abs(shift) / np.sqrt(variance * shared + between * (1 + 1 / blocks) + 1e-18)
             score[(one.n < 12) | (rest.n < 12)] = 0.0
             score[(np.abs(shift) < floors) | ((signed > 0) & (shift < 0))] = 0.0
             least = np.maximum(least, CALIBRATION * score.max(axis=0))
@@ -310,6 +339,22 @@ def _one_hot(codes: Ints, size: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(rows.size), (rows, codes[rows])), shape=(codes.size, max(size, 1)))
 
 
+def _clusters(case: Case) -> sparse.csr_matrix:
+    """Sums of golden's rows by (slice, hour), shape (slices × hours, golden rows). Slice 0 is all traffic."""
+    ts = case.ts[case.golden]
+    hours = np.unique(ts // HOUR_US, return_inverse=True)[1]
+    width = int(hours.max(initial=0)) + 1
+    rows, columns, start = [hours], [np.arange(ts.size)], 1
+    for dimension in case.dimensions:
+        codes = dimension.codes[case.golden]
+        known = np.flatnonzero(codes >= 0)
+        rows.append((codes[known] + start) * width + hours[known])
+        columns.append(known)
+        start += len(dimension.values)
+    index = (np.concatenate(rows), np.concatenate(columns))
+    return sparse.csr_matrix((np.ones(index[0].size), index), shape=(start * width, ts.size))
+
+
 def _pairs(case: Case) -> tuple[sparse.csr_matrix, Ints]:
     """Sums by pair of values of two of who, where and by which model, shape (pairs, n), and each pair's two single slices."""
     offsets = np.cumsum([1, *[len(d.values) for d in case.dimensions]])
@@ -388,8 +433,10 @@ def _best_value(
             mean = rise[value] / n[value]
             rest = (rise.sum() - rise[value]) / outside
             # What the rest moves must be small beside the slice, or within its own noise, and the slice must hold most.
-            noise = 2.0 * float(values.std()) / np.sqrt(outside)
-            if rest > max(QUIET * mean, min(noise, 0.6 * mean)) or rise[value] < 0.6 * max(rise.sum(), 0.0):
+            spread = float(values.std())
+            if rest > max(QUIET * mean, min(2.0 * spread / np.sqrt(outside), 0.45 * mean)):
+                continue
+            if mean - rest < 3.5 * spread * np.sqrt(1 / n[value] + 1 / outside) or rise[value] < 0.6 * rise.sum():
                 continue
             gain = n[value] * mean**2
             if gain < 1.1 * parent:

@@ -56,6 +56,8 @@ def conversion_of(before: Floats, after: Floats) -> Conversion | None:
     for factor, offset, words in _UNITS:
         for a, b, said in ((factor, offset, words), (1 / factor, -offset / factor, _reverse(words))):
             misfit = _misfit(np.sort(a * p + b), q)
+            if not 0.7 < abs(a) * spread / float(q[-1] - q[0]) < 1.4:
+                continue
             if misfit < 0.06 + noise and misfit < 0.35 * plain and (best is None or misfit < best[0]):
                 best = (misfit, Conversion(a, b, said, True))
     if best:

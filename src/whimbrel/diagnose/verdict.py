@@ -6,6 +6,7 @@ case → channels → scan → suspects → causes → harm → findings.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -44,6 +45,8 @@ def diagnose_rows(
         return Report(app, window_span, golden_span, "insufficient", f"CANNOT TELL: {thin}.",
                       cannot_tell=(CannotTell("data", "more predictions"),),
                       took_s=round(time.perf_counter() - started, 3))  # fmt: skip
+    import sklearn.ensemble  # noqa: F401  its thread pool must be there to be limited
+
     with threadpool_limits(1):  # the models are small: threads would cost more in waiting than they save
         return _judge(build(golden, window, schema, events), app, golden_span, window_span, started)
 
@@ -64,7 +67,7 @@ def _judge(case: Case, app: str, golden_span: Span, window_span: Span, started: 
     weighed = sorted(
         ((c, measure(case, c)) for c in causes), key=lambda pair: (-pair[1].matters, *(-x for x in strength(pair[0])))
     )
-    findings = tuple(_finding(case, rank, c, h) for rank, (c, h) in enumerate(weighed, 1))
+    findings = tuple(_finding(case, app, golden_span, rank, c, h) for rank, (c, h) in enumerate(weighed, 1))
     verdict: Verdict = "fault" if any(f.harmful for f in findings) else "notice" if findings else "healthy"
     cleared, unknown = _layers(case, learned, findings)
     return Report(
@@ -90,14 +93,14 @@ def _too_thin(golden: Rows, window: Rows) -> str:
 # ---------------------------------------------------------------- findings
 
 
-def _finding(case: Case, rank: int, cause: Cause, harm: Harm) -> Finding:
+def _finding(case: Case, app: str, golden: Span, rank: int, cause: Cause, harm: Harm) -> Finding:
     suspect = cause.suspect
     since = from_micros(suspect.since_us)
     events = _near(case, suspect)
     return Finding(
         rank=rank, layer=cause.layer, component=cause.component, where=suspect.where, since=since,
         confidence=_confidence(cause, events), harmful=harm.matters, harm=harm.numbers, what=words.what(case, cause),
-        evidence=words.evidence(case, cause), events=events, victims=cause.victims, next=_next(cause),
+        evidence=words.evidence(case, cause), events=events, victims=cause.victims, next=_next(app, golden, cause),
         measure=drawing.measure_words(suspect), series=drawing.series(case, suspect),
         slices=drawing.slices(case, suspect), shapes=drawing.shapes(case, cause),
         examples=drawing.examples(case, cause),
@@ -131,10 +134,16 @@ def _confidence(cause: Cause, events: tuple[NearEvent, ...]) -> float:
     return round(min(base, 0.99), 2)
 
 
-def _next(cause: Cause) -> str:
-    conditions = "".join(f" --where {c.path.removeprefix('context.')}{c.op}{c.value}" for c in cause.suspect.where)
-    since = iso(from_micros(cause.suspect.since_us))
-    return f"whimbrel compare --since {since}{conditions}"
+def _next(app: str, golden: Span, cause: Cause) -> str:
+    """The command that shows the finding's slice beside golden. Recorded values are quoted: the command gets pasted."""
+    asked = ["whimbrel", "compare", "--app", app, "--since", iso(from_micros(cause.suspect.since_us))]
+    for c in cause.suspect.where:
+        asked += ["--where", f"{c.path.removeprefix('context.')}{c.op}{c.value}"]
+    if golden.name:
+        asked += ["--golden", golden.name]
+    elif golden.since and golden.until:
+        asked += ["--golden-since", iso(golden.since), "--golden-until", iso(golden.until)]
+    return shlex.join(asked)
 
 
 def _sentence(verdict: Verdict, findings: tuple[Finding, ...], cleared: tuple[str, ...], span: Span) -> str:

@@ -214,4 +214,4 @@ def _rest(case: Case, suspect: Suspect) -> Evidence | None:
         "after": round(after, 5),
         "rows": int(rows.sum()),
     }
-    return Evidence(suspect.hit.channel.kind, f"rest of traffic: {shown[0]} -> {shown[1]}", numbers)
+    return Evidence(suspect.hit.channel.kind, f"rest of traffic: {shown[0]} → {shown[1]}", numbers)

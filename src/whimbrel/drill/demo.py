@@ -7,6 +7,7 @@ for a terminal. `cli/` and tests may call.
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,9 +37,9 @@ from whimbrel.settings import Settings
 from whimbrel.store import open_log
 
 APP = "flights"
-GOLDEN_SINCE = datetime(2013, 5, 13, tzinfo=UTC)
 SINCE, UNTIL = datetime(2013, 6, 3, tzinfo=UTC), datetime(2013, 6, 6, tzinfo=UTC)
-"""Three weeks of golden, and the three days after them: about 22,000 flights."""
+GOLDEN_DAYS = 21
+"""Three days in June and the three weeks before them: about 22,000 flights."""
 ONSET = datetime(2013, 6, 4, 16, 40, tzinfo=UTC)
 
 Progress = Callable[[str, float | None], None]
@@ -85,6 +86,7 @@ class Demo:
     """What happened: how many flights were recorded, what the diagnosis said, what had been done to them."""
 
     home: Path
+    since: datetime
     flights: int
     labels: int
     report: Report
@@ -104,13 +106,15 @@ def run(
     *,
     home: str | Path | None = None,
     fault: str = DEFAULT,
+    golden_days: int = GOLDEN_DAYS,
     progress: Progress | None = None,
 ) -> Demo:
-    """Serve three weeks and three days of flights through the recorder, break something on the way, and diagnose it.
+    """Serve some weeks of flights through the recorder, break something in the last days, and diagnose those.
 
     Args:
         home: the demo makes a log of its own below it, in `demo/`; `WHIMBREL_HOME`, else `./.whimbrel` by default.
         fault: a name of `BREAKAGES`, or `none`.
+        golden_days: how much of the time before the last three days is served, and golden.
         progress: told what is being done.
 
     Raises:
@@ -125,7 +129,8 @@ def run(
     root = Settings.load(home=home).home
     say("reading flights, training the model", None)
     here = world(0, root / "cache")
-    requests = here.between(GOLDEN_SINCE, UNTIL)
+    since = SINCE - timedelta(days=golden_days)
+    requests = here.between(since, UNTIL)
     requests["context.host"] = requests["hardware.host"]
     planted, truth = _planted(here, requests, fault)
     own = _fresh(root / "demo", fault)
@@ -133,20 +138,20 @@ def run(
     say("moving what was recorded into the log", None)
     log = open_log(own)
     log.ingest()
-    log.set_golden("spring", Window(APP, GOLDEN_SINCE, SINCE))
+    log.set_golden("spring", Window(APP, since, SINCE))
     say("diagnosing", None)
     report = diagnose_log(log, APP, window=Window(APP, SINCE, UNTIL), golden="spring")
     page = own / "findings" / "demo.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(html.page(report), encoding="utf-8")
-    return Demo(own, length(requests), labels, report, truth, page)
+    return Demo(own, since, length(requests), labels, report, truth, page)
 
 
 def text(demo: Demo, *, width: int = 80, color: bool = False) -> str:
     """The story for a terminal: what was served, what the diagnosis says, what was truly done."""
     report, truth = demo.report, demo.truth
     served = (
-        f"{demo.flights:,} flights out of New York, {GOLDEN_SINCE:%-d %B} to {UNTIL - timedelta(days=1):%-d %B %Y}: "
+        f"{demo.flights:,} flights out of New York, {demo.since:%-d %B} to {UNTIL - timedelta(days=1):%-d %B %Y}: "
         "will each arrive half an hour late? Every answer was recorded as it was given, with its inputs, five steps, "
         f"model, score, decision and times; {demo.labels:,} labels came in when the flights had landed. In the last "
         "three days something may have been broken. The diagnosis knows only the log."
@@ -161,9 +166,8 @@ def text(demo: Demo, *, width: int = 80, color: bool = False) -> str:
         verdict = "Found." if demo.found else "Not found, or not at its root."
     else:
         done, verdict = "What was done: nothing.", "Right." if demo.found else "A false alarm."
-    again = (
-        f"whimbrel diagnose --home {demo.home} --app {APP} --golden spring --since {iso(SINCE)} --until {iso(UNTIL)}"
-    )
+    log = f"--home {shlex.quote(str(demo.home))} --app {APP}"
+    again = f"whimbrel diagnose {log} --golden spring --since {iso(SINCE)} --until {iso(UNTIL)}"
     return "\n".join([
         *wrapped(served, width), "", told(report, width=width, color=color), "",
         *wrapped(f"{done} {verdict}", width), "",
@@ -221,7 +225,7 @@ def _record(own: Path, here: World, requests: Columns, found: Site | None, say: 
         recorder, requests, here.app, planted.app() if planted else here.app, hit,
         progress=lambda part: say("serving flights, recording each", part),
     )  # fmt: skip
-    for event in releases(GOLDEN_SINCE, UNTIL):
+    for event in releases(datetime.fromtimestamp(float(requests["ts"][0]), UTC), UNTIL):
         recorder.event(event.kind, event.what, ts=event.ts)
     if found is not None:
         context = {path.removeprefix("context."): value for path, value in found.place.items()}

@@ -65,9 +65,8 @@ def _campaign(world: World, requests: Columns, start: datetime, rng: np.random.G
 
 
 def _growth(world: World, requests: Columns, _start: datetime, rng: np.random.Generator) -> Calm:
-    """A quarter more traffic of the same kind, within capacity."""
-    more = _more(requests, np.where(rng.random(length(requests)) < 0.25, 2, 1), rng)
-    return _usual(world, more | {"luck.load": more["luck.load"] * 1.25})
+    """A quarter more traffic of the same kind, and the capacity for it: nobody waits longer."""
+    return _usual(world, _more(requests, np.where(rng.random(length(requests)) < 0.25, 2, 1), rng))
 
 
 def _newcomer(world: World, requests: Columns, start: datetime, rng: np.random.Generator) -> Calm:

@@ -19,7 +19,7 @@ from whimbrel.drill import flights
 from whimbrel.drill.catalogue import KINDS, variants
 from whimbrel.drill.faults import BANDS
 from whimbrel.drill.natural import NATURAL
-from whimbrel.drill.score import Graded, Score, grade
+from whimbrel.drill.score import Graded, Score, crashed, grade
 from whimbrel.drill.world import world
 from whimbrel.errors import UsageError
 from whimbrel.model.report import Report
@@ -163,5 +163,8 @@ def ask(task: Task, cache: Path, diagnose: Diagnose | None = None) -> Graded:
         golden_days=task.golden_days, seed=task.seed, cache=cache,
     )  # fmt: skip
     started = time.perf_counter()
-    report = (diagnose or by_whimbrel)(golden, window, events=events, app="flights")
+    try:
+        report = (diagnose or by_whimbrel)(golden, window, events=events, app="flights")
+    except Exception as error:  # noqa: BLE001  one case that ends badly must not cost the answers to all others
+        return crashed(truth, error, seed=task.seed, took_s=round(time.perf_counter() - started, 3))
     return grade(truth, report, seed=task.seed, took_s=round(time.perf_counter() - started, 3))

@@ -7,9 +7,11 @@ taken for whom. Pure: nothing is run here.
 from __future__ import annotations
 
 import math
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -18,6 +20,8 @@ from whimbrel.model.report import Report
 from whimbrel.model.window import iso, where_dict
 
 SCHEMA = "whimbrel.drill/1"
+CRASHED = "crashed"
+"""The verdict of a diagnosis that raised instead of answering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,13 @@ def grade(truth: Truth, report: Report, *, seed: int = 0, took_s: float | None =
     )  # fmt: skip
 
 
+def crashed(truth: Truth, error: Exception, *, seed: int, took_s: float) -> Graded:
+    """A case whose diagnosis raised: nothing in it is right, and the sentence says what happened and where."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    said = f"{type(error).__name__}: {error} ({Path(at.filename).name}:{at.lineno} in {at.name})"
+    return Graded(truth, seed, CRASHED, (), (), {}, None, took_s, said)
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """All cases of a drill, and what they add up to."""
@@ -176,6 +187,7 @@ class Score:
             "slice": Rate(sum(case.slice_hit for case in planted), len(planted)),
             "onset_within_2h": Rate(sum(s <= 7200 for s in onsets), len(planted)),
             "missed": Rate(sum(not case.found for case in planted), len(planted)),
+            "crashed": Rate(sum(case.verdict == CRASHED for case in self.cases), len(self.cases)),
             "false_alarms": Rate(sum(case.verdict == "fault" for case in untouched), len(untouched)),
         }
 
@@ -208,6 +220,7 @@ def text(score: Score) -> str:
         truth = case.truth
         right = f"{truth.layer} {truth.components[0]}{_slice(truth.where)}" if truth.layer else "nothing"
         said = f"{case.layers[0]} {case.components[0]}{_slice(case.where)}" if case.layers else case.verdict
+        said = f"{said}: {case.sentence}" if case.verdict == CRASHED else said
         marks = "".join(
             mark if hit else "·"
             for mark, hit in zip("LCS", (case.layer_hit, case.component_hit, case.slice_hit), strict=True)

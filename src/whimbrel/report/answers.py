@@ -17,8 +17,11 @@ Plain = Mapping[str, Any]
 _MOVED_SHOWN, _MIX_SHOWN = 20, 12
 
 
-def comparison(found: Plain, *, width: int = 80, color: bool = False) -> str:
-    """What moved and what did not; of the fields that moved the first twenty are told, the others named."""
+def comparison(found: Plain, *, command: str = "", width: int = 80, color: bool = False) -> str:
+    """What moved and what did not; of the fields that moved the first twenty are told, the others named.
+
+    `command` is what to run next where something moved.
+    """
     moved, unmoved, mix = found["moved"], found["unmoved"], found["mix"]
     lines: list[Line] = [(visible(one["path"], 36), _movement(one)) for one in moved[:_MOVED_SHOWN]]
     if len(moved) > _MOVED_SHOWN:
@@ -34,7 +37,7 @@ def comparison(found: Plain, *, width: int = 80, color: bool = False) -> str:
         lines.append(("volume", f"{here} predictions, golden has {number(round(expected))} in such hours"))
     lines += [("note", visible(note)) for note in found["notes"]]
     lines += [("window", stretch(found["window"])), ("golden", stretch(found["golden"]))]
-    return _drawn(found["sentence"], lines, "whimbrel diagnose says why" if moved else "", width, color)
+    return _drawn(found["sentence"], lines, visible(command) if moved else "", width, color)
 
 
 def _movement(one: Plain) -> str:

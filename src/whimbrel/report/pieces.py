@@ -203,7 +203,11 @@ def capitalised(sentence: str) -> str:
 def movement(one: Mapping[str, Any]) -> Markup:
     """How one field of a comparison was distributed, expected from golden and found."""
     plain = one["shape"]
-    return histogram(Shape(plain["path"], tuple(plain["bins"]), tuple(plain["before"]), tuple(plain["after"])))
+    bins = list(zip(plain["bins"], plain["before"], plain["after"], strict=True))
+    held = [i for i, (_, before, after) in enumerate(bins) if before or after]
+    shown = bins[held[0] : held[-1] + 1] if len(held) > _NUMERIC_BINS else [bins[i] for i in held]
+    names, before, after = zip(*shown, strict=True) if shown else ((), (), ())
+    return histogram(Shape(plain["path"], names, before, after))
 
 
 def traffic_share(one: Mapping[str, Any]) -> Markup:

@@ -56,7 +56,15 @@ def surprise(found: Floats, unit: Floats, dof: Floats) -> Floats:
     """How many standard deviations `found / unit` lies above what chi-square with `dof` degrees of freedom gives.
 
     By the cube root that makes chi-square nearly normal: Wilson and Hilferty, "The distribution of chi-square" (1931).
+    `chi_square` is its inverse.
     """
     spread = 2 / (9 * dof)
     z: Floats = (np.cbrt(found / unit / dof) - (1 - spread)) / np.sqrt(spread)
     return z
+
+
+def chi_square(z: float, dof: Floats) -> Floats:
+    """The point of chi-square with `dof` degrees of freedom that lies `z` standard deviations up, by the same cube root."""
+    spread = 2 / (9 * dof)
+    point: Floats = dof * (1 - spread + z * np.sqrt(spread)) ** 3
+    return point

@@ -94,14 +94,16 @@ class Table:
         from whimbrel.store.sql import connect
 
         facts = delta.get_add_actions(flatten=True)
-        present = set(facts.schema.names) if hasattr(facts.schema, "names") else {f.name for f in facts.schema}
+        present = set(facts.schema.names)
         wanted = {"rows": "num_records", "size": "size_bytes", "min_id": "min.id", "max_id": "max.id"}
-        picked = ", ".join(f"{name(v) if v in present else 'NULL'} AS {k}" for k, v in wanted.items())
-        times = ", ".join(f"epoch_us({name(v)}) AS {k}" if v in present else f"NULL::BIGINT AS {k}" for k, v in (("min_ts", "min.ts"), ("max_ts", "max.ts")))  # fmt: skip
+        picked = [f"{name(v) if v in present else 'NULL'} AS {k}" for k, v in wanted.items()]
+        for short, column in (("min_ts", "min.ts"), ("max_ts", "max.ts")):
+            picked.append(f"epoch_us({name(column)}) AS {short}" if column in present else f"NULL::BIGINT AS {short}")
+        path = f"{literal(str(self.folder) + '/')} || url_decode(path) AS path"
         with connect() as con:
             con.register("facts", facts)
             rows = con.execute(
-                f"SELECT {columns} FROM (SELECT {literal(str(self.folder) + '/')} || url_decode(path) AS path, {picked}, {times} FROM facts) WHERE {where}",
+                f"SELECT {columns} FROM (SELECT {path}, {', '.join(picked)} FROM facts) WHERE {where}",
                 list(values),
             ).fetchall()
         return [tuple(row) for row in rows]
@@ -155,7 +157,9 @@ class Table:
         except BaseException:
             self.discard(batch)
             raise
-        return tuple(self._written(*row[:3], row[4], row[5]) for row in rows if row[1])
+        return tuple(
+            self._written(path, count, size, stats, keys) for path, count, size, _, stats, keys, *_ in rows if count
+        )
 
     def _written(
         self,
@@ -191,7 +195,7 @@ class Table:
         last = delta.transaction_version(_WRITER)
         try:
             delta.create_write_transaction(
-                [AddAction(w.path, w.size, w.partition, made, True, _stats(w)) for w in written],  # noqa: FBT003
+                [AddAction(w.path, w.size, w.partition, made, True, _stats(w)) for w in written],
                 mode="append", schema=delta.schema(), partition_by=list(self.partition_by),
                 commit_properties=CommitProperties(app_transactions=[Transaction(_WRITER, 0 if last is None else last + 1)]),
             )  # fmt: skip

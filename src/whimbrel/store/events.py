@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.errors import InputError
@@ -11,7 +12,7 @@ from whimbrel.model.event import Event
 from whimbrel.model.window import from_micros, micros
 from whimbrel.store import quarantine
 from whimbrel.store.batch import nothing_readable
-from whimbrel.store.columns import missing_ts, unknown_warning
+from whimbrel.store.columns import missing_ts, read_mapping, unknown_warning
 from whimbrel.store.kinds import text_of
 from whimbrel.store.layout import Layout
 from whimbrel.store.leaves import Leaf
@@ -40,33 +41,49 @@ def take_events(con: DuckDBPyConnection, layout: Layout, raw: Raw, mapping: Mapp
         added += Added(warnings=(unknown_warning(unknown, "context"),))
     if refused:
         path = quarantine.set_aside(layout.quarantine, f"events-{raw.label}", refused)
-        added += Added(quarantined=len(refused), quarantine_files=(path,), warnings=(f"{raw.label}: {quarantine.summary(refused)}; they are set aside in {path}",))  # fmt: skip
+        said = f"{raw.label}: {quarantine.summary(refused)}; they are set aside in {path}"
+        added += Added(quarantined=len(refused), quarantine_files=(path,), warnings=(said,))
     return added
 
 
-def events_of(table: Any) -> tuple[Event, ...]:
-    """The events of a table in memory, in order of time, without a log.
+def events_of(table: Any, *, mapping: Mapping[str, str] | str | Path | None = None) -> tuple[Event, ...]:
+    """The events of a table in memory, in order of time, each once; without a log.
 
     Raises:
-        InputError: `ts`, `kind` or `what` is missing, or no row can be read.
+        InputError: `ts`, `kind` or `what` is missing, or a row cannot be read.
+        UsageError: not a table, or a mapping that makes no sense.
     """
     from whimbrel.store.tables import open_table
 
+    if hasattr(table, "__len__") and len(table) == 0:
+        return ()  # a quiet week: no rows, and in pandas no types either
     with connect() as con:
         raw = open_table(con, table, "events")
         if not one(con, f"SELECT count(*) FROM {raw.relation}")[0]:
             return ()
-        _readable(con, raw, {})
-        return tuple(
-            _event(row)
-            for row in con.execute("SELECT epoch_us(ts), kind, what, context FROM happened ORDER BY ts").fetchall()
-        )
+        _, refused = _readable(con, raw, read_mapping(mapping, allowed=is_column))
+        if refused:
+            raise InputError(
+                f"row {refused[0].row} of the events cannot be read: {refused[0].reason}", where=raw.label,
+                why=f"it reads {refused[0].text[:200]}", next="give every event ts, kind and what",
+            )  # fmt: skip
+        return _listed(con, "happened")
 
 
 def _readable(con: DuckDBPyConnection, raw: Raw, mapping: Mapping[str, str]) -> tuple[dict[str, Leaf], list[Refusal]]:
     """Read what can be read into the temporary table `happened`; the columns, and the rows that cannot be read."""
     if not raw.leaves and raw.refused:
         raise nothing_readable(raw.label, raw.refused, "")
+    own = _columns(raw, mapping)
+    with input_errors(raw.label, raw.label):
+        refused = [*raw.refused, *_read(con, raw, own)]
+    if refused and not one(con, "SELECT count(*) FROM happened")[0]:
+        raise nothing_readable(raw.label, refused, "")
+    return own, refused
+
+
+def _columns(raw: Raw, mapping: Mapping[str, str]) -> dict[str, Leaf]:
+    """The leaves by the names that events give them."""
     own = {mapping.get(leaf.name, leaf.name): leaf for leaf in raw.leaves}
     missing = [column for column in _COLUMNS[:3] if column not in own]
     if missing == ["ts"]:
@@ -76,11 +93,7 @@ def _readable(con: DuckDBPyConnection, raw: Raw, mapping: Mapping[str, str]) -> 
             f"the events have no column {' and no '.join(map(repr, missing))}", where=raw.label,
             why=f"the columns are {', '.join(own) or 'none'}", next="events are a flat table of ts, kind, what and optional context.<tag> columns",
         )  # fmt: skip
-    with input_errors(raw.label, raw.label):
-        refused = [*raw.refused, *_read(con, raw, own)]
-    if refused and not one(con, "SELECT count(*) FROM happened")[0]:
-        raise nothing_readable(raw.label, refused, "")
-    return own, refused
+    return own
 
 
 def is_column(name: str) -> bool:
@@ -129,13 +142,17 @@ def _read(con: DuckDBPyConnection, raw: Raw, own: Mapping[str, Leaf]) -> list[Re
 
 def _append(con: DuckDBPyConnection, layout: Layout) -> Added:
     from deltalake import Field
-    from deltalake.schema import MapType
+    from deltalake.schema import MapType, PrimitiveType
 
     table = layout.events
 
     def change() -> Added:
-        plain = [Field(key, "timestamp" if key == "ts" else "string") for key in ("id", "ts", "kind", "what", "app")]
-        table.widen([] if table.exists else [*plain, Field("context", MapType("string", "string"))])
+        text = PrimitiveType("string")
+        plain = [
+            Field(key, PrimitiveType("timestamp") if key == "ts" else text)
+            for key in ("id", "ts", "kind", "what", "app")
+        ]
+        table.widen([] if table.exists else [*plain, Field("context", MapType(text, text))])
         delta = table.open()
         files = ", ".join(map(literal, table.files(delta)))
         fresh = "SELECT * FROM happened" + (
@@ -163,7 +180,8 @@ def read_events(layout: Layout, app: str | None, since: datetime | None, until: 
     files = ", ".join(map(literal, table.files(delta)))
     if not files:
         return ()
-    where, values = ["true"], []
+    where: list[str] = ["true"]
+    values: list[object] = []
     for clause, value in (
         ("(app IS NULL OR app = ?)", app),
         ("epoch_us(ts) >= ?", micros(since) if since else None),
@@ -173,13 +191,14 @@ def read_events(layout: Layout, app: str | None, since: datetime | None, until: 
             where.append(clause)
             values.append(value)
     with store_errors(table.folder, "read"), connect() as con:
-        rows = con.execute(
-            f"SELECT epoch_us(ts), kind, what, context FROM read_parquet([{files}]) WHERE {' AND '.join(where)} ORDER BY ts, kind, what, id",
-            values,
-        ).fetchall()
-    return tuple(_event(row) for row in rows)
+        return _listed(con, f"read_parquet([{files}])", " AND ".join(where), values)
 
 
-def _event(row: tuple[Any, ...]) -> Event:
-    us, kind, what, context = row
-    return Event(from_micros(us), kind, what, dict(context or {}))
+def _listed(
+    con: DuckDBPyConnection, relation: str, where: str = "true", values: Sequence[object] = ()
+) -> tuple[Event, ...]:
+    rows = con.execute(
+        f"SELECT epoch_us(ts), kind, what, context FROM {relation} WHERE {where} ORDER BY ts, kind, what, id",
+        list(values),
+    ).fetchall()
+    return tuple(Event(from_micros(us), kind, what, dict(context or {})) for us, kind, what, context in rows)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from glob import glob, has_magic
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from whimbrel.errors import InputError
 from whimbrel.store.leaves import Family, Leaf
 from whimbrel.store.raw import Raw, Refusal, check_width, columns_of, json_rows, stage
-from whimbrel.store.sql import input_errors, literal
+from whimbrel.store.sql import input_errors, literal, roomy
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -68,7 +69,8 @@ def _expand(path: Path) -> list[Path]:
         return [path]
     if not has_magic(str(path)):
         return []
-    return [p for match in sorted(glob(str(path), recursive=True)) for p in _expand(Path(match))]
+    matches = glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    return [p for match in sorted(matches) for p in _expand(Path(match))]
 
 
 def _suffix(path: Path) -> str:
@@ -86,7 +88,7 @@ def _format(path: Path) -> str:
     return "json" if start.lstrip()[:1] in (b"{", b"[") else "csv"
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BufferedIOBase:
     with path.open("rb") as plain:
         packed = plain.read(2) == _GZIP
     return gzip.open(path) if packed else path.open("rb")
@@ -126,13 +128,8 @@ def open_file(con: DuckDBPyConnection, file: File) -> Raw:
         InputError: it cannot be read.
     """
     with input_errors(file.path.name, file.path):
-        match file.format:
-            case "parquet":
-                return _parquet(con, file.path)
-            case "csv":
-                return _csv(con, file.path)
-            case _:
-                return _json(con, file.path)
+        read = {"parquet": _parquet, "csv": _csv}.get(file.format, _json)
+        return roomy(con, lambda: read(con, file.path))
 
 
 def _plain(path: Path) -> str:
@@ -213,7 +210,8 @@ def _json(con: DuckDBPyConnection, path: Path) -> Raw:
 def _reader(path: Path, columns: int, **options: str) -> str:
     """SQL for FROM that reads text as columns c0, c1, … and notes in DuckDB's own table the rows that it could not read."""
     given = {"columns": "{" + ", ".join(f"c{i}: 'VARCHAR'" for i in range(columns)) + "}", **options}
-    fixed = f"auto_detect = false, store_rejects = true, rejects_limit = 0, max_line_size = {_LONGEST_LINE}, buffer_size = {_BUFFER}, compression = {_compression(path)}"
+    limits = f"max_line_size = {_LONGEST_LINE}, buffer_size = {_BUFFER}, rejects_limit = 0"
+    fixed = f"auto_detect = false, store_rejects = true, compression = {_compression(path)}, {limits}"
     return f"read_csv({literal(_plain(path))}, {fixed}, {', '.join(f'{k} = {v}' for k, v in given.items())})"
 
 
@@ -250,7 +248,7 @@ def _refused(con: DuckDBPyConnection, path: Path, *, header: int) -> tuple[Refus
             row = record if header else newlines + 1
             if reason == "INVALID ENCODING":
                 stream.seek(position)
-                text = stream.readline(_LONGEST_LINE).rstrip(b"\r\n").decode("utf-8", "backslashreplace")  # noqa: PLW2901
+                text = stream.readline(_LONGEST_LINE).rstrip(b"\r\n").decode("utf-8", "backslashreplace")
                 stream.seek(at)
             found.setdefault(row, Refusal(row, _REASONS.get(reason, reason.lower()), text or ""))
     return tuple(found.values())

@@ -5,12 +5,15 @@ In: `Raw`. Out: rows in Delta tables (one an app, one commit a file and app) and
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
+from socket import gethostname
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +27,7 @@ from whimbrel.store.delta import Table
 from whimbrel.store.layout import DEFAULT_APP, Layout
 from whimbrel.store.raw import Raw
 from whimbrel.store.schema import delta_fields, read_schema
-from whimbrel.store.sql import connect, flush_threshold, input_errors, literal, one, store_errors
+from whimbrel.store.sql import connect, flush_threshold, input_errors, literal, one, roomy, store_errors
 from whimbrel.store.values import Added
 
 if TYPE_CHECKING:
@@ -38,12 +41,27 @@ def working(layout: Layout) -> Iterator[DuckDBPyConnection]:
     """A connection that keeps what does not fit into memory in a folder of the log; the folder goes when it closes."""
     with store_errors(layout.home):
         layout.scratch.mkdir(parents=True, exist_ok=True)
-        folder = Path(mkdtemp(dir=layout.scratch))
+        host = re.sub(r"[^A-Za-z0-9.]", "_", gethostname())
+        for left in layout.scratch.glob(f"{host}-*-*"):
+            if not _alive(int(left.name.split("-")[1])):
+                rmtree(left, ignore_errors=True)
+        folder = Path(mkdtemp(dir=layout.scratch, prefix=f"{host}-{os.getpid()}-"))
     try:
         with connect(spill=folder) as con:
             yield con
     finally:
         rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process of this machine lives: the scratch of one that was killed is of no use to anyone."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def take_in(con: DuckDBPyConnection, layout: Layout, raw: Raw, *, app: str | None, mapping: Mapping[str, str]) -> Added:
@@ -59,7 +77,8 @@ def take_in(con: DuckDBPyConnection, layout: Layout, raw: Raw, *, app: str | Non
     if labels.is_labels(assigned):
         return _noted(layout, *labels.take_labels(con, layout, raw, assigned, app=app), assigned)
     with input_errors(raw.label, raw.label):
-        batch = make_batch(con, raw, assigned, app=app, default_app=DEFAULT_APP, now_us=int(time.time() * 1e6))
+        now_us = int(time.time() * 1e6)
+        batch = roomy(con, lambda: make_batch(con, raw, assigned, app=app, default_app=DEFAULT_APP, now_us=now_us))
         seen = replace(raw, refused=batch.refused)
         if seen.refused and not batch.good:
             raise _unreadable(layout, seen)
@@ -96,11 +115,15 @@ def _append(con: DuckDBPyConnection, layout: Layout, batch: Batch, app: str) -> 
         label_ts = delta is not None and any(field.name == "label_ts" for field in delta.schema().fields)
         shaped = shape(con, batch, app, before + labels.label_field(layout, app), label_ts=label_ts)
         keep, duplicates, rows = _fresh(con, table, delta, batch, app)
+        said = shaped.warnings + (labels.missed_labels(con, layout, batch, app) if "held" in keep else ())
         if not rows:
-            return Added(duplicates=duplicates, warnings=shaped.warnings)
+            return Added(duplicates=duplicates, warnings=said)
         if delta is None or len(shaped.schema.fields) > len(before.fields) or shaped.label_ts > label_ts:
+            version = delta.version() if delta else -1
             table.widen(delta_fields(shaped.schema, label_ts=shaped.label_ts))
             delta = table.open()
+            if delta.version() != version + 1 or any(f.path not in read_schema(delta) for f in shaped.schema):
+                return change()  # another writer came in between: what is new must be asked again
         con.execute(f"SET partitioned_write_flush_threshold = {flush_threshold(len(shaped.schema.fields))}")
         con.execute("SET preserve_insertion_order = false")
         try:
@@ -110,9 +133,9 @@ def _append(con: DuckDBPyConnection, layout: Layout, batch: Batch, app: str) -> 
         files = ", ".join(literal(str(table.folder / w.path)) for w in written)
         rescued = _rescued(con, f"read_parquet([{files}], hive_partitioning = false)")
         table.commit(delta, written)
-        return Added(sum(w.rows for w in written), duplicates, rescued=rescued, warnings=shaped.warnings)
+        return Added(sum(w.rows for w in written), duplicates, rescued=rescued, warnings=said)
 
-    return table.update(change)
+    return table.update(lambda: roomy(con, change))
 
 
 def _fresh(con: DuckDBPyConnection, table: Table, delta: Any, batch: Batch, app: str) -> tuple[str, int, int]:

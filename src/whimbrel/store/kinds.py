@@ -106,8 +106,11 @@ def decide(leaf: Leaf, counts: Mapping[str, int]) -> tuple[Kind | None, Facts]:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a value is read, in three steps so that none is computed twice: SQL over the column `c`, then over `c` and what was
-    `parsed` from it, then over `c` and the typed `value`. `misfit` is None where every value fits."""
+    """How a value is read, in three steps so that none is computed twice.
+
+    `parsed` is SQL over the column, `value` over the column and what was parsed, `misfit` over the column and the typed value;
+    None where there is nothing to parse, and where every value fits.
+    """
 
     parsed: str | None
     value: str
@@ -207,4 +210,5 @@ def _iso(v: str) -> str:
 
 def _number_list(v: str) -> str:
     """A JSON list of numbers and nulls: no text, no object, no list, no boolean in it."""
-    return f"({v} LIKE '[%' AND {v} NOT LIKE '_%[%' AND NOT contains({v}, '\"') AND NOT contains({v}, '{{') AND NOT contains({v}, 'true') AND NOT contains({v}, 'false'))"
+    others = " AND ".join(f"NOT contains({v}, '{sign}')" for sign in ('"', "{", "true", "false"))
+    return f"({v} LIKE '[%' AND {v} NOT LIKE '_%[%' AND {others})"

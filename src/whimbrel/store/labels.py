@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from whimbrel.errors import InputError
 from whimbrel.model.fields import Field, Kind, Schema
+from whimbrel.store.batch import Batch
 from whimbrel.store.columns import Assigned
 from whimbrel.store.kinds import SQL_TYPES, decide, facts_sql, fit, text_of
 from whimbrel.store.layout import DEFAULT_APP, Layout
@@ -23,6 +24,7 @@ from whimbrel.store.times import LATEST, read_clock
 from whimbrel.store.values import Added
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
 
@@ -97,27 +99,28 @@ def _take_app(
             for number, (_, text) in zip(raw.numbers([row[0] for row in wrong]), wrong, strict=True)
         ]
         con.execute(
-            f"""CREATE OR REPLACE TEMP TABLE arrived AS SELECT id, arg_max(label, (coalesce(us, -1), rn)) AS label, max(us) AS us, count(*) AS n
+            f"""CREATE OR REPLACE TEMP TABLE arrived AS
+            SELECT id, arg_max(label, (coalesce(us, -1), rn)) AS label, max(us) AS us, count(*) AS n
             FROM (SELECT id, typed AS label, us, rn FROM {read}) WHERE label IS NOT NULL GROUP BY id""",
             {"app": app},
         )
         (total,) = one(con, "SELECT coalesce(sum(n), 0) FROM arrived")
-        _hold_current(con, layout, app, kind)
-        fresh = f"""SELECT a.id, a.label, make_timestamptz(CASE WHEN a.us IS NULL AND h.late THEN {int(time.time() * 1e6)} ELSE a.us END) AS label_ts
+        if not total:
+            return Added(), refused
+        table.widen([] if table.exists else _label_columns(kind))
+        delta = table.open()  # before anything is read that the commit relies on
+        _hold_current(con, layout, app, kind, delta)
+        now = int(time.time() * 1e6)
+        fresh = f"""SELECT a.id, a.label,
+              make_timestamptz(CASE WHEN a.us IS NULL AND h.late THEN {now} ELSE a.us END) AS label_ts
             FROM arrived a LEFT JOIN current h USING (id)
             WHERE h.label IS NULL OR (h.label <> a.label AND (a.us IS NULL OR h.us IS NULL OR a.us >= h.us))"""
         count = one(con, f"SELECT count(*) FROM ({fresh})")[0]
         unknown = one(con, "SELECT count(*) FROM arrived WHERE id NOT IN (SELECT id FROM current WHERE known)")[0]
         if count:
-            table.widen([] if table.exists else _label_columns(kind))
-            delta = table.open()
             table.commit(delta, table.write(con, fresh, {}))
-        said = (
-            (f"{unknown:,} labels are of ids that app {app!r} does not hold yet; they are kept and join when it does",)
-            if unknown
-            else ()
-        )
-        return Added(labels=count, duplicates=int(total) - count, warnings=said), refused
+        said = f"labels of {unknown:,} ids that app {app!r} does not hold yet: they are kept, and join when it does"
+        return Added(labels=count, duplicates=int(total) - count, warnings=(said,) if unknown else ()), refused
 
     return table.update(change)
 
@@ -134,7 +137,7 @@ def _kind(con: DuckDBPyConnection, layout: Layout, app: str, leaf: Any, rows: st
     return kind, kind is Kind.TEXT and facts.big_integers
 
 
-def _hold_current(con: DuckDBPyConnection, layout: Layout, app: str, kind: Kind) -> None:
+def _hold_current(con: DuckDBPyConnection, layout: Layout, app: str, kind: Kind, late_labels: DeltaTable) -> None:
     """A temporary table of what the log holds of the ids that arrived: `known` (it has the prediction), label and since when."""
     from deltalake import QueryBuilder
 
@@ -142,28 +145,54 @@ def _hold_current(con: DuckDBPyConnection, layout: Layout, app: str, kind: Kind)
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE current (id VARCHAR, known BOOLEAN, late BOOLEAN, label {SQL_TYPES[kind]}, us BIGINT)"
     )
-    if ends[0] is None:
-        return
     within = f"id >= {literal(ends[0])} AND id <= {literal(ends[1])}"
+    predictions = layout.predictions(app)
+    held = {"true": late_labels} | ({"false": predictions.open()} if predictions.exists else {})
     parts = []
-    for table, late in ((layout.predictions(app), "false"), (layout.labels(app), "true")):
-        if not table.exists:
-            continue
-        delta = table.open()
+    for late, delta in held.items():
         has = {field.name for field in delta.schema().fields}
         columns = ", ".join(["id", *(c for c in ("label", "label_ts") if c in has)])
-        held = f"held_{late}"
-        con.register(held, QueryBuilder().register("held", delta).execute(f"SELECT {columns} FROM held WHERE {within}"))
+        view = f"held_{late}"
+        con.register(view, QueryBuilder().register("held", delta).execute(f"SELECT {columns} FROM held WHERE {within}"))
         label = f"label::{SQL_TYPES[kind]}" if "label" in has else f"NULL::{SQL_TYPES[kind]}"
         since = "epoch_us(label_ts)" if "label_ts" in has else "NULL::BIGINT"
         parts.append(
-            f"SELECT id, {late} AS late, {label} AS label, {since} AS us FROM {held} WHERE id IN (SELECT id FROM arrived)"
+            f"SELECT id, {late} AS late, {label} AS label, {since} AS us FROM {view} WHERE id IN (SELECT id FROM arrived)"
         )
-    if parts:
-        con.execute(
-            f"""INSERT INTO current SELECT id, bool_or(NOT late), bool_or(late), arg_max(label, (late, coalesce(us, -1))), arg_max(us, (late, coalesce(us, -1)))
-            FROM ({" UNION ALL ".join(parts)}) GROUP BY id"""
-        )
+    last = "(late, coalesce(us, -1))"
+    con.execute(
+        f"""INSERT INTO current SELECT id, bool_or(NOT late), bool_or(late), arg_max(label, {last}), arg_max(us, {last})
+        FROM ({" UNION ALL ".join(parts)}) GROUP BY id"""
+    )
+
+
+def missed_labels(con: DuckDBPyConnection, layout: Layout, batch: Batch, app: str) -> tuple[str, ...]:
+    """A word about labels in rows whose ids are in the temporary table `held`: the log has those rows, without any label."""
+    from deltalake import QueryBuilder
+
+    column = batch.columns.get("label")
+    if column is None:
+        return ()
+    labelled = "SELECT NULL::VARCHAR AS id WHERE false"
+    for view, table in (("labelled_own", layout.predictions(app)), ("labelled_late", layout.labels(app))):
+        if table.exists and read_schema(table.open()).get("label"):
+            query = QueryBuilder().register("t", table.open()).execute("SELECT id FROM t WHERE label IS NOT NULL")
+            con.register("answer", query)
+            con.execute(
+                f"CREATE OR REPLACE TEMP TABLE {view} AS SELECT id FROM answer WHERE id IN (SELECT id FROM held)"
+            )
+            labelled += f" UNION ALL SELECT id FROM {view}"
+    count = one(
+        con,
+        f"""SELECT count(DISTINCT id) FROM {batch.view} WHERE app = $app AND {column.sql} IS NOT NULL
+        AND id IN (SELECT id FROM held) AND id NOT IN ({labelled})""",
+        {"app": app},
+    )[0]
+    said = (
+        f"{count:,} rows bring a label to predictions that are in the log without one, and a row that is in stays as it is: "
+        "import a table of only id and label to add them"
+    )
+    return (said,) if count else ()
 
 
 def _label_columns(kind: Kind) -> list[Any]:
@@ -180,6 +209,7 @@ def take_decisions(con: DuckDBPyConnection, layout: Layout, app: str, rows: Iter
     """
     import arro3.core as arrow
     from deltalake import Field as DeltaField
+    from deltalake.schema import PrimitiveType
 
     table, taken = layout.decisions(app), []
     for row in rows:
@@ -194,9 +224,10 @@ def take_decisions(con: DuckDBPyConnection, layout: Layout, app: str, rows: Iter
         return Added()
 
     def change() -> Added:
-        columns = {key: arrow.Array(list(values), arrow.DataType.utf8()) for key, values in zip(("id", "path", "value"), zip(*taken, strict=True), strict=True)}  # fmt: skip
-        con.register("given_decisions", arrow.Table.from_pydict(columns))
-        table.widen([] if table.exists else [DeltaField(key, "string") for key in columns])
+        names, columns = ("id", "path", "value"), zip(*taken, strict=True)
+        arrays = [arrow.Array(list(values), arrow.DataType.utf8()) for values in columns]
+        con.register("given_decisions", arrow.Table.from_arrays(arrays, names=names))
+        table.widen([] if table.exists else [DeltaField(key, PrimitiveType("string")) for key in names])
         delta = table.open()
         files = ", ".join(map(literal, table.files(delta)))
         fresh = "SELECT DISTINCT id, path, value FROM given_decisions"

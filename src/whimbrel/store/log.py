@@ -235,8 +235,7 @@ class Log:
         names = read_mapping(mapping)
         self._check_app(app)
         with working(self.layout) as con:
-            added = take_in(con, self.layout, read(con), app=app, mapping=names)
-        return added
+            return take_in(con, self.layout, read(con), app=app, mapping=names)
 
     def _each_file(
         self, files: tuple[File, ...], take: Callable[[DuckDBPyConnection, Raw], Added], progress: Progress | None

@@ -29,7 +29,7 @@ def delta_fields(schema: Schema, *, label_ts: bool) -> list[Any]:
     for group in GROUPS:
         if group in groups:
             columns.append(DeltaField(group, StructType(_members(groups[group]))))
-    return [*columns, DeltaField("rescued", MapType("string", "string"))]
+    return [*columns, DeltaField("rescued", MapType(PrimitiveType("string"), PrimitiveType("string")))]
 
 
 def _members(fields: Iterable[Field]) -> list[Any]:

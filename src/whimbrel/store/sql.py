@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from whimbrel.errors import InputError, StoreError, WhimbrelError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+Result = TypeVar("Result")
 
 _MIB = 1 << 20
 
@@ -36,13 +38,34 @@ def connect(spill: Path | None = None) -> DuckDBPyConnection:
     con.execute("SET GLOBAL TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = false")  # cursors have none
     if spill is not None:
-        con.execute(f"SET GLOBAL memory_limit = '{384 + 192 * _threads()}MiB'")
+        con.execute(f"SET GLOBAL memory_limit = '{_usual_mib()}MiB'")
         con.execute(f"SET GLOBAL temp_directory = {literal(str(spill))}")
     return con
 
 
 def _threads() -> int:
     return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+
+
+def _usual_mib() -> int:
+    """MiB that an import holds before it spills."""
+    return 384 + 192 * _threads()
+
+
+def roomy(con: DuckDBPyConnection, ask: Callable[[], Result]) -> Result:
+    """Run `ask`; where very wide rows do not fit into the usual memory, again with twice as much, up to half of the machine's."""
+    import duckdb
+
+    most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MIB // 2
+    room = _usual_mib()
+    while True:
+        try:
+            return ask()
+        except duckdb.OutOfMemoryException:
+            room *= 2
+            if room > most:
+                raise
+            con.execute(f"SET GLOBAL memory_limit = '{room}MiB'")
 
 
 def one(con: DuckDBPyConnection, sql: str, values: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
@@ -77,9 +100,7 @@ def store_errors(where: Path | str, doing: str = "write to") -> Iterator[None]:
     except Exception as error:
         if not _foreign(error):
             raise
-        raise StoreError(
-            f"cannot {doing} the log: {_first_line(error)}", where=str(where), **_advice(error)
-        ) from error
+        raise StoreError(f"cannot {doing} the log: {_first_line(error)}", where=str(where), **_advice(error)) from error
 
 
 @contextmanager
@@ -119,12 +140,39 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
+_ADVICE = (
+    (
+        ("no space", "disk full", "file too large"),
+        "the disk is full, or a limit on file size was reached",
+        "free some space, then run the same command again: nothing half-written was counted",
+    ),
+    (
+        ("out of memory",),
+        "the rows are too wide for the memory that an import may use",
+        "import fewer columns at once, or split the file into smaller ones",
+    ),
+    (
+        (
+            "read-only",
+            "permission denied",
+            "not a directory",
+            "file exists",
+            "does not exist",
+            "no such file",
+            "could not create",
+        ),
+        "the folder cannot be written",
+        "choose another folder with --home or WHIMBREL_HOME, or make this one writable",
+    ),
+    (
+        ("",),
+        "the table is damaged or another program changed it",
+        "run the same command again; if it fails again, move the folder away and import anew",
+    ),
+)
+"""Signs in a message, the likely reason, what to do; the first that fits is given."""
+
+
 def _advice(error: Exception) -> dict[str, str]:
     text = str(error).lower()
-    if any(sign in text for sign in ("no space", "disk full", "file too large")):
-        return {"why": "the disk is full, or a limit on file size was reached", "next": "free some space, then run the same command again: nothing half-written was counted"}  # fmt: skip
-    if "out of memory" in text:
-        return {"why": "the rows are too wide for the memory that an import may use", "next": "import fewer columns at once, or split the file into smaller ones"}  # fmt: skip
-    if any(sign in text for sign in ("read-only", "permission denied", "not a directory", "file exists", "does not exist", "no such file", "could not create")):  # fmt: skip
-        return {"why": "the folder cannot be written", "next": "choose another folder with --home or WHIMBREL_HOME, or make this one writable"}  # fmt: skip
-    return {"why": "the table is damaged or another program changed it", "next": "run the same command again; if it fails again, move the folder away and import anew"}  # fmt: skip
+    return next({"why": why, "next": then} for signs, why, then in _ADVICE if any(sign in text for sign in signs))

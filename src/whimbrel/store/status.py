@@ -12,7 +12,7 @@ from whimbrel.store import golden, quarantine
 from whimbrel.store.delta import Table
 from whimbrel.store.layout import Layout
 from whimbrel.store.schema import read_schema
-from whimbrel.store.sql import store_errors
+from whimbrel.store.sql import connect, one, store_errors
 from whimbrel.store.values import AppStatus, Status
 
 
@@ -41,7 +41,7 @@ def _app(layout: Layout, app: str) -> AppStatus:
         files, rows, size, first, last = table.actions(delta, columns)[0]
         schema = read_schema(delta)
         if rows and first is None:  # another program wrote the files, without statistics
-            first, last = _query(table, "SELECT min(ts), max(ts) FROM held")
+            first, last = _extent(table)
         fields = {role.value: len(schema.of(role)) for role in Role if schema.of(role)}
         labelled = _labelled(layout, app) / rows if rows else 0.0
     return AppStatus(
@@ -62,16 +62,19 @@ def _labelled(layout: Layout, app: str) -> int:
         own += " OR id IN (SELECT id FROM late)"
     if own == "false":
         return 0
-    column = query.execute(f"SELECT count(*) AS n FROM held WHERE {own}").read_all().column("n")
-    return sum(int(value.as_py()) for value in column)
+    with connect() as con:
+        con.register("counted", query.execute(f"SELECT count(*) AS n FROM held WHERE {own}"))
+        return int(one(con, "SELECT sum(n) FROM counted")[0])
 
 
-def _query(table: Table, sql: str) -> tuple[int, int]:
+def _extent(table: Table) -> tuple[int, int]:
+    """First and last `ts`, read from the rows."""
     from deltalake import QueryBuilder
 
-    batch = QueryBuilder().register("held", table.open()).execute(sql).read_all()
-    first, last = (next(iter(batch.column(i))).as_py() for i in range(2))
-    return int(first.timestamp() * 1e6), int(last.timestamp() * 1e6)
+    with connect() as con:
+        con.register("held", QueryBuilder().register("held", table.open()).execute("SELECT ts FROM held"))
+        first, last = one(con, "SELECT epoch_us(min(ts)), epoch_us(max(ts)) FROM held")
+    return first, last
 
 
 def _rows(table: Table) -> int:

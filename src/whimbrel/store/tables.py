@@ -27,7 +27,7 @@ def open_table(con: DuckDBPyConnection, table: Any, label: str = "table") -> Raw
             return _pandas(con, table, label)
         if room == "polars" and hasattr(table, "collect_schema"):
             table = _settled(table)
-        if hasattr(table, "__arrow_c_stream__") and not (room == "pandas"):
+        if hasattr(table, "__arrow_c_stream__") and room != "pandas":
             return _arrow(con, table, label)
     raise UsageError(
         f"cannot take a {type(table).__module__}.{type(table).__qualname__} as a table",
@@ -78,7 +78,7 @@ def _arrow(con: DuckDBPyConnection, table: Any, label: str) -> Raw:
 
     try:
         held = arrow.Table.from_arrow(table)
-    except Exception as error:  # noqa: BLE001 (arro3 raises bare exceptions)
+    except Exception as error:  # arro3 raises bare exceptions
         raise InputError(
             f"cannot read the table: {error}", where=label, why="a column has a type that Arrow readers do not share",
             next="convert that column to numbers, text, booleans or times",

@@ -30,8 +30,11 @@ _UNITS = (
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How a column is read as a time: SQL over the column of the microseconds since 1970, NULL where it cannot be read, and
-    of whether a value is missing or in another unit than `unit`, the rest of its column's."""
+    """How a column is read as a time, as SQL over the column.
+
+    `micros` are microseconds since 1970, NULL where it cannot be read; `missing` and `foreign` say whether there is no value,
+    or one in another unit than `unit`, the rest of its column's.
+    """
 
     micros: str
     missing: str

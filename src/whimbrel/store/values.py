@@ -71,7 +71,8 @@ class Golden:
         return {
             "schema": "whimbrel.golden/1", "name": self.name, "app": window.app,
             "since": iso(window.since) if window.since else None, "until": iso(window.until) if window.until else None,
-            "where": where_dict(window.where), "conditions": [[c.path, c.op, c.value] for c in window.where], "version": self.version, "predictions": self.predictions, "made": iso(self.made),
+            "where": where_dict(window.where), "conditions": [[c.path, c.op, c.value] for c in window.where],
+            "version": self.version, "predictions": self.predictions, "made": iso(self.made),
         }  # fmt: skip
 
 

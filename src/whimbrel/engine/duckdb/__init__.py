@@ -21,6 +21,8 @@ from whimbrel.model.window import Window
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from whimbrel.engine.duckdb.view import View
+
 __all__ = ["DuckDB"]
 
 
@@ -39,14 +41,8 @@ class DuckDB:
 
     def extent(self, source: Source, window: Window) -> tuple[int, int, int]:
         """Predictions in the window, and the first and last `ts` among them (µs since 1970; 0, 0 where none are)."""
-        from whimbrel.engine.duckdb.view import Bound, flat
-
-        with self._asking(source) as connection:
-            bound = Bound()
-            view = flat(connection, source, window, (), bound)
-            sql = f"SELECT count(*), coalesce(min(ts), 0), coalesce(max(ts), 0) FROM ({view})"
-            ((rows, first, last),) = connection.execute(sql, bound.values).fetchall()
-            return int(rows), int(first), int(last)
+        with self._asking(source, window) as view:
+            return view.extent()
 
     def rows(self, source: Source, window: Window, *, paths: Sequence[str] | None = None, limit: int = 60_000) -> Rows:
         """The window's rows, or a sample of about `limit` of them chosen by a hash of their id: the same each time."""
@@ -56,31 +52,30 @@ class DuckDB:
         if limit < 1:
             raise UsageError(f"a sample of {limit} rows is none", where="limit", next="give a limit of at least 1")
         fields = tuple(source.schema) if paths is None else fields_of(source, paths)
-        total, _, _ = self.extent(source, window)
-        with self._asking(source) as connection:
-            return sampled(connection, source, window, fields, limit, total)
+        with self._asking(source, window) as view:
+            return sampled(view, fields, limit, view.extent()[0])
 
     def binning(self, source: Source, window: Window) -> Binning:
         """Edges, vocabularies and dimensions learned on a window (golden), to profile this and other windows by."""
         from whimbrel.engine.duckdb.learned import learned
 
-        total, _, _ = self.extent(source, window)
-        with self._asking(source) as connection:
-            return learned(connection, source, window, total)
+        with self._asking(source, window) as view:
+            return learned(view, view.extent()[0])
 
     def profile(self, source: Source, window: Window, binning: Binning) -> Profile:
         """All fields' counts by hour and by dimension value, in one pass over the window."""
         from whimbrel.engine.duckdb.counted import profiled
 
-        rows, _, _ = self.extent(source, window)
-        with self._asking(source) as connection:
+        with self._asking(source, window) as view:
             # On one thread the batches come in one order, so that sums are the same each time to the last digit; it is also
             # a fifth less work in all, and the counting beside it is on one thread anyway.
-            connection.execute("SET threads = 1")
+            view.connection.execute("SET threads = 1")
             try:
-                return profiled(connection, source, window, binning, rows)
+                return profiled(view, binning, view.extent()[0])
             finally:
-                connection.execute("RESET threads" if self._threads is None else f"SET threads = {self._threads:d}")
+                view.connection.execute(
+                    "RESET threads" if self._threads is None else f"SET threads = {self._threads:d}"
+                )
 
     @cached_property
     def _root(self) -> DuckDBPyConnection:
@@ -100,15 +95,17 @@ class DuckDB:
         return duckdb.connect(":memory:", config=config)
 
     @contextmanager
-    def _asking(self, source: Source) -> Iterator[DuckDBPyConnection]:
-        """A cursor that sees the source's table; what DuckDB raises becomes a `StoreError`."""
+    def _asking(self, source: Source, window: Window) -> Iterator[View]:
+        """The view that a question is asked of; what DuckDB raises becomes a `StoreError`."""
         import duckdb
+
+        from whimbrel.engine.duckdb.view import MEMORY, View
 
         with self._root.cursor() as connection:
             try:
                 if source.table is not None:
-                    connection.register("memory_table", source.table)
-                yield connection
+                    connection.register(MEMORY, source.table)
+                yield View.of(connection, source, window)
             except duckdb.Error as error:
                 raise _explained(error, source) from error
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from whimbrel.engine.duckdb.columns import NAN, field_of, number
 from whimbrel.engine.duckdb.view import RESCUED as RESCUED_COLUMN
-from whimbrel.engine.duckdb.view import Bound, flat, quoted
-from whimbrel.engine.port import Source
+from whimbrel.engine.duckdb.view import Bound, View, quoted
 from whimbrel.model.fields import Kind
 from whimbrel.model.profile import (
     KEPT_HASHES,
@@ -35,21 +34,17 @@ from whimbrel.model.profile import (
     Pick,
     Picks,
     Profile,
+    without_repeats,
 )
 from whimbrel.model.rows import Floats, Ints
-from whimbrel.model.window import Window
 from whimbrel.stats.bins import coded
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch
-    from duckdb import DuckDBPyConnection
 
 Codes: TypeAlias = NDArray[np.uint8]
 
 HOUR_US = 3_600_000_000
-BATCH = 131_072
-"""Rows counted at once: the arrays of a step stay in the processor's cache."""
-
 JOINT = 256
 """Dimensions are counted together up to this many combinations of their bins: one count instead of several."""
 
@@ -80,7 +75,7 @@ class Lookup:
             for step in range(64):
                 factor = np.uint64(0x9E3779B97F4A7C15 + 2 * step)
                 slots = (known * factor) >> shift
-                if len(np.unique(slots)) == len(known):
+                if len(set(slots.tolist())) == len(known):
                     expected, code = np.zeros(1 << bits, np.uint64), np.full(1 << bits, OUTSIDE, np.uint8)
                     expected[slots], code[slots] = known, codes
                     return Lookup(factor, shift, expected, code)
@@ -104,22 +99,21 @@ class Reader:
     """Bins by the small number that was selected (booleans, and fields of another kind than golden's)."""
 
 
-def profiled(connection: DuckDBPyConnection, source: Source, window: Window, binning: Binning, rows: int) -> Profile:
+def profiled(view: View, binning: Binning, rows: int) -> Profile:
     """The profile of a window with this many rows."""
     if not rows:
         return Profile(binning)
-    readers = [_reader(connection, source, bins) for bins in binning.columns]
-    bar = min(
-        2**64 - 1, int(2 * KEPT_PICKS / rows * 2**64)
-    )  # twice as many as are kept: too few is out of the question
+    readers = [_reader(view, bins) for bins in binning.columns]
+    bar = min(2**64 - 1, int(2 * KEPT_PICKS / rows * 2**64))  # picks twice what is kept: too few is out of the question
     total = Profile(binning)
-    for batch in _batches(connection, source, window, readers, bar):
+    for batch in _batches(view, readers, bar):
         total += _counted(batch, binning, readers, bar, total)
+        del batch  # before the next one is made beside it
     return total
 
 
-def _reader(connection: DuckDBPyConnection, source: Source, bins: Bins) -> Reader:
-    item, suffix = field_of(source.schema, bins.column)
+def _reader(view: View, bins: Bins) -> Reader:
+    item, suffix = field_of(view.source.schema, bins.column)
     if item is None:
         return Reader(bins, "")
     name = quoted(item.path)
@@ -132,31 +126,27 @@ def _reader(connection: DuckDBPyConnection, source: Source, bins: Bins) -> Reade
     if item.kind is Kind.BOOLEAN:
         table = (code.get("false", OUTSIDE), code.get("true", OUTSIDE), NULL)
         return Reader(bins, item.path, f"coalesce({name}::TINYINT, 2)::UTINYINT", table=table)
-    found = connection.execute(
+    found = view.connection.execute(
         "SELECT hash(NULL::VARCHAR), list_transform($1::VARCHAR[], lambda x: hash(x))", [[*code]]
     )
     ((null, hashes),) = found.fetchall()
     return Reader(bins, item.path, f"hash({name})", Lookup.of([null, *hashes], [NULL, *code.values()]))
 
 
-def _batches(
-    connection: DuckDBPyConnection, source: Source, window: Window, readers: Sequence[Reader], bar: int
-) -> Iterator[RecordBatch]:
+def _batches(view: View, readers: Sequence[Reader], bar: int) -> Iterator[RecordBatch]:
     """The window's rows: `ts`, `rescued`, `key` (a hash of the row), `c0` …, and where a row is picked its `texts`."""
     from arro3.core import RecordBatchReader
 
     bound = Bound()
-    fields = tuple(dict.fromkeys(f for f in (source.schema.get(r.path) for r in readers) if f is not None))
-    view = flat(connection, source, window, fields, bound)
+    fields = tuple(dict.fromkeys(f for f in (view.source.schema.get(r.path) for r in readers) if f is not None))
+    rows = view.select(fields, bound)
     chosen = ["ts", f"map_keys({RESCUED_COLUMN}) AS rescued", "key"]
     chosen += [f"{reader.select} AS c{i}" for i, reader in enumerate(readers) if reader.select]
     texts = ", ".join(f"left({quoted(reader.path)}, {KEPT_TEXT})" for reader in readers if reader.lookup)
     chosen.append(f"CASE WHEN key < {bound(bar)}::UBIGINT THEN [{texts}]::VARCHAR[] END AS texts")
     key = ", ".join(["ts", *(quoted(path) for path in _telling(readers))])
-    sql = f"SELECT {', '.join(chosen)} FROM (SELECT *, hash({key}) AS key FROM ({view}))"
-    for batch in RecordBatchReader.from_arrow(connection.sql(sql, params=bound.values)):
-        for start in range(0, batch.num_rows, BATCH):
-            yield batch.slice(start, min(BATCH, batch.num_rows - start))
+    sql = f"SELECT {', '.join(chosen)} FROM (SELECT *, hash({key}) AS key FROM ({rows}))"
+    return iter(RecordBatchReader.from_arrow(view.connection.sql(sql, params=bound.values)))
 
 
 def _telling(readers: Sequence[Reader]) -> list[str]:
@@ -180,7 +170,7 @@ def _counted(batch: RecordBatch, binning: Binning, readers: Sequence[Reader], ba
             code[rescued[i]] = RESCUED
         codes.append(code)
         values.append(number_values)
-        moments.append(Moments() if number_values is None else _moments(number_values))
+        moments.append(Moments() if number_values is None else Moments.of(number_values))
         known = before.distinct[i] if before.distinct else Distinct()
         distinct.append(_distinct(raw, reader, known))
     hours, days, clock = _by_time(ts // HOUR_US, codes, binning)
@@ -208,11 +198,6 @@ def _coded(reader: Reader, raw: NDArray[np.generic] | None, n: int) -> tuple[Cod
         return reader.lookup(raw.astype(np.uint64, copy=False)), None
     numbers = raw.astype(np.float64, copy=False)
     return coded(numbers, reader.bins), numbers
-
-
-def _moments(values: Floats) -> Moments:
-    finite = np.isfinite(values)
-    return Moments.of(values if finite.all() else values[finite])
 
 
 def _distinct(raw: NDArray[np.generic] | None, reader: Reader, known: Distinct) -> Distinct:
@@ -252,14 +237,14 @@ def _by_time(hours: Ints, codes: Sequence[Codes], binning: Binning) -> tuple[Cel
     if span <= MOST_HOURS:
         local, names = hours - first, np.arange(first, first + span)
     else:
-        names, local = np.unique(hours, return_inverse=True)
+        names = without_repeats(hours)
+        local = np.searchsorted(names, hours)
     seen = np.bincount(local, minlength=len(names))
     present = seen > 0
     names, seen = names[present], seen[present]
-    days, starts = np.unique(names // 24, return_index=True)
-    clock, turn = np.unique(names % 24, return_inverse=True)
-    turned = np.argsort(turn, kind="stable")
-    turns = np.searchsorted(turn[turned], np.arange(len(clock)))
+    days, turned = names // 24, np.argsort(names % 24, kind="stable")
+    clock = names[turned] % 24
+    starts, turns = _runs(days), _runs(clock)
     cells = local << _BITS
     by_hour = [seen[:, None]]
     by_day = [np.add.reduceat(seen, starts)[:, None]]
@@ -272,10 +257,15 @@ def _by_time(hours: Ints, codes: Sequence[Codes], binning: Binning) -> tuple[Cel
         for bin_, group in enumerate(bins.groups):
             grouped[:, group] += counts[:, bin_]
         by_hour.append(grouped)
-    hours_of_day = MOST_BINS * len(binning.dimensions) + clock
-    tables = ((names, by_hour), (days, by_day), (hours_of_day, by_clock))
+    hours_of_day = MOST_BINS * len(binning.dimensions) + clock[turns]
+    tables = ((names, by_hour), (days[starts], by_day), (hours_of_day, by_clock))
     by_hours, by_days, by_clocks = (Cells(keys, np.concatenate(table, axis=1)) for keys, table in tables)
     return by_hours, by_days, by_clocks
+
+
+def _runs(values: Ints) -> Ints:
+    """Where each run of equal values begins."""
+    return np.flatnonzero(np.diff(values, prepend=values[:1] - 1))
 
 
 def _by_slice(codes: Sequence[Codes], binning: Binning) -> Cells:

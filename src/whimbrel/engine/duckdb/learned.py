@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from whimbrel.engine.duckdb.columns import LAG, LENGTH, columns_of, field_of, number
 from whimbrel.engine.duckdb.sample import sampled
-from whimbrel.engine.duckdb.view import Bound, flat, quoted
-from whimbrel.engine.port import Source
+from whimbrel.engine.duckdb.view import Bound, View, quoted
 from whimbrel.model.fields import Field, Kind, Role, Schema
 from whimbrel.model.profile import Binning, Bins
 from whimbrel.model.rows import Categories, Floats, Numbers, Rows
-from whimbrel.model.window import Window
 from whimbrel.stats.bins import MOST_VALUES, number_bins, text_bins
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 SAMPLE = 50_000
 """Rows that edges are learned from: an edge then errs by 0.2% of golden's mass."""
@@ -26,9 +20,9 @@ SAMPLE = 50_000
 MANY_TEXTS = 5_000
 """Distinct texts in the sample from which on a column holds names or free text, not worth counting exactly."""
 
-RARE = 200
-"""Where there are more texts than bins, one has to hold a row in so many to get a bin. (The commonest of many rare texts
-would be those that golden had by chance more of than any other window.)"""
+RARE, FEWEST = 200, 50
+"""Where there are more texts than bins, one has to hold a row in so many, and so many rows, to get a bin. (The commonest
+of many rare texts would be those that golden had by chance more of than any other window.)"""
 
 SLICING = (Role.CONTEXT, Role.HARDWARE, Role.MODEL, Role.CODE)
 MOST_DIMENSIONS = 8
@@ -36,19 +30,20 @@ MOST_SLICES = 32
 """A dimension has two values to this many; a column with more is an id, not a way to slice."""
 
 
-def learned(connection: DuckDBPyConnection, source: Source, window: Window, rows: int) -> Binning:
+def learned(view: View, rows: int) -> Binning:
     """The binning of a golden window with this many rows."""
-    fields = tuple(source.schema)
-    sample = sampled(connection, source, window, fields, SAMPLE, rows)
-    texts = {f.path: _text(connection, source, window, f, sample, rows) for f in fields if _is_text(f)}
+    schema = view.source.schema
+    fields = tuple(schema)
+    sample = sampled(view, fields, SAMPLE, rows)
+    texts = {f.path: _text(view, f, sample, rows) for f in fields if _is_text(f)}
     names: list[str] = []
     for item in fields:
         names += columns_of(item)
         if item.kind is Kind.TEXT and texts[item.path].open:
             names.append(item.path + LENGTH)
-    ranges = _ranges(connection, source, window, [name for name in names if name not in texts])
+    ranges = _ranges(view, [name for name in names if name not in texts])
     columns = tuple(
-        texts[name] if name in texts else number_bins(name, _values(source.schema, name, sample), *ranges[name])
+        texts[name] if name in texts else number_bins(name, _values(schema, name, sample), *ranges[name])
         for name in names
     )
     return Binning(columns, _dimensions(fields, texts))
@@ -58,45 +53,44 @@ def _is_text(item: Field) -> bool:
     return item.kind in (Kind.TEXT, Kind.BOOLEAN)
 
 
-def _text(connection: DuckDBPyConnection, source: Source, window: Window, item: Field, sample: Rows, rows: int) -> Bins:
+def _text(view: View, item: Field, sample: Rows, rows: int) -> Bins:
     """The bins of a text column; counted exactly unless the sample alone shows that there is no end of values."""
     column = sample.columns[item.path]
     assert isinstance(column, Categories)
     if len(column.vocabulary) > MANY_TEXTS:
         seen = np.bincount(column.codes[~column.missing], minlength=len(column.vocabulary))
-        often = np.flatnonzero(seen * RARE >= len(sample))
+        often = np.flatnonzero(seen >= max(len(sample) / RARE, FEWEST))
         return text_bins(item.path, {column.vocabulary[i]: int(seen[i]) for i in often}, more=True)
     bound = Bound()
     name = quoted(item.path)
-    view = flat(connection, source, window, (item,), bound)
-    found = connection.execute(
-        f"""SELECT {name}::VARCHAR AS value, count(*) AS n FROM ({view}) WHERE {name} IS NOT NULL
+    found = view.connection.execute(
+        f"""SELECT {name}::VARCHAR AS value, count(*) AS n FROM ({view.select((item,), bound)}) WHERE {name} IS NOT NULL
             GROUP BY ALL ORDER BY n DESC, value LIMIT {MOST_VALUES + 1}""",
         bound.values,
     ).fetchall()
     more = len(found) > MOST_VALUES
-    return text_bins(item.path, {value: n for value, n in found if not more or n * RARE >= rows}, more=more)
+    return text_bins(
+        item.path, {value: n for value, n in found if not more or n >= max(rows / RARE, FEWEST)}, more=more
+    )
 
 
-def _ranges(
-    connection: DuckDBPyConnection, source: Source, window: Window, names: Sequence[str]
-) -> dict[str, tuple[float, float]]:
+def _ranges(view: View, names: Sequence[str]) -> dict[str, tuple[float, float]]:
     """The least and greatest finite value of numeric columns; an empty range where there is none."""
     if not names:
         return {}
     bound = Bound()
     chosen, items = [], []
     for i, name in enumerate(names):
-        item, suffix = field_of(source.schema, name)
+        item, suffix = field_of(view.source.schema, name)
         assert item is not None
         items.append(item)
         chosen.append(f"{number(item, suffix)} AS c{i}")
-    view = flat(connection, source, window, tuple(dict.fromkeys(items)), bound)
+    rows = view.select(tuple(dict.fromkeys(items)), bound)
     asked = ", ".join(
         f"min(c{i}) FILTER (isfinite(c{i})), max(c{i}) FILTER (isfinite(c{i}))" for i in range(len(names))
     )
-    (found,) = connection.execute(
-        f"SELECT {asked} FROM (SELECT {', '.join(chosen)} FROM ({view}))", bound.values
+    (found,) = view.connection.execute(
+        f"SELECT {asked} FROM (SELECT {', '.join(chosen)} FROM ({rows}))", bound.values
     ).fetchall()
     ends = [(found[2 * i], found[2 * i + 1]) for i in range(len(names))]
     return {

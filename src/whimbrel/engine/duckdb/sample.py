@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whimbrel.engine.duckdb.columns import LENGTH, MEAN, NAN, NORM, number
-from whimbrel.engine.duckdb.view import Bound, flat, quoted
-from whimbrel.engine.port import Source
+from whimbrel.engine.duckdb.view import Bound, View, quoted
 from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Bools, Categories, Column, Floats, Ints, Numbers, Rows
-from whimbrel.model.window import Window
 
 if TYPE_CHECKING:
     from arro3.core import Table
-    from duckdb import DuckDBPyConnection
 
 LONGEST_TEXT = 2_000
 """Characters of a text that are kept; two texts that agree so far count as one."""
@@ -27,19 +24,17 @@ SHORT_LIST = 16
 """Elements of a list become columns of their own up to this length."""
 
 
-def sampled(
-    connection: DuckDBPyConnection, source: Source, window: Window, fields: Sequence[Field], limit: int, total: int
-) -> Rows:
-    """About `limit` of the window's `total` rows in order of time, with these fields as columns."""
+def sampled(view: View, fields: Sequence[Field], limit: int, total: int) -> Rows:
+    """About `limit` of the view's `total` rows in order of time, with these fields as columns."""
     from arro3.core import Table
 
     bound = Bound()
-    view = flat(connection, source, window, fields, bound, share=limit / max(total, limit))
+    rows = view.select(fields, bound, share=limit / max(total, limit))
     chosen = ["id", "ts", "coalesce(label_ts, -1) AS label_ts", "map_keys(rescued) AS rescued"]
     plans = [_plan(item) for item in fields]
     for i, plan in enumerate(plans):
         chosen += [f"{expression} AS c{i}_{j}" for j, (_, expression) in enumerate(plan)]
-    relation = connection.sql(f"SELECT {', '.join(chosen)} FROM ({view}) ORDER BY ts, id", params=bound.values)
+    relation = view.connection.sql(f"SELECT {', '.join(chosen)} FROM ({rows}) ORDER BY ts, id", params=bound.values)
     table = Table(relation)
     columns: dict[str, Column] = {}
     for i, (item, plan) in enumerate(zip(fields, plans, strict=True)):

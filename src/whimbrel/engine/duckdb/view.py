@@ -8,6 +8,7 @@ that arrived later are joined by id and win.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Tree: TypeAlias = "dict[str, DuckDBPyType]"
 
 ID, TS, LABEL_TS, RESCUED = "id", "ts", "label_ts", "rescued"
+MEMORY = "memory_table"
 
 
 @dataclass(slots=True)
@@ -42,10 +44,70 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Files that share their columns, or the table in memory: what to write after FROM, and the columns there."""
+    """Files that share their columns (escaped), or none: the table in memory; and the columns there."""
 
-    relation: str
+    files: tuple[str, ...]
     columns: Tree
+
+    def relation(self, bound: Bound) -> str:
+        """What to write after FROM."""
+        return f"read_parquet({bound(self.files)}, hive_partitioning = false)" if self.files else MEMORY
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The rows of one window of a source. Made once a question: it opens the files' footers, and nothing else.
+
+    `connection` must see the table in memory, where the source is one, under the name `MEMORY`.
+    """
+
+    connection: DuckDBPyConnection
+    source: Source
+    window: Window
+    groups: tuple[Group, ...]
+
+    @staticmethod
+    def of(connection: DuckDBPyConnection, source: Source, window: Window) -> View:
+        """The view of a window; files of days outside it are not opened.
+
+        Raises:
+            InputError: the source has no `id` or `ts`.
+        """
+        if source.table is not None:
+            relation = connection.sql(f"FROM {MEMORY}")
+            groups = [Group((), dict(zip(relation.columns, relation.types, strict=True)))]
+        else:
+            groups = _groups(connection, [file for file in source.files if _may_hold(file, window)])
+        for group in groups:
+            missing = next((name for name in (ID, TS) if name not in group.columns), None)
+            if missing:
+                raise InputError(
+                    f"the predictions of app {source.app!r} have no column {missing!r}",
+                    where=", ".join(group.files[:3]) or "the table in memory",
+                    why="this was not written by the log", next="take the data in with `whimbrel import`",
+                )  # fmt: skip
+        return View(connection, source, window, tuple(groups))
+
+    def extent(self) -> tuple[int, int, int]:
+        """Rows, and the first and last `ts` among them; zeros where there are none."""
+        bound = Bound()
+        sql = f"SELECT count(*), coalesce(min(ts), 0), coalesce(max(ts), 0) FROM ({self.select((), bound)})"
+        ((rows, first, last),) = self.connection.execute(sql, bound.values).fetchall()
+        return int(rows), int(first), int(last)
+
+    def select(self, fields: Sequence[Field], bound: Bound, *, share: float = 1.0) -> str:
+        """A SELECT of `id`, `ts`, `rescued`, `label_ts` and `fields` over all rows, or over a share by hash of id.
+
+        Raises:
+            UsageError: a condition names an unknown path, or a value that its field's kind cannot hold.
+        """
+        conditions = tuple(c for c in self.window.where if c.path not in ("id", "app"))
+        wanted = tuple(dict.fromkeys((*fields, *fields_of(self.source, (c.path for c in conditions)))))
+        sample = f"hash(id) < {bound(int(share * 2**64))}::UBIGINT" if share < 1 else "TRUE"
+        parts = [_select(group, self.window, wanted, sample, bound) for group in self.groups] or [_nothing(wanted)]
+        stacked = _with_late(self.connection, self.source, wanted, "\nUNION ALL\n".join(parts), sample, bound)
+        tests = [_test(self.source, condition, bound) for condition in self.window.where]
+        return f"SELECT * FROM ({stacked})" + (f"\nWHERE {' AND '.join(tests)}" if tests else "")
 
 
 def quoted(name: str) -> str:
@@ -67,33 +129,6 @@ def fields_of(source: Source, paths: Iterable[str]) -> tuple[Field, ...]:
     return tuple(_known(source.schema, source.app, path) for path in paths)
 
 
-def flat(
-    connection: DuckDBPyConnection,
-    source: Source,
-    window: Window,
-    fields: Sequence[Field],
-    bound: Bound,
-    *,
-    share: float = 1.0,
-) -> str:
-    """A SELECT of `id`, `ts`, `rescued`, `label_ts` and `fields` over the window's rows, or a share by hash of id.
-
-    `connection` must see the table in memory, where the source is one, under the name `memory_table`.
-
-    Raises:
-        UsageError: a condition names an unknown path, or a value that its field's kind cannot hold.
-        InputError: the source has no `id` or `ts`.
-    """
-    conditions = tuple(c for c in window.where if c.path not in ("id", "app"))
-    wanted = tuple(dict.fromkeys((*fields, *fields_of(source, (c.path for c in conditions)))))
-    sample = f"hash(id) < {bound(int(share * 2**64))}::UBIGINT" if share < 1 else "TRUE"
-    groups = list(_groups(connection, source, bound))
-    parts = [_select(group, source, window, wanted, sample, bound) for group in groups] or [_nothing(wanted)]
-    stacked = _with_late(connection, source, wanted, "\nUNION ALL\n".join(parts), sample, bound)
-    tests = [_test(source, condition, bound) for condition in window.where]
-    return f"SELECT * FROM ({stacked})" + (f"\nWHERE {' AND '.join(tests)}" if tests else "")
-
-
 def _known(schema: Schema, app: str, path: str) -> Field:
     found = schema.get(path)
     if found is not None:
@@ -111,18 +146,19 @@ def _known(schema: Schema, app: str, path: str) -> Field:
     )  # fmt: skip
 
 
-def _groups(connection: DuckDBPyConnection, source: Source, bound: Bound) -> Iterator[Group]:
-    if source.table is not None:
-        relation = connection.sql("FROM memory_table")
-        yield Group("memory_table", dict(zip(relation.columns, relation.types, strict=True)))
-        return
-    for files in _alike(connection, source.files):
-        relation = connection.sql("FROM read_parquet($1, hive_partitioning = false)", params=[files])
-        columns = dict(zip(relation.columns, relation.types, strict=True))
-        yield Group(f"read_parquet({bound(files)}, hive_partitioning = false)", columns)
+_DAY = re.compile(r"/day=(\d{4}-\d{2}-\d{2})/")
 
 
-def _alike(connection: DuckDBPyConnection, files: Sequence[str]) -> list[list[str]]:
+def _may_hold(file: str, window: Window) -> bool:
+    """Whether a file may hold rows of the window; the log keeps each day's (UTC) in a folder that bears its date."""
+    found = _DAY.search(file.replace("\\", "/"))
+    if not found:
+        return True
+    after = window.since is None or found[1] >= window.since.astimezone(UTC).date().isoformat()
+    return after and (window.until is None or found[1] <= window.until.astimezone(UTC).date().isoformat())
+
+
+def _groups(connection: DuckDBPyConnection, files: Sequence[str]) -> list[Group]:
     """The files, grouped by their exact columns. Each name is escaped: none of its characters is a wildcard."""
     if not files:
         return []
@@ -133,10 +169,14 @@ def _alike(connection: DuckDBPyConnection, files: Sequence[str]) -> list[list[st
         [names],
     ).fetchall()
     shape_of = dict(shapes)
-    groups: dict[str, list[str]] = {}
+    alike: dict[str, list[str]] = {}
     for file, name in zip(files, names, strict=True):
-        groups.setdefault(shape_of.get(file, ""), []).append(name)
-    return list(groups.values())
+        alike.setdefault(shape_of.get(file, ""), []).append(name)
+    groups = []
+    for same in alike.values():
+        relation = connection.sql("FROM read_parquet($1, hive_partitioning = false)", params=[same[:1]])
+        groups.append(Group(tuple(same), dict(zip(relation.columns, relation.types, strict=True))))
+    return groups
 
 
 def _escaped(file: str) -> str:
@@ -150,14 +190,8 @@ def _nothing(fields: Sequence[Field]) -> str:
     return f"SELECT {head}{none} WHERE FALSE"
 
 
-def _select(group: Group, source: Source, window: Window, fields: Sequence[Field], sample: str, bound: Bound) -> str:
+def _select(group: Group, window: Window, fields: Sequence[Field], sample: str, bound: Bound) -> str:
     """One group's rows inside the window's stretch of time, flattened."""
-    missing = [name for name in (ID, TS) if name not in group.columns]
-    if missing:
-        raise InputError(
-            f"the predictions of app {source.app!r} have no column {missing[0]!r}", where=group.relation,
-            why="these files were not written by the log", next="take the data in with `whimbrel import`",
-        )  # fmt: skip
     zoned = "zone" in str(group.columns[TS].id)
     chosen = [f"t.{quoted(ID)} AS id", f"epoch_us(t.{quoted(TS)}) AS ts"]
     chosen.append(f"t.{RESCUED} AS rescued" if RESCUED in group.columns else "NULL::MAP(VARCHAR, VARCHAR) AS rescued")
@@ -169,7 +203,7 @@ def _select(group: Group, source: Source, window: Window, fields: Sequence[Field
         if moment is not None:
             edge = moment.astimezone(UTC)
             tests.append(f"t.{quoted(TS)} {sign} {bound(edge if zoned else edge.replace(tzinfo=None))}")
-    return f"SELECT {', '.join(chosen)} FROM {group.relation} AS t WHERE {' AND '.join(tests)}"
+    return f"SELECT {', '.join(chosen)} FROM {group.relation(bound)} AS t WHERE {' AND '.join(tests)}"
 
 
 def _children(kind: DuckDBPyType) -> Iterator[tuple[str, DuckDBPyType]]:

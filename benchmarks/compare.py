@@ -1,0 +1,203 @@
+"""What it costs to compare a window with a saved golden, and what it costs elsewhere; prints a table, writes nothing.
+
+    python benchmarks/compare.py                 1,000,000 + 1,000,000 rows × 20 columns, peers beside us
+    python benchmarks/compare.py --no-peers
+    python benchmarks/compare.py --peer-rows 100000
+
+Each side is measured as a whole fresh process, its imports included: CPU-seconds (user and system, all threads) and peak
+resident memory. Each has been run once before, so that bytecode and files are warm for everyone. A peer gets a
+virtual environment of its own with the versions it needs; it reads the same two Parquet files, flat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+GOLDEN, WINDOW = timedelta(days=30), timedelta(days=7)
+CODES = {"carrier": 8, "country": 6, "channel": 3, "plan": 4}
+
+PEERS = {
+    # Neither imports on a fresh install: both break on pandas 3, and NannyML 0.13 forgets statsmodels.
+    "Evidently": (
+        ["evidently==0.7.23", "pandas<3"],
+        """
+from evidently import Report
+from evidently.presets import DataDriftPreset
+result = Report([DataDriftPreset()]).run(window, golden)
+print(len(result.dict()["metrics"]))
+""",
+    ),
+    "NannyML": (
+        ["nannyml==0.13.1", "pandas<3", "statsmodels"],
+        """
+import nannyml
+columns = [c for c in golden.columns if c not in ("id", "ts")]
+found = nannyml.UnivariateDriftCalculator(
+    column_names=columns, timestamp_column_name="ts", chunk_number=7,
+    continuous_methods=["jensen_shannon"], categorical_methods=["jensen_shannon"],
+).fit(golden).calculate(window)
+print(len(found.to_df()))
+""",
+    ),
+}
+
+READ = """
+import pandas
+golden, window = (pandas.read_parquet(path) for path in {files!r})
+for frame in (golden, window):
+    frame["ts"] = frame["ts"].dt.tz_localize(None)
+    for name in frame.select_dtypes("bool"):
+        frame[name] = frame[name].astype(str)
+"""
+
+OURS = """
+from datetime import datetime
+from whimbrel.compare import compare_log
+from whimbrel.model.window import Window
+from whimbrel.store import open_log
+window = Window("shop", datetime.fromisoformat({since!r}), datetime.fromisoformat({until!r}))
+found = compare_log(open_log({home!r}), window=window, golden="golden")
+print(len(found.moved) + len(found.unmoved))
+"""
+
+COST = """
+import os as _os, pathlib as _p, resource as _r
+_u = _r.getrusage(_r.RUSAGE_SELF)
+_peak = _u.ru_maxrss / (1024 if _os.uname().sysname == "Linux" else 1024 * 1024)
+_status = _p.Path("/proc/self/status")
+if _status.exists():  # the other number starts from what the parent held when it forked
+    _peak = next(int(l.split()[1]) for l in _status.read_text().splitlines() if l.startswith("VmHWM")) / 1024
+print(_u.ru_utime + _u.ru_stime, _peak)
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process took."""
+
+    cpu_s: float
+    peak_mib: float
+
+
+def columns() -> str:
+    """Twenty columns beside id and ts as SQL over a row number `i`: twelve numbers, four texts, a flag, score, decision, label."""
+
+    def uniform(salt: int) -> str:
+        return f"(hash(i * 131 + {salt}) / 18446744073709551616.0)"
+
+    def normal(salt: int) -> str:
+        return f"(sqrt(-2 * ln({uniform(salt)} + 1e-18)) * cos(6.283185307179586 * {uniform(salt + 1000)}))"
+
+    chosen = [f"CASE WHEN {uniform(500 + n)} < 0.0{n} THEN NULL ELSE {n} + {normal(n)} * {n + 1} END" for n in range(8)]
+    chosen += [
+        f"exp(3 + {normal(20)})",
+        f"floor({uniform(21)} * 5)",
+        f"CASE WHEN {uniform(22)} < 0.3 THEN 0 ELSE {uniform(23)} END",
+    ]
+    chosen.append(f"{normal(24)}")
+    parts = [f'round({sql}, 6) AS "inputs.n{n}"' for n, sql in enumerate(chosen)]
+    for salt, (name, size) in enumerate(CODES.items()):
+        group = "context" if name in ("country", "channel") else "inputs"
+        parts.append(f"'{name}' || floor({uniform(40 + salt)} * {size})::INT AS \"{group}.{name}\"")
+    parts.append(f'{uniform(50)} < 0.2 AS "inputs.flag"')
+    parts.append(f'1 / (1 + exp(-{normal(51)})) AS "outputs.score"')
+    parts.append(f"CASE WHEN {normal(51)} > 0 THEN 'yes' ELSE 'no' END AS decision")
+    parts.append(f"({uniform(52)} < 0.5)::DOUBLE AS label")
+    return ", ".join(parts)
+
+
+def make(path: Path, rows: int, since: datetime, length: timedelta, first: int) -> None:
+    """Write a flat Parquet file of predictions, the same for everyone who runs this."""
+    import duckdb
+
+    step = length / timedelta(microseconds=1) / rows
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute(
+            f"""COPY (SELECT 'p' || i AS id, make_timestamptz({int(since.timestamp() * 1e6)} + ((i - {first}) * {step})::BIGINT) AS ts,
+                {columns()} FROM range({first}, {first + rows}) AS t(i)) TO '{path}' (COMPRESSION zstd)"""
+        )
+
+
+def measured(python: str, code: str, *, times: int = 3) -> Cost:
+    """The median cost of a fresh process that runs the code, after one run that is not counted."""
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    costs = []
+    for turn in range(times + 1):
+        out = subprocess.run(
+            [python, "-W", "ignore", "-c", code + COST], env=env, capture_output=True, text=True, check=False
+        )
+        if out.returncode:
+            raise SystemExit(f"the process failed:\n{out.stderr[-3000:]}")
+        cpu, peak = out.stdout.split()[-2:]
+        if turn or times == 1:
+            costs.append(Cost(float(cpu), float(peak)))
+        if times == 1:
+            break
+    return Cost(median(c.cpu_s for c in costs), median(c.peak_mib for c in costs))
+
+
+def ours(folder: Path, rows: int) -> Cost:
+    """Import both files into a log, save golden, and measure a process that compares the window with it."""
+    from whimbrel.compare import golden_profile
+    from whimbrel.model.window import Window
+    from whimbrel.store import open_log
+
+    log = open_log(folder / "home")
+    until = START + GOLDEN
+    for name, since, length, first in (("golden", START, GOLDEN, 0), ("window", until, WINDOW, rows)):
+        make(folder / f"{name}.parquet", rows, since, length, first)
+        log.import_files([str(folder / f"{name}.parquet")], app="shop")
+    golden_profile(log, log.set_golden("golden", Window("shop", START, until)))
+    saved = (log.layout.golden / "golden.profile").stat().st_size
+    print(f"made {rows:,} + {rows:,} rows, 20 columns; golden's profile is {saved / 1024:.0f} KiB", file=sys.stderr)
+    asked = {"since": until.isoformat(), "until": (until + WINDOW).isoformat(), "home": str(folder / "home")}
+    return measured(sys.executable, OURS.format(**asked))
+
+
+def peer(folder: Path, name: str, rows: int) -> Cost:
+    """Install a peer in an environment of its own and measure it on the same data."""
+    needs, code = PEERS[name]
+    python = folder / name / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True)
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *needs, "pyarrow"], check=True)
+    files = [str(folder / f"peer-{side}.parquet") for side in ("golden", "window")]
+    if not Path(files[0]).exists():
+        make(Path(files[0]), rows, START, GOLDEN, 0)
+        make(Path(files[1]), rows, START + GOLDEN, WINDOW, rows)
+    return measured(str(python), READ.format(files=files) + code, times=1)
+
+
+def main() -> None:
+    """Measure and print."""
+    parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parse.add_argument("--rows", type=int, default=1_000_000, help="rows of golden, and rows of the window")
+    parse.add_argument("--peer-rows", type=int, help="rows for the peers, where they are to have fewer")
+    parse.add_argument("--no-peers", action="store_true", help="measure whimbrel alone")
+    asked = parse.parse_args()
+    with tempfile.TemporaryDirectory(prefix="whimbrel-bench-") as made:
+        folder = Path(made)
+        mine = ours(folder, asked.rows)
+        print("\n| | rows | CPU-seconds | peak MiB | CPU against whimbrel |\n|---|---:|---:|---:|---:|")
+        print(f"| whimbrel, golden saved | {asked.rows:,} | {mine.cpu_s:.2f} | {mine.peak_mib:.0f} | 1 |", flush=True)
+        for name in () if asked.no_peers else PEERS:
+            rows = asked.peer_rows or asked.rows
+            cost = peer(folder, name, rows)
+            note = "" if rows == asked.rows else " (on fewer rows)"
+            print(
+                f"| {name} | {rows:,} | {cost.cpu_s:.2f} | {cost.peak_mib:.0f} | {cost.cpu_s / mine.cpu_s:.0f}×{note} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
