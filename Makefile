@@ -35,7 +35,7 @@ drill: .venv/.ready  ## plant every fault, score what is found (minutes)
 	$(BIN)/whimbrel drill
 
 bench: .venv/.ready  ## speed and memory, peers beside us (minutes)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/compare.py
 
 lock: .venv/.ready  ## renew requirements/dev.lock (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \

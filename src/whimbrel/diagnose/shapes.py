@@ -84,7 +84,7 @@ def _free_factor(p: Floats, q: Floats, noise: float) -> Conversion | None:
 
 def factor_words(factor: float) -> str:
     """A factor as a person says it."""
-    if factor < 0:
+    if factor <= 0:
         return f"multiplied by {factor:.4g}"
     return f"{factor:.4g} times larger" if factor >= 1 else f"{1 / factor:.4g} times smaller"
 
