@@ -5,8 +5,8 @@
     python benchmarks/compare.py --peer-rows 100000
 
 Each side is measured as a whole fresh process, its imports included: CPU-seconds (user and system, all threads) and peak
-resident memory. Each has been run once before, so that bytecode and files are warm for everyone. A peer gets a
-virtual environment of its own with the versions it needs; it reads the same two Parquet files, flat.
+resident memory. Whimbrel's number is the median of three runs after one that is not counted; a peer, being slow, runs once.
+A peer gets a virtual environment of its own with the versions it needs; it reads the same rows from two flat Parquet files.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def make(path: Path, rows: int, since: datetime, length: timedelta, first: int) 
 
 
 def measured(python: str, code: str, *, times: int = 3) -> Cost:
-    """The median cost of a fresh process that runs the code, after one run that is not counted."""
+    """The median cost of fresh processes that run the code, after one that is not counted where there are several."""
     env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     costs = []
     for turn in range(times + 1):

@@ -95,6 +95,6 @@ def test_a_score_counts_hits_misses_and_false_alarms() -> None:
     assert again["schema"] == "whimbrel.drill/1"
     assert len(again["cases"]) == 5
     drawn = text(score)
-    assert "LCS features steps.scale.distance [origin=JFK]" in drawn
-    assert "!!! data inputs.temp" in drawn
+    assert "LCS  features steps.scale.distance [origin=JFK]" in drawn
+    assert "!!!  data inputs.temp" in drawn
     assert "false_alarms       1 of 2 (50%" in drawn

@@ -3,7 +3,7 @@
 A relation is sought from the plainest form to the least plain, and the first that holds on golden blocks kept out of the
 learning is taken:
 
-    copy, affine   y = a x + b                               exact, holds beyond golden's range
+    copy, affine   y = a x + b                               exact
     function       y = g(x), read off golden by interpolation  exact inside golden's range (log, clip, buckets, look-up)
     linear         y = b + Σ a_i x_i, or the same in logs      exact sums, differences, products and ratios
     rule           a small decision tree that never errs       thresholds by segment, maps between categories
@@ -191,8 +191,17 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
         return None
     offset = b[left] - slope * a[left]
     copied = abs(slope - 1) < 1e-9 and abs(offset) <= 1e-9 * max(1.0, float(np.abs(b).max()))
-    expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), slope * x + offset)
+    line = np.where(_within(x, a), slope * x + offset, np.nan)
+    expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), line)
     return _judge(parts, target, expected, share, form="copy" if copied else "affine", parents=(parent.name,))
+
+
+def _within(values: Floats, seen: Floats) -> Bools:
+    """Where values lie in what golden has seen, and a little beyond: further out a step may clip, and rightly so."""
+    low, high = float(seen.min()), float(seen.max())
+    margin = 0.02 * (high - low)
+    inside: Bools = (values >= low - margin) & (values <= high + margin)
+    return inside
 
 
 def _constant(values: Floats, rows: Ints) -> float:
@@ -273,7 +282,8 @@ def _least_squares(  # type: ignore[no-untyped-def]
     design = (x - centre) / scale
     middle = y[train].mean()
     weights = np.linalg.lstsq(design[train], y[train] - middle, rcond=1e-9)[0]
-    expected = back(design @ weights + middle)
+    fitted = design @ weights + middle
+    expected = back(np.where(_within(fitted, y[train]), fitted, np.nan))
     used = tuple(p.name for p, w in zip(parents, weights, strict=True) if abs(w) > 1e-4 * np.abs(weights).max())
     return _judge(parts, target, expected, EXACT_SHARE, form=form, parents=used)
 

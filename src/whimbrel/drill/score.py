@@ -215,27 +215,32 @@ class Score:
 
 def text(score: Score) -> str:
     """The score as a table for a terminal: a line per case, then the rates, then who was taken for whom."""
-    lines = [f"{'fault':<18} {'severity':<8} {'effect':>7}  {'truth':<42} {'answer':<52} onset"]
-    for case in (*score.planted, *score.untouched):
-        truth = case.truth
-        right = f"{truth.layer} {truth.components[0]}{_slice(truth.where)}" if truth.layer else "nothing"
-        said = f"{case.layers[0]} {case.components[0]}{_slice(case.where)}" if case.layers else case.verdict
-        said = f"{said}: {case.sentence}" if case.verdict == CRASHED else said
-        marks = "".join(
-            mark if hit else "·"
-            for mark, hit in zip("LCS", (case.layer_hit, case.component_hit, case.slice_hit), strict=True)
-        )
-        marks = marks if truth.layer else ("!!!" if case.verdict == "fault" else " ok")
-        onset = "" if case.onset_s is None else f"{case.onset_s / 3600:+.1f} h"
-        effect = f"{100 * truth.effect:.1f}%" if truth.layer else ""
-        said = said if case.verdict == "fault" or not case.layers else f"{said} ({case.verdict})"
-        lines.append(f"{truth.fault:<18} {truth.severity:<8} {effect:>7}  {right:<42} {marks} {said:<48} {onset}")
-    lines += ["", *(f"{name:<18} {rate}" for name, rate in score.rates.items())]
+    head = ("fault", "severity", "effect", "truth", "", "answer", "onset")
+    rows = [head, *(_row(case) for case in (*score.planted, *score.untouched))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += ["", "L C S: layer, component and slice of the first finding are right", ""]
+    lines += [f"{name:<18} {rate}" for name, rate in score.rates.items()]
     lines += [f"{'median time':<18} {score.took_s:.2f} s", "", "true layer → answered layer"]
-    lines += [
-        f"  {truth:<10} → " + ", ".join(f"{a} {n}" for a, n in row.items()) for truth, row in score.confusion.items()
-    ]
+    for truth, row in score.confusion.items():
+        lines.append(f"  {truth:<10} → {', '.join(f'{answer} {n}' for answer, n in row.items())}")
     return "\n".join(lines) + "\n"
+
+
+def _row(case: Graded) -> tuple[str, ...]:
+    truth = case.truth
+    said = f"{case.layers[0]} {case.components[0]}{_slice(case.where)}" if case.layers else case.verdict
+    if case.verdict == CRASHED:
+        said = f"{said}: {case.sentence}"
+    elif case.layers and case.verdict != "fault":
+        said = f"{said} ({case.verdict})"
+    onset = "" if case.onset_s is None else f"{case.onset_s / 3600:+.1f} h"
+    if not truth.layer:
+        return truth.fault, "", "", "nothing", "!!!" if case.verdict == "fault" else "ok", said, onset
+    right = f"{truth.layer} {truth.components[0]}{_slice(truth.where)}"
+    hits = (case.layer_hit, case.component_hit, case.slice_hit)
+    marks = "".join(mark if hit else "·" for mark, hit in zip("LCS", hits, strict=True))
+    return truth.fault, truth.severity, f"{100 * truth.effect:.1f}%", right, marks, said, onset
 
 
 def _slice(where: Mapping[str, str]) -> str:
