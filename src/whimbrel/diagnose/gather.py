@@ -98,6 +98,8 @@ def _proof(hit: Hit) -> Proof:
         and channel.detail["relation"].form in ("rule", "function")
     ):
         return Proof.SOFT  # tables between inputs are the world's to change: a price list, a calendar, a territory
+    if channel.signature == "lost" and not hit.where and hit.after < 0.97:
+        return Proof.SOFT  # a part of all labels missing everywhere is what a cancelled day looks like as well
     if channel.exact or channel.signature in _HARD:
         return Proof.HARD
     if channel.signature == "atom":
@@ -108,7 +110,10 @@ def _proof(hit: Hit) -> Proof:
         return Proof.SOFT
     if channel.signature in ("residual", "spread") or (channel.kind == "residual" and not channel.exact):
         # Code computes what it computes: a field that upstream predicts only roughly comes from the world as well.
-        needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8}.get(role_of(channel.component) or Role.INPUT, 0.6)
+        # A fitted model is wrong in its own way when all traffic moves; inside a slice the rest is its witness.
+        needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if hit.where else 0.93}.get(
+            role_of(channel.component) or Role.INPUT, 0.6
+        )
         return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
     if channel.signature == "given score":
         # A base rate moves with the world; only labels that mean something else move this far.

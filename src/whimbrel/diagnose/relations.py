@@ -191,7 +191,8 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
         return None
     offset = b[left] - slope * a[left]
     copied = abs(slope - 1) < 1e-9 and abs(offset) <= 1e-9 * max(1.0, float(np.abs(b).max()))
-    line = np.where(_within(x, a), slope * x + offset, np.nan)
+    off = np.abs(b - slope * a - offset) > 3 * _tolerance(b)
+    line = np.where(_within(x, _unclipped(a, off)), slope * x + offset, np.nan)
     expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), line)
     return _judge(parts, target, expected, share, form="copy" if copied else "affine", parents=(parent.name,))
 
@@ -202,6 +203,15 @@ def _within(values: Floats, seen: Floats) -> Bools:
     margin = 0.02 * (high - low)
     inside: Bools = (values >= low - margin) & (values <= high + margin)
     return inside
+
+
+def _unclipped(seen: Floats, off: Bools) -> Floats:
+    """The seen values less the ends on which golden itself leaves the line: there a step clips."""
+    middle = float(np.median(seen))
+    high = seen[off & (seen > middle)].min(initial=np.inf)
+    low = seen[off & (seen < middle)].max(initial=-np.inf)
+    kept = seen[(seen < high) & (seen > low)]
+    return kept if kept.size >= 0.9 * seen.size else seen
 
 
 def _constant(values: Floats, rows: Ints) -> float:
