@@ -222,7 +222,8 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     before = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
     before = [s for s in before if role_of(s.component) in (Role.INPUT, Role.STEP, Role.AGE)]
     passed_on = any(overlap(suspect.affected, s.affected) >= 0.3 for s in before)
-    alone = not passed_on and abs(suspect.shift) >= 0.3 and abrupt(case, suspect)
+    # A step may look the world up (weather, a feature store), and the world moves alone; a model does not.
+    alone = role is Role.OUTPUT and not passed_on and abs(suspect.shift) >= 0.3 and abrupt(case, suspect)
     return replace(suspect, proof=Proof.FIRM) if found or alone else suspect
 
 

@@ -16,6 +16,7 @@ from whimbrel.diagnose.scan import Hit, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, order_of
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats
+from whimbrel.model.window import Where
 
 _HARD = {
     "type",
@@ -82,7 +83,7 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         base = case.golden & np.isfinite(hit.excess)
     values = hit.channel.values
     suspect = Suspect(
-        component=hit.channel.component, layer=hit.channel.layer, hit=hit, hits=(hit,), proof=_proof(hit),
+        component=hit.channel.component, layer=hit.channel.layer, hit=hit, hits=(hit,), proof=_proof(hit, where),
         where=where, inside=inside, affected=affected, since_us=since, from_start=from_start,
         shift=float(hit.excess[judged].mean()) if judged.any() else shift,
         before=float(values[base].mean()), after=float(values[judged].mean()) if judged.any() else hit.after,
@@ -90,7 +91,7 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     return name_shape(case, suspect)
 
 
-def _proof(hit: Hit) -> Proof:
+def _proof(hit: Hit, where: Where) -> Proof:
     channel = hit.channel
     if (
         channel.exact
@@ -98,7 +99,7 @@ def _proof(hit: Hit) -> Proof:
         and channel.detail["relation"].form in ("rule", "function")
     ):
         return Proof.SOFT  # tables between inputs are the world's to change: a price list, a calendar, a territory
-    if channel.signature == "lost" and not hit.where and hit.after < 0.97:
+    if channel.signature == "lost" and not where and hit.after < 0.97:
         return Proof.SOFT  # a part of all labels missing everywhere is what a cancelled day looks like as well
     if channel.exact or channel.signature in _HARD:
         return Proof.HARD
@@ -111,7 +112,7 @@ def _proof(hit: Hit) -> Proof:
     if channel.signature in ("residual", "spread") or (channel.kind == "residual" and not channel.exact):
         # Code computes what it computes: a field that upstream predicts only roughly comes from the world as well.
         # A fitted model is wrong in its own way when all traffic moves; inside a slice the rest is its witness.
-        needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if hit.where else 0.93}.get(
+        needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if where else 0.93}.get(
             role_of(channel.component) or Role.INPUT, 0.6
         )
         return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
