@@ -17,6 +17,7 @@ from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of, overlap
 from whimbrel.model.fields import Role, role_of, split
+from whimbrel.model.rows import Bools
 
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
@@ -191,18 +192,28 @@ def _inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relation
     """A contract broken by a value that is just what its upstream makes of it was broken upstream."""
     relation = relations.get(suspect.component)
     signature = suspect.hit.channel.signature
-    if suspect.proof is Proof.SOFT or relation is None or signature in ("broken", "residual", "spread", "type"):
+    if suspect.proof is Proof.SOFT or relation is None or suspect.hit.channel.kind == "residual" or signature == "type":
         return suspect
     if not (relation.exact or relation.strength > 0.7):
         return suspect
-    surprise = np.abs(relation.surprise[suspect.bad])
+    bad = suspect.bad
+    if signature == "atom" and not relation.exact and _varies(case, relation, bad):
+        return suspect  # one value where upstream promises many is this component's own doing
+    surprise = np.abs(relation.surprise[bad])
     surprise = surprise[np.isfinite(surprise)]
     limit = 0.2 if relation.exact else 1.5
-    if surprise.size >= 0.3 * max(int(suspect.bad.sum()), 1):
+    if surprise.size >= 0.3 * max(int(bad.sum()), 1):
         return replace(suspect, proof=Proof.SOFT) if float(surprise.mean()) < limit else suspect
     upstream = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
-    moved = any(overlap(suspect.bad, s.affected) >= SAME and s.component in relation.parents for s in upstream)
+    moved = any(overlap(bad, s.affected) >= SAME and s.component in relation.parents for s in upstream)
     return replace(suspect, proof=Proof.SOFT) if moved else suspect
+
+
+def _varies(case: Case, relation: Relation, rows: Bools) -> bool:
+    """Whether what the relation expects on these rows is spread at least half as wide as on golden."""
+    known = np.isfinite(relation.expected)
+    here, golden = relation.expected[rows & known], relation.expected[case.golden & known]
+    return here.size >= 8 and float(np.std(here)) > 0.5 * float(np.std(golden))
 
 
 def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of: Sequence[Suspect]) -> Suspect:

@@ -35,6 +35,9 @@ LAYER_OF = {
     Role.RECORDER: "recorder",
 }
 
+HANDFUL = 12
+"""Different values up to which a number is one of a few classes."""
+
 _NOTHING = {"", "none", "null", "nan", "n/a", "na", "nil", "unknown", "undefined", "missing", "?", "-", "--", "unk", "#n/a", "(null)", "not set"}  # fmt: skip
 
 
@@ -104,10 +107,12 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
     gained = counts / window.size - _shares(golden, values)
     order = np.argsort(-gained)[:3]
     natural = _natural_gain(case, variable)
+    # One of a handful of values that all occur has a share that moves with the world; it is no atom until it is new.
+    most_before = 0.5 if np.unique(golden).size > HANDFUL else 0.1
     out = []
     for i in order:
         before = counts[i] / window.size - gained[i]
-        if counts[i] < 15 or gained[i] < max(0.004, 2.0 * natural) or before > 0.5 * counts[i] / window.size:
+        if counts[i] < 15 or gained[i] < max(0.004, 2.0 * natural) or before > most_before * counts[i] / window.size:
             continue
         value = float(values[i])
         outside = value < golden.min() or value > golden.max()

@@ -99,14 +99,18 @@ def _proof(hit: Hit, where: Where) -> Proof:
         and channel.detail["relation"].form in ("rule", "function")
     ):
         return Proof.SOFT  # tables between inputs are the world's to change: a price list, a calendar, a territory
-    if channel.signature == "lost" and not where and hit.after < 0.97:
-        return Proof.SOFT  # a part of all labels missing everywhere is what a cancelled day looks like as well
+    if (
+        channel.signature in ("lost", "late")
+        and not where
+        and hit.after < (0.97 if channel.signature == "lost" else 0.8)
+    ):
+        return Proof.SOFT  # a part of all labels missing or late everywhere is what a day of storms looks like as well
     if channel.exact or channel.signature in _HARD:
         return Proof.HARD
     if channel.signature == "atom":
         return Proof.HARD if channel.detail["outside"] or hit.shift > 0.02 else Proof.FIRM
     if channel.signature == "null":
-        return Proof.HARD if hit.after > 2 * hit.before + 0.02 else Proof.FIRM
+        return Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM
     if channel.signature in _SOFT:
         return Proof.SOFT
     if channel.signature in ("residual", "spread") or (channel.kind == "residual" and not channel.exact):

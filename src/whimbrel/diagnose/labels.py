@@ -54,31 +54,69 @@ def main_score(case: Case) -> Floats | None:
     return next((v.numbers for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived), None)
 
 
+def absent(case: Case) -> Floats | None:
+    """1 where no label came although golden's would have by that age, 0 where it came, NaN where it is too early to say.
+
+    Shape (n,). None where the app records no label times.
+    """
+    arrival = _arrived(case)
+    if arrival is None:
+        return None
+    out: Floats = np.where(arrival[1] > 0.99, case.variables["label"].missing, np.nan)
+    return out
+
+
 def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
     return Channel("label", "labels", signature, "invariant", values.astype(np.float64), **more)  # type: ignore[arg-type]
 
 
-def _arrival(case: Case, label: Variable) -> list[Channel]:
-    if case.label_ts is None or (case.label_ts < 0).all():
-        return []
+def _arrived(case: Case) -> tuple[Floats, Floats] | None:
+    """Each label's delay in seconds, and the share of golden's labels that come within the row's age; shape (n,) each."""
+    label = case.variables.get("label")
+    if label is None or case.label_ts is None:
+        return None
     delay = np.where((case.label_ts >= 0) & ~label.missing, (case.label_ts - case.ts) / 1e6, np.nan)
-    known = case.golden & np.isfinite(delay)
-    if known.sum() < 30:
-        return []
+    curve = np.sort(delay[case.golden & np.isfinite(delay)])
+    if curve.size < 30:
+        return None
     # The log was read when its newest row or label came in; a row's age is counted from there.
     now = max(int(case.ts.max()), int(case.label_ts.max()))
-    age = (now - case.ts) / 1e6
-    curve = np.sort(delay[known])
-    arrived = np.searchsorted(curve, age, "right") / curve.size
-    mature = arrived > 0.99
-    final = float(np.mean(~label.missing[case.golden & mature])) if (case.golden & mature).any() else 1.0
-    out = [_channel("lost", np.where(mature, label.missing, np.nan), floor=0.04)]
+    return delay, np.searchsorted(curve, (now - case.ts) / 1e6, "right") / curve.size
+
+
+def _arrival(case: Case, label: Variable) -> list[Channel]:
+    lost = absent(case)
+    found = _arrived(case)
+    if lost is None or found is None:
+        return []
+    delay, arrived = found
+    final = 1.0 - float(np.nanmean(lost[case.golden])) if np.isfinite(lost[case.golden]).any() else 1.0
+    out = [_channel("lost", lost, floor=0.04)]
     # Before that, slices differ in how fast their labels come; only a loss past any such difference counts.
-    young = np.where(~mature & (arrived > 0.3), label.missing - (1 - final * arrived), np.nan)
+    young = np.where(np.isnan(lost) & (arrived > 0.3), label.missing - (1 - final * arrived), np.nan)
     out.append(_channel("lost", young, floor=0.3, binary=False))
-    late = np.where(np.isfinite(delay) & (arrived > 0.8), delay > np.quantile(curve, 0.95), np.nan)
-    out.append(_channel("late", late, floor=0.05))
+    slow = float(np.nanquantile(delay[case.golden], 0.95))
+    late = np.where(np.isfinite(delay) & (arrived > 0.8), delay > slow, np.nan)
+    out.append(_channel("late", late, floor=0.05, given=_late_given_label(case, label, late)))
     return out
+
+
+def _late_given_label(case: Case, label: Variable, late: Floats) -> Floats | None:
+    """How often golden's labels of each value are late, shape (n,): what happens late is known late."""
+    known = case.golden & np.isfinite(late)
+    if label.numbers is not None:
+        edges = np.unique(np.quantile(label.numbers[known], np.linspace(0, 1, 11))) if known.any() else np.zeros(0)
+        codes = np.where(label.missing, -1, np.searchsorted(edges, label.numbers, "left"))
+        size = edges.size + 1
+    else:
+        assert label.codes is not None
+        codes, size = label.codes, len(label.vocabulary)
+    if size > 200:
+        return None
+    counts = np.bincount(codes[known], minlength=size)
+    overall = float(late[known].mean()) if known.any() else 0.0
+    shares = (np.bincount(codes[known], weights=late[known], minlength=size) + 5 * overall) / (counts + 5)
+    return np.where(codes >= 0, shares[codes], overall)
 
 
 def _given_score(case: Case, target: Floats, score: Floats) -> list[Channel]:

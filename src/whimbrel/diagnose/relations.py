@@ -27,6 +27,12 @@ from whimbrel.model.rows import Bools, Floats, Ints
 EXACT_SHARE = 0.985
 """Held-out rows that must agree before a relation is called exact."""
 
+FAMILIAR = 0.65
+"""The share of golden's own rows that are like enough to others for a fitted model to be a witness on them."""
+
+LEAST_SKILL = 0.1
+"""How much smaller than the shares' own a classifier's squared error must be (Brier's skill score)."""
+
 _TRAIN_ROWS = 8_000
 _SCREEN_ROWS = 1_500
 _MAX_WITNESSES = 4
@@ -79,10 +85,11 @@ def split(case: Case) -> Split:
     """Alternate blocks of golden learn and check, so that rows that share a day do not vouch for each other."""
     golden = np.flatnonzero(case.golden)
     odd = case.blocks[golden] % 2 == 1 if case.block_count >= 4 else golden % 2 == 1
-    return Split(_thin(golden[~odd], _TRAIN_ROWS), _thin(golden[odd], _TRAIN_ROWS))
+    return Split(thin(golden[~odd], _TRAIN_ROWS), thin(golden[odd], _TRAIN_ROWS))
 
 
-def _thin(rows: Ints, most: int) -> Ints:
+def thin(rows: Ints, most: int) -> Ints:
+    """At most so many of the rows, evenly spread."""
     return rows if rows.size <= most else rows[np.linspace(0, rows.size - 1, most).astype(np.int64)]
 
 
@@ -127,7 +134,7 @@ def _tolerance(values: Floats) -> float:
 
 
 def _single_parent_relations(parts: Split, target: Variable, parents: Sequence[Variable]) -> list[Relation]:
-    screen = Split(_thin(parts.train, _SCREEN_ROWS), _thin(parts.check, _SCREEN_ROWS // 2))
+    screen = Split(thin(parts.train, _SCREEN_ROWS), thin(parts.check, _SCREEN_ROWS // 2))
     found: list[Relation] = []
     for parent in parents:
         if _one_parent(screen, target, parent, share=0.95) is None:
@@ -314,7 +321,7 @@ def _boosted_number(case: Case, parts: Split, target: Variable, parents: Sequenc
     assert target.numbers is not None
     y = target.numbers
     train, check = (rows[np.isfinite(y[rows])] for rows in (parts.train, parts.check))
-    design = _design(case, parents, train)
+    design = design_of(case, parents, train)
     if train.size < 200 or check.size < 100 or design is None:
         return None
     low, high = np.quantile(y[train], [0.001, 0.999])
@@ -333,7 +340,7 @@ def _boosted_number(case: Case, parts: Split, target: Variable, parents: Sequenc
     spread = float(np.subtract(*np.quantile(error, [0.84, 0.16]))) / 2
     scale = max(spread, float(np.std(np.clip(error, -8 * spread, 8 * spread))), 1e-9)
     surprise = np.clip(residual / scale, -8, 8)
-    surprise[~_supported(design, train)] = np.nan
+    surprise[~_familiar(design, train, check, y)] = np.nan
     surprise[parts.train] = np.nan
     return Relation(target.name, design.names, "trees", False, strength, expected, surprise)
 
@@ -352,7 +359,7 @@ def _learn_category(
     counts = np.bincount(y[train], minlength=len(target.vocabulary)) if train.size else np.zeros(1)
     if train.size < 40 or check.size < 20 or (counts > 0).sum() < 2 or (counts > 0).sum() > MAX_VALUES:
         return None
-    design = _design(case, parents, train)
+    design = design_of(case, parents, train)
     if design is None:
         return None
     rule = DecisionTreeClassifier(max_depth=14, min_samples_leaf=2, random_state=0)
@@ -362,18 +369,17 @@ def _learn_category(
     common = np.argmax(counts)
     rare = check[y[check] != common]
     caught = float(np.mean(expected[rare] == y[rare])) if rare.size else 0.0
-    supported = _supported(design, train)
     if strength >= EXACT_SHARE and caught >= 0.9 and rare.size >= 5:
-        used = [n for n, w in zip(design.names, rule.feature_importances_, strict=True) if w > 0.01]
-        surprise = np.where(supported & (y >= 0), (expected != y).astype(float), np.nan)
+        read = rule.feature_importances_ > 0.01
+        used = tuple(name for name, is_read in zip(design.names, read, strict=True) if is_read)
+        judged = _supported(design, train, read) & (y >= 0)
+        surprise = np.where(judged, (expected != y).astype(float), np.nan)
         surprise[parts.train] = np.nan
-        return Relation(target.name, tuple(used), "rule", True, strength, expected, surprise)
-    return _boosted_category(parts, target, design, train, check, supported) if trees else None
+        return Relation(target.name, used, "rule", True, strength, expected, surprise)
+    return _boosted_category(parts, target, design, train, check) if trees else None
 
 
-def _boosted_category(
-    parts: Split, target: Variable, design: Design, train: Ints, check: Ints, supported: Bools
-) -> Relation | None:
+def _boosted_category(parts: Split, target: Variable, design: Design, train: Ints, check: Ints) -> Relation | None:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     assert target.codes is not None
@@ -391,7 +397,12 @@ def _boosted_category(
     classes = [int(c) for c in model.classes_]
     keep = [classes.index(c) for c in common]
     probabilities = probabilities[:, keep].astype(float)
+    happened = (grouped[:, None] == np.array(common)).astype(float)
+    error = ((happened - probabilities)[check] ** 2).sum()
+    if error > (1 - LEAST_SKILL) * ((happened[check] - happened[train].mean(axis=0)) ** 2).sum():
+        return None  # it says no more than a promise about shares does
     expected = np.array(common)[np.argmax(probabilities, axis=1)].astype(float)
+    supported = _familiar(design, train, check, grouped)
     probabilities[~supported] = np.nan
     probabilities[parts.train] = np.nan
     strength = float(np.mean(expected[check] == target.codes[check]))
@@ -415,7 +426,8 @@ class Design:
     categorical: Bools
 
 
-def _design(case: Case, parents: Sequence[Variable], train: Ints) -> Design | None:
+def design_of(case: Case, parents: Sequence[Variable], train: Ints) -> Design | None:
+    """The parents, the hour and the weekday as one matrix; None where no parent is known on the rows that teach."""
     columns, names, categorical = [], [], []
     for parent in parents:
         if parent.numbers is not None:
@@ -437,10 +449,13 @@ def _design(case: Case, parents: Sequence[Variable], train: Ints) -> Design | No
     return Design(np.stack(columns, axis=1), tuple(names), np.array(categorical)) if len(names) > 2 else None
 
 
-def _supported(design: Design, train: Ints) -> Bools:
-    """Rows whose every parent lies where golden has been: inside its range, a known category, null only where it was."""
+def _supported(design: Design, train: Ints, read: Bools) -> Bools:
+    """Rows whose parents that are read lie where golden has been: inside its range, a known category, null only where it was.
+
+    Shape (n,); `read` has shape (p,).
+    """
     inside = np.ones(len(design.x), dtype=bool)
-    for column, categorical in zip(design.x.T, design.categorical, strict=True):
+    for column, categorical in zip(design.x.T[read], design.categorical[read], strict=True):
         known = column[train]
         filled = known[np.isfinite(known)]
         missing = np.isnan(column)
@@ -449,12 +464,38 @@ def _supported(design: Design, train: Ints) -> Bools:
         if filled.size == 0:
             continue
         if categorical:
-            seen = np.unique(filled)
-            inside &= missing | np.isin(column, seen)
+            inside &= missing | np.isin(column, np.unique(filled))
         else:
             # In a thin tail trees know one or two examples: that is not support.
             low, high = (
                 np.quantile(filled, [0.003, 0.997]) if np.unique(filled).size > 50 else (filled.min(), filled.max())
             )
             inside &= missing | ((column >= low) & (column <= high))
+    return inside
+
+
+def _familiar(design: Design, train: Ints, check: Ints, y: Floats | Ints) -> Bools:
+    """Rows like many of golden's, shape (n,): a fitted model is a witness only of what it has often seen.
+
+    The distance to the fifth nearest row of the learning half, each parent weighed by how much it matters for `y`, must be
+    one that `FAMILIAR` of golden's other half keep. On a storm's rows a model fitted in fair weather errs by itself.
+    """
+    from scipy.spatial import cKDTree
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    placed = np.zeros_like(design.x)
+    for j, categorical in enumerate(design.categorical):
+        column = design.x[:, j]
+        known = column[train][np.isfinite(column[train])]
+        centre, spread = (float(known.mean()), float(known.std())) if known.size else (0.0, 1.0)
+        scale = 1.0 if categorical else spread or 1.0
+        placed[:, j] = np.where(np.isnan(column), -6.0, (column - centre) / scale)
+    rows = thin(train, 4_000)
+    kind = ExtraTreesRegressor if np.issubdtype(y.dtype, np.floating) else ExtraTreesClassifier
+    forest = kind(20, min_samples_leaf=5, max_features=0.5, random_state=0).fit(placed[rows], y[rows])
+    weights = forest.feature_importances_
+    top = np.argsort(-weights)[:8]
+    placed = placed[:, top] * np.sqrt(weights[top])
+    distance = cKDTree(placed[train]).query(placed, k=5)[0][:, -1]
+    inside: Bools = distance <= np.quantile(distance[check], FAMILIAR) + 1e-9
     return inside

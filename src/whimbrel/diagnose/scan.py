@@ -33,6 +33,8 @@ CALIBRATION = 1.4
 """How far above golden's own largest score a window must lie."""
 PAIR_DISCOUNT = 0.8
 """What a pair's score is worth beside a single value's."""
+BORROWED = 3.0
+"""Blocks of all traffic that count beside a slice's own when its wobble is judged."""
 QUIET = 0.3
 """A slice's surroundings are unchanged when they move by less than this share of what the slice moves."""
 
@@ -57,6 +59,8 @@ class Channel:
     not_by: frozenset[Role] = frozenset()
     """Dimensions that make no slice for this channel: what it measures decides them, not they it."""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    given: Floats | None = None
+    """What the rest of the row led to expect, shape (n,): it is taken off before anything is compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +98,7 @@ class Scan:
 
     def excess(self, channels: Sequence[Channel]) -> Floats:
         """Channels less what golden's mix explains, shape (n, channels), NaN where a row cannot be judged."""
-        values = np.stack([channel.values for channel in channels], axis=1).astype(np.float64)
+        values = np.stack([c.values if c.given is None else c.values - c.given for c in channels], axis=1)
         judged = np.isfinite(values)
         golden = judged[self._golden]
         seen = golden.sum(axis=0)
@@ -315,6 +319,8 @@ def _between_blocks(sums: Floats, squares: Floats, counts: Floats) -> tuple[Floa
     within = np.maximum(squares / np.maximum(counts, 1) - means**2, 0.0) / np.maximum(counts, 1)
     rows = np.where(enough, within, 0.0).sum(axis=0) / np.maximum(k, 1)
     between = np.where(k >= 3, np.maximum(spread - rows, 0.0), 0.0)
+    # A slice that golden knows from few blocks (last week's release) borrows what all traffic's blocks do.
+    between = (np.where(k >= 3, k, 0) * between + BORROWED * between[:1]) / (np.where(k >= 3, k, 0) + BORROWED)
     time = np.arange(blocks)[:, None, None] - (blocks - 1) / 2
     slope = (deviations * time).sum(axis=0) / np.maximum((enough * time**2).sum(axis=0), 1e-9)
     noise = np.sqrt((between + rows) / np.maximum((enough * time**2).sum(axis=0), 1e-9))

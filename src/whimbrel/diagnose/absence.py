@@ -1,0 +1,78 @@
+"""Nulls, given the rest of the row: a field that is missing as often as golden's was on such rows has not changed.
+
+In: a `Case` and the hits of its scan. Out: the hits, those for nulls asked again. In a storm the pressure is not read and
+a cancelled flight has no aircraft: more nulls, and nothing broke. Golden says how often each kind of row lacks the
+field; only what exceeds that is a departure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from whimbrel.diagnose.boundaries import upstream
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.labels import absent
+from whimbrel.diagnose.relations import design_of, thin
+from whimbrel.diagnose.scan import Hit, Scan
+from whimbrel.model.fields import Field, Kind, Role
+from whimbrel.model.rows import Floats
+
+LEAST = 30
+"""Nulls in golden below which nothing can be learned of them."""
+
+_ROWS = 8_000
+
+
+def reconsider(case: Case, scan: Scan, hits: Sequence[Hit]) -> list[Hit]:
+    """Ask the scan again about every hit for nulls that golden's kinds of rows may explain."""
+    nulls = [hit for hit in hits if hit.channel.signature == "null"]
+    lacking = {hit.channel.component for hit in nulls}
+    again = []
+    for hit in nulls:
+        expected = _expected(case, case.variables[hit.channel.component], lacking)
+        again.append(hit.channel if expected is None else replace(hit.channel, given=expected))
+    return [*(hit for hit in hits if hit.channel.signature != "null"), *scan.hits(again)]
+
+
+def _expected(case: Case, variable: Variable, lacking: set[str]) -> Floats | None:
+    """How likely golden's rows of this kind were to lack the field, shape (n,); None where golden cannot say.
+
+    Fields that lack more than they did are no parents: what falls away together was lost together.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    missing = variable.missing
+    golden = np.flatnonzero(case.golden)
+    if missing[golden].sum() < LEAST or (~missing[golden]).sum() < LEAST:
+        return None
+    parents = [v for v in _beside(case, variable) if v.path not in lacking]
+    lost = absent(case)
+    if lost is not None:
+        parents.append(Variable("label?", Field("label", Kind.NUMBER), numbers=lost))
+    # Whole blocks of time learn and are asked in turn, so that no row vouches for itself.
+    first = case.blocks[golden] % 2 == 0 if case.block_count >= 4 else golden % 2 == 0
+    answers = []
+    for rows, asked in ((golden[first], golden[~first]), (golden[~first], golden[first])):
+        rows = thin(rows, _ROWS)
+        design = design_of(case, parents, rows)
+        if design is None or not 5 <= missing[rows].sum() <= rows.size - 5:
+            return None
+        model = HistGradientBoostingClassifier(
+            max_iter=40, learning_rate=0.15, max_leaf_nodes=8, min_samples_leaf=20, random_state=0,
+            categorical_features=design.categorical,
+        )  # fmt: skip
+        answers.append((model.fit(design.x[rows], missing[rows]).predict_proba(design.x)[:, 1], asked))
+    out: Floats = np.mean([answer for answer, _ in answers], axis=0)
+    for answer, asked in answers:
+        out[asked] = answer[asked]
+    return out
+
+
+def _beside(case: Case, variable: Variable) -> list[Variable]:
+    """What came before the field, and what came with it out of the same step."""
+    role, step = variable.field.role, variable.field.step
+    siblings = [v for v in case.of(Role.STEP) if v.field.step == step and v.path != variable.path]
+    return [*(siblings if role is Role.STEP else []), *upstream(case, variable.field)]
