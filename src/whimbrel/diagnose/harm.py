@@ -7,6 +7,7 @@ the same gap on golden, is the harm (counterfactual re-scoring from recorded dat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.labels import main_score, numeric
 from whimbrel.diagnose.relations import Split, learn, split
+from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats
 from whimbrel.model.window import micros
@@ -65,46 +67,71 @@ def measure(case: Case, cause: Cause) -> Harm:
     if cause.layer in ("serving", "hardware") and cause.suspect.hit.channel.signature in ("skipped", "atom", "errors"):
         matters = True
     if cause.layer == "model" and role_of(cause.component) is Role.MODEL:
-        return Harm(*_release(case, cause, numbers))
+        return Harm(*_release(case, parts, cause, numbers))
     rounded = cause.suspect.hit.channel.signature == "whole"  # what rounding does is measured, not presumed
     if cause.layer == "hardware" and cause.suspect.layer != "serving":
         matters = True  # a machine that computes otherwise is never harmless
+    if any(w.proof > Proof.SOFT and role_of(w.component) in (Role.OUTPUT, Role.DECISION) for w in cause.witnesses):
+        matters = True  # the outcome itself departs on the same rows
     if not matters and judged and not rounded and cause.layer in ("data", "features", "model"):
         matters = _is_read(case, parts, cause)
     return Harm(numbers, matters or not judged)
 
 
-def _release(case: Case, cause: Cause, numbers: dict[str, float]) -> tuple[dict[str, float], bool]:
-    """Another model answers: harm is what the labels say; where none have come, an announced release is no fault yet."""
-    losses = loss(case)
-    announced = any(
-        -300 <= (cause.suspect.since_us - micros(event.ts)) / 1e6 <= 7_200 and event.kind in ("deploy", "config", "rollback", "flag")
-        for event in case.events
-    )  # fmt: skip
+def _release(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) -> tuple[dict[str, float], bool]:
+    """Another model answers: harm is what the labels say of its scores, beside those that golden's model would have given.
+
+    Where none have come, an announced release is no fault yet; one that nobody announced, on some hosts only, is one.
+    """
+    announced = _announced(case, cause)
+    if not announced and any(c.path == "hardware.host" for c in cause.suspect.where):
+        return numbers, True
+    losses = _losses(case, parts)
     if losses is not None:
-        rows = cause.suspect.affected & np.isfinite(losses)
-        base = case.golden & cause.suspect.inside & np.isfinite(losses)
-        if base.sum() < 50:
-            base = case.golden & np.isfinite(losses)
-        if rows.sum() >= 60 and base.sum() >= 60:
-            before, after = losses[base], losses[rows]
-            noise = float(np.sqrt(before.var() / before.size + after.var() / after.size))
-            numbers["loss_before"], numbers["loss_after"] = (
-                round(float(before.mean()), 5),
-                round(float(after.mean()), 5),
-            )
-            worse = float(after.mean() - before.mean())
-            return numbers, worse > (3.0 if announced else 1.0) * noise and worse > 0.03 * float(before.mean())
+        actual, instead = losses
+        excess = actual - instead
+        rows = cause.suspect.affected & np.isfinite(excess)
+        base = _rows(case, cause, parts, excess)
+        if rows.sum() >= 60 and base.size >= 60:
+            worse = float(excess[rows].mean() - excess[base].mean())
+            noise = float(np.sqrt(excess[rows].var() / rows.sum() + excess[base].var() / base.size))
+            before = float(actual[rows].mean()) - worse
+            numbers["loss_expected"], numbers["loss"] = round(before, 5), round(before + worse, 5)
+            return numbers, worse > (3.0 if announced else 2.0) * noise and worse > 0.03 * before
     return numbers, not announced or numbers.get("decisions_flipped", 0.0) > 0.1
 
 
-def loss(case: Case) -> Floats | None:
-    """Each row's loss of the score against its label: squared error, NaN where there is no label."""
+def _announced(case: Case, cause: Cause) -> bool:
+    """Whether an event around the onset names a model, or the version that is new: any other deploy may have brought it unasked."""
+    new = {
+        value.casefold()
+        for witness in (cause.suspect, *cause.witnesses)
+        if witness.hit.channel.signature == "identity"
+        for value in witness.hit.channel.detail["new"]
+    }
+    for event in case.events:
+        if -300 <= (cause.suspect.since_us - micros(event.ts)) / 1e6 <= 7_200:
+            words = set(re.split(r"[^\w.]+", event.what.casefold()))
+            if words & (new | {"model", "models"}):
+                return True
+    return False
+
+
+def _losses(case: Case, parts: Split) -> tuple[Floats, Floats] | None:
+    """Each row's squared error of its score against its label, and of the score that golden's model would have given.
+
+    Shape (n,) each, NaN where there is no label. The same labels judge both, so that a season of easy labels excuses nothing.
+    """
     label, score = case.variables.get("label"), main_score(case)
-    if label is None or score is None:
+    target = numeric(label) if label is not None else None
+    if target is None or score is None:
         return None
-    target = numeric(label)
-    return None if target is None else (target - score) ** 2
+    outcome = Variable("score?", Field("outputs.score", Kind.NUMBER), numbers=score)
+    parents = [*reversed(case.of(Role.STEP)), *case.of(Role.INPUT)]
+    relation = learn(case, parts, outcome, parents, trees=True)
+    if relation is None:
+        return None
+    return (target - score) ** 2, (target - relation.expected) ** 2
 
 
 def _is_read(case: Case, parts: Split, cause: Cause) -> bool:
