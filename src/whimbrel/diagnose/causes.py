@@ -123,7 +123,11 @@ def _name(case: Case, suspect: Suspect, identities: Sequence[Suspect]) -> Cause:
     if role is Role.OUTPUT:
         model = _identity_of(suspect, identities, Role.MODEL)
         if model is not None:
-            return Cause(suspect, model.component, "model", (suspect.component,), (model,))
+            there = replace(
+                suspect, where=model.where, inside=model.inside, affected=model.affected, since_us=model.since_us,
+                from_start=model.from_start,
+            )  # fmt: skip
+            return Cause(there, model.component, "model", (suspect.component,), (model,))
         host = [c for c in suspect.where if c.path == "hardware.host"]
         if host and len(suspect.where) == 1 and not _ranks_kept(case, suspect):
             return Cause(suspect, "hardware.host", "hardware", (suspect.component,))

@@ -34,6 +34,8 @@ _HARD = {
     "constant",
     "offset",
 }
+_NEVER = 0.0005
+_STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
 
 
@@ -69,8 +71,7 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     """Slice and onset in turn: the slice is clearest after the onset, the onset inside the slice."""
     shift = hit.shift
     sign = 1.0 if shift >= 0 else -1.0
-    where, inside = hit.where, hit.inside
-    since, from_start = onset(case, hit.excess * sign, inside)
+    where, inside, since = _sharpest(case, scan, hit, sign)
     for _ in range(2):
         where, inside = scan.slice_of(
             hit.excess * sign, _active(case, hit.excess * sign, inside, since), hit.channel.not_by
@@ -89,6 +90,29 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         before=float(values[base].mean()), after=float(values[judged].mean()) if judged.any() else hit.after,
     )  # fmt: skip
     return name_shape(case, suspect)
+
+
+def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Bools, int]:
+    """The slice and onset to begin with: those of several halves of the window that hold the rise most densely.
+
+    A slice that broke late drowns in whatever the whole window did before; looked at from its own time on, it does not.
+    """
+    excess = hit.excess * sign
+    best: tuple[float, Where, Bools, int] | None = None
+    for share in _STARTS:
+        start = int(np.quantile(case.ts[case.window], share))
+        where, inside = (hit.where, hit.inside) if share == 0 else scan.slice_of(
+            excess, case.window & (case.ts >= start), hit.channel.not_by
+        )  # fmt: skip
+        since, _ = onset(case, excess, inside)
+        rows = inside & case.window & (case.ts >= since) & np.isfinite(excess)
+        base = inside & case.golden & np.isfinite(excess)
+        rise = float(excess[rows].mean() - (excess[base].mean() if base.sum() >= 12 else 0.0)) if rows.any() else 0.0
+        gain = rows.sum() * max(rise, 0.0) ** 2
+        if best is None or gain > 1.1 * best[0]:
+            best = (gain, where, inside, since)
+    assert best is not None
+    return best[1:]
 
 
 def _proof(hit: Hit, where: Where) -> Proof:
@@ -149,6 +173,11 @@ def onset(case: Case, excess: Floats, inside: Bools) -> tuple[int, bool]:
     gains = np.where(sums > 0, sums**2, 0.0) / np.arange(rows.size, 0, -1)
     gains[-min(5, rows.size - 1) :] = 0.0
     k = int(np.argmax(gains))
+    if base.size >= 100 and np.mean(base > 0.5) < _NEVER:
+        # What golden never did has begun where it is first seen, however seldom the occasion came at first.
+        seen = np.flatnonzero(values > 0.5)
+        k = min(k, int(seen[0])) if seen.size >= 3 else k
+        return (start, True) if k <= 0.01 * rows.size else (int(case.ts[rows[k]]), False)
     if gains[k] <= 1.05 * gains[0] or k <= 0.01 * rows.size:
         return start, True
     return int(case.ts[rows[k]]), False

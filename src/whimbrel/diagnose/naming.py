@@ -39,6 +39,11 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     before, after = numbers[base], numbers[suspect.affected]
     conversion = conversion_of(before, after)
     natural = _natural(case, numbers, base, suspect.affected)
+    if _is_state(case, numbers, base):
+        # The weather, a market's price: one value for all rows of an hour, so a day is one witness and not a thousand.
+        if conversion is None or not conversion.known or not abrupt(case, suspect):
+            return suspect
+        natural = _Natural(2 * natural.ratio, 2 * natural.shift)
     if conversion is not None:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
         if ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio:
@@ -77,6 +82,21 @@ def _longest_run(codes: Ints) -> int:
     """The most rows in a row that shared one value: weather and holidays do that rightly."""
     changes = np.flatnonzero(np.diff(codes)) + 1
     return int(np.diff(np.concatenate([[0], changes, [codes.size]])).max(initial=0))
+
+
+def _is_state(case: Case, values: Floats, base: Bools) -> bool:
+    """Whether rows of the same hour share most of golden's variance: the field says when, not who."""
+    rows = np.flatnonzero(base & np.isfinite(values))
+    index = np.unique(case.ts[rows] // HOUR_US, return_inverse=True)[1]
+    counts = np.bincount(index).astype(float)
+    means = np.bincount(index, weights=values[rows]) / counts
+    crowded = counts[index] > 1
+    if crowded.sum() < 40:
+        return False
+    within = float(
+        ((values[rows] - means[index])[crowded] ** 2 * (counts / np.maximum(counts - 1, 1))[index][crowded]).mean()
+    )
+    return within < 0.4 * float(np.var(values[rows]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,9 @@ def _identity(case: Case, variable: Variable) -> list[Channel]:
     values = [variable.vocabulary[i] for i in np.argsort(-window) if new[i]][:5]
     old = [variable.vocabulary[i] for i in np.argsort(-golden) if golden[i]][:5]
     flags = np.where(variable.missing, np.nan, new[variable.codes])
-    return [_channel(variable, "identity", flags, "identity", detail={"new": values, "old": old})]
+    # "Version 8 answers, for version=8" says nothing: whom it reached is asked of who and where.
+    own = frozenset({variable.field.role, Role.CODE})
+    return [_channel(variable, "identity", flags, "identity", detail={"new": values, "old": old}, not_by=own)]
 
 
 def _recorder(case: Case) -> list[Channel]:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from threadpoolctl import threadpool_limits
 
-from whimbrel.diagnose import absence, boundaries, contracts, drawing, labels, surroundings, words
+from whimbrel.diagnose import absence, boundaries, contracts, drawing, focus, labels, surroundings, words
 from whimbrel.diagnose.case import Case, build
 from whimbrel.diagnose.causes import Cause, settle, strength
 from whimbrel.diagnose.gather import gather
@@ -62,7 +62,8 @@ def _judge(case: Case, app: str, golden_span: Span, window_span: Span, started: 
         *labels.channels(case),
     ]
     scan = Scan(case)
-    suspects = gather(case, scan, absence.reconsider(case, scan, scan.hits(channels)))
+    hits = absence.reconsider(case, scan, scan.hits(channels))
+    suspects = gather(case, scan, focus.sharpen(case, scan, hits, learned.channels))
     causes, soft = settle(case, suspects, learned.relations)
     weighed = sorted(
         ((c, measure(case, c)) for c in causes), key=lambda pair: (-pair[1].matters, *(-x for x in strength(pair[0])))
