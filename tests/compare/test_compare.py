@@ -229,3 +229,10 @@ def test_one_row_against_golden_is_an_answer_and_moves_nothing(held_against: Com
     found = held_against(shop(1, since=DAYS).head(1))
     assert moved(found) == {}
     assert found.window.predictions == 1
+
+
+def test_a_notebook_gets_the_page_in_a_frame_of_its_own(held_against: Compared) -> None:
+    drawn = held_against(shop(1, since=DAYS, seed=1))._repr_html_()
+    assert drawn.startswith("<iframe srcdoc=")
+    assert "<html" not in drawn  # escaped inside the frame
+    assert "6 fields" in drawn or "inputs." in drawn

@@ -106,6 +106,11 @@ class Comparison:
         changes = f"; the mix of traffic changed in {self._dimensions()}" if self.mix else ""
         return f"{found}{changes}."
 
+    def _repr_html_(self) -> str:
+        from whimbrel.report import html  # drawn where a notebook asks for it
+
+        return html.framed(self.to_dict())
+
     def _dimensions(self) -> str:
         return ", ".join(dict.fromkeys(change.path for change in self.mix))
 

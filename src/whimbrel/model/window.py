@@ -56,8 +56,15 @@ def where_of(mapping: Mapping[str, object]) -> Where:
 
 
 def where_dict(where: Iterable[Condition]) -> dict[str, str]:
-    """Conditions as the report prints them: equality as path and value, others with the operator before the value."""
-    return {c.path: c.value if c.op == "=" else f"{c.op}{c.value}" for c in where}
+    """Conditions as the report prints them: equality as path and value, others with the operator before the value.
+
+    Several on one path stand beside each other: `{"inputs.fare": ">10 <20"}`.
+    """
+    out: dict[str, str] = {}
+    for c in where:
+        said = c.value if c.op == "=" else f"{c.op}{c.value}"
+        out[c.path] = f"{out[c.path]} {said}" if c.path in out else said
+    return out
 
 
 def _text(value: object) -> str:

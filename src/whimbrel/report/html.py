@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from whimbrel.model.report import Report
 from whimbrel.report import pieces, text
@@ -45,6 +45,11 @@ def page(report: Report) -> str:
 def comparison(found: Mapping[str, Any]) -> str:
     """A comparison, in its plain form, as one HTML file."""
     return render("comparison.html", found=found)
+
+
+def framed(found: Mapping[str, Any]) -> str:
+    """A comparison for a notebook's cell: the whole page in a frame of its own, so that neither's styles meet."""
+    return f'<iframe srcdoc="{escape(comparison(found))}" style="width:100%;height:640px;border:0"></iframe>'
 
 
 def fragment(report: Report) -> str:
