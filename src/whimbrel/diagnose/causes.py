@@ -22,6 +22,9 @@ from whimbrel.model.rows import Bools
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
 
+HALTED = float(np.log(3.0))
+"""Calls that take so much longer are not merely slower: they wait for something that does not answer."""
+
 
 @dataclass(frozen=True, eq=False)
 class Cause:
@@ -69,7 +72,8 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
     if role is Role.SPAN:
         # A slow span that goes with wrong values explains them; one that goes with none stands for itself, last.
         wrong = [s for s in rest if role_of(s.component) in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.ERROR)]
-        takes_down = any(_together(suspect, s) for s in wrong) and suspect.hit.channel.signature != "slower"
+        halted = suspect.hit.channel.signature != "slower" or suspect.shift > HALTED
+        takes_down = halted and any(_together(suspect, s) for s in wrong)
         first = -1.0 if takes_down else 1.0
         if suspect.component == TOTAL:
             first = 2.0

@@ -129,7 +129,7 @@ def _proof(hit: Hit, where: Where) -> Proof:
         and hit.after < (0.97 if channel.signature == "lost" else 0.8)
     ):
         return Proof.SOFT  # a part of all labels missing or late everywhere is what a day of storms looks like as well
-    if channel.exact or channel.signature in _HARD:
+    if channel.exact or channel.signature in _HARD or channel.layer == "recorder":
         return Proof.HARD
     if channel.signature == "atom":
         return Proof.HARD if channel.detail["outside"] or hit.shift > 0.02 else Proof.FIRM
@@ -139,8 +139,10 @@ def _proof(hit: Hit, where: Where) -> Proof:
         return Proof.SOFT
     if channel.signature in ("residual", "spread") or (channel.kind == "residual" and not channel.exact):
         # Code computes what it computes: a field that upstream predicts only roughly comes from the world as well.
-        # A fitted model is wrong in its own way when all traffic moves; inside a slice the rest is its witness.
-        needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if where else 0.93}.get(
+        # A fitted model is wrong in its own way on traffic of its own kind; a host's traffic is like any other host's.
+        on_host = any(c.path.startswith("hardware.") for c in where)
+        alone = 0.98 if channel.signature == "spread" else 0.93
+        needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if on_host else alone}.get(
             role_of(channel.component) or Role.INPUT, 0.6
         )
         return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT

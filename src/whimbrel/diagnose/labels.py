@@ -11,9 +11,13 @@ import numpy as np
 
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.contracts import channels_of_atoms
+from whimbrel.diagnose.relations import learn, split
 from whimbrel.diagnose.scan import Channel
-from whimbrel.model.fields import Role
+from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Bools, Floats
+
+FORETOLD = 0.3
+"""The share of its variance that inputs must explain before a label's delay can be called too short."""
 
 
 def channels(case: Case) -> list[Channel]:
@@ -98,7 +102,26 @@ def _arrival(case: Case, label: Variable) -> list[Channel]:
     slow = float(np.nanquantile(delay[case.golden], 0.95))
     late = np.where(np.isfinite(delay) & (arrived > 0.8), delay > slow, np.nan)
     out.append(_channel("late", late, floor=0.05, given=_late_given_label(case, label, late)))
-    return out
+    return [*out, *_early(case, delay)]
+
+
+def _early(case: Case, delay: Floats) -> list[Channel]:
+    """Labels that come before like predictions' labels ever did: what the world delays it does not hasten, a wrong join does.
+
+    The delay is modelled on golden from what came in (a long flight lands late); no channel where nothing foretells it.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(delay > 0, np.log(delay), np.nan)
+    parts = split(case)
+    target = Variable("label#delay", Field("label", Kind.NUMBER), numbers=logs)
+    parents = [*case.of(Role.INPUT), *case.of(Role.CONTEXT)]
+    relation = learn(case, parts, target, parents, trees=True)
+    if relation is None or relation.exact or relation.strength < FORETOLD:
+        return []
+    usual = relation.surprise[parts.check]
+    bound = float(np.nanquantile(usual, 0.01)) - 0.5
+    early = np.where(np.isfinite(relation.surprise), relation.surprise < bound, np.nan)
+    return [_channel("early", early, floor=0.05)]
 
 
 def _late_given_label(case: Case, label: Variable, late: Floats) -> Floats | None:

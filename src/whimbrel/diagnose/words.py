@@ -101,6 +101,10 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"its source is older than golden ever saw in {after} of predictions"
         case "lost":
             return f"labels are missing in {percent(suspect.shift)} more predictions than golden's delay curve allows"
+        case "counter" if channel.layer == "recorder":
+            return f"above golden's highest ({detail['bound']:g}) in {after} of predictions: records are being lost"
+        case "early":
+            return f"{after} of labels come sooner than like predictions' labels ever did ({before} in golden): another row's?"
         case "late":
             return f"{after} of labels come later than golden's slowest twentieth"
         case "given score":
