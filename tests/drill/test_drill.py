@@ -11,7 +11,7 @@ from whimbrel.drill.score import Score, text
 FAULTS = ("D16/origin", "F03/dest", "P01", "M07", "H01")
 CALM = ("none/deploy", "none", "none/retired")
 """One window each: the first with a harmless deploy, the last without anything, the first with a retired channel."""
-LAYERS_FOUND, COMPONENTS_FOUND, FALSE_ALARMS = 4, 4, 1
+LAYERS_FOUND, COMPONENTS_FOUND, FALSE_ALARMS = 4, 4, 0
 GOLDEN_DAYS, SEED = 14, 4
 
 

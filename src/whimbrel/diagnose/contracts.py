@@ -38,6 +38,8 @@ LAYER_OF = {
 HANDFUL = 12
 """Different values up to which a number is one of a few classes."""
 
+_ENDS = {2.0**7 - 1, 2.0**15 - 1, 2.0**15, 2.0**16 - 1, 2.0**31 - 1, 2.0**31, 2.0**32 - 1, 2.0**63}
+
 _NOTHING = {"", "none", "null", "nan", "n/a", "na", "nil", "unknown", "undefined", "missing", "?", "-", "--", "unk", "#n/a", "(null)", "not set"}  # fmt: skip
 
 
@@ -89,6 +91,7 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
     if not variable.derived or variable.name.endswith("]"):
         out += channels_of_atoms(case, variable)
         out += _fraction(variable, golden)
+        out += _grid(variable, golden)
     outside = (values < low) | (values > high)
     if (outside & case.window).any():
         out.append(_channel(variable, "range", np.where(known, outside, np.nan), floor=0.02,
@@ -108,7 +111,8 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
     order = np.argsort(-gained)[:3]
     natural = _natural_gain(case, variable)
     # One of a handful of values that all occur has a share that moves with the world; it is no atom until it is new.
-    most_before = 0.5 if np.unique(golden).size > HANDFUL else 0.1
+    listed = np.unique(golden).size <= HANDFUL
+    most_before = 0.1 if listed else 0.5
     out = []
     for i in order:
         before = counts[i] / window.size - gained[i]
@@ -119,8 +123,15 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
         hit = np.where(variable.missing, np.nan, variable.numbers == value)
         out.append(_channel(variable, "atom", hit, floor=0.004, detail={
             "value": value, "outside": bool(outside), "before": float(before), "natural": float(natural),
+            "listed": listed, "sentinel": _is_sentinel(value),
         }))  # fmt: skip
     return out
+
+
+def _is_sentinel(value: float) -> bool:
+    """Zero, one below it, all nines, the ends of integers: what programs write where they know nothing."""
+    digits = f"{abs(value):g}".replace(".", "")
+    return (value <= 0 and value in (0.0, -1.0)) or (len(digits) > 1 and set(digits) == {"9"}) or abs(value) in _ENDS
 
 
 def _shares(sample: Floats, values: Floats) -> Floats:
@@ -156,6 +167,29 @@ def _fraction(variable: Variable, golden: Floats) -> list[Channel]:
         return []
     judged = np.where(np.isfinite(variable.numbers), whole, np.nan)
     return [_channel(variable, "whole", judged, floor=0.3)]
+
+
+def _grid(variable: Variable, golden: Floats) -> list[Channel]:
+    """Values between the marks that golden kept to (whole numbers, tenths, cents): converted, averaged, or made up."""
+    assert variable.numbers is not None
+    if np.unique(golden).size < 12:
+        return []
+    for decimals in range(4):
+        if np.mean(_on_grid(golden, decimals)) > 0.998:
+            known = np.isfinite(variable.numbers)
+            between = np.where(known, ~_on_grid(np.where(known, variable.numbers, 0.0), decimals), np.nan)
+            return [
+                _channel(
+                    variable, "grid", between, floor=0.03, detail={"mark": 10.0**-decimals, "variable": variable.name}
+                )
+            ]
+    return []
+
+
+def _on_grid(values: Floats, decimals: int) -> Bools:
+    scaled = values * 10.0**decimals
+    on: Bools = np.abs(scaled - np.round(scaled)) <= 1e-6 * np.maximum(np.abs(scaled), 1.0)
+    return on
 
 
 # ---------------------------------------------------------------- categories

@@ -35,6 +35,8 @@ _HARD = {
     "offset",
 }
 _NEVER = 0.0005
+SLIGHT = 0.5
+"""Golden spreads by which an output must leave its fitted model before that counts on traffic that may be of another kind."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
 
@@ -46,6 +48,9 @@ def gather(case: Case, scan: Scan, hits: Iterable[Hit]) -> list[Suspect]:
         refined = _refine(case, scan, hit)
         if not hit.channel.exact and _hours(case, refined.bad) < min(3.0, 0.3 * _hours(case, case.window)):
             continue  # an hour's gap that closed by itself is an incident of the world, not a change of the system
+        seen = min(abs(refined.shift), refined.after - refined.before) if hit.channel.exact else abs(refined.shift)
+        if seen < 0.5 * hit.channel.floor:
+            continue  # what was seen in a slice is gone where the slice was settled
         by_component.setdefault(hit.channel.component, []).append(refined)
     out = []
     for suspects in by_component.values():
@@ -83,10 +88,11 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     if base.sum() < 12:
         base = case.golden & np.isfinite(hit.excess)
     values = hit.channel.values
+    moved = float(hit.excess[judged].mean()) if judged.any() else shift
     suspect = Suspect(
-        component=hit.channel.component, layer=hit.channel.layer, hit=hit, hits=(hit,), proof=_proof(hit, where),
+        component=hit.channel.component, layer=hit.channel.layer, hit=hit, hits=(hit,), proof=_proof(hit, where, moved),
         where=where, inside=inside, affected=affected, since_us=since, from_start=from_start,
-        shift=float(hit.excess[judged].mean()) if judged.any() else shift,
+        shift=moved,
         before=float(values[base].mean()), after=float(values[judged].mean()) if judged.any() else hit.after,
     )  # fmt: skip
     return name_shape(case, suspect)
@@ -115,7 +121,7 @@ def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Boo
     return best[1:]
 
 
-def _proof(hit: Hit, where: Where) -> Proof:
+def _proof(hit: Hit, where: Where, shift: float) -> Proof:
     channel = hit.channel
     if (
         channel.exact
@@ -132,7 +138,11 @@ def _proof(hit: Hit, where: Where) -> Proof:
     if channel.exact or channel.signature in _HARD or channel.layer == "recorder":
         return Proof.HARD
     if channel.signature == "atom":
+        if channel.detail["listed"] and not channel.detail["sentinel"]:
+            return Proof.SOFT  # one more entry in a price list
         return Proof.HARD if channel.detail["outside"] or hit.shift > 0.02 else Proof.FIRM
+    if channel.signature == "grid":
+        return Proof.HARD if hit.after > 0.5 else Proof.FIRM
     if channel.signature == "null":
         return Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM
     if channel.signature in _SOFT:
@@ -145,6 +155,8 @@ def _proof(hit: Hit, where: Where) -> Proof:
         needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if on_host else alone}.get(
             role_of(channel.component) or Role.INPUT, 0.6
         )
+        if role_of(channel.component) is Role.OUTPUT and not on_host and not channel.signature.startswith("share:"):
+            needed = needed if abs(shift) >= SLIGHT else 1.1
         return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
     if channel.signature == "given score":
         # A base rate moves with the world; only labels that mean something else move this far.

@@ -19,7 +19,9 @@ from whimbrel.model.rows import Bools, Floats, Ints
 def name_shape(case: Case, suspect: Suspect) -> Suspect:
     """Give a moved distribution its name where it has one: unit, code book, rename. Those the world does not do."""
     channel = suspect.hit.channel
-    if channel.signature not in ("level", "width", "range", "unseen") and not channel.signature.startswith("share:"):
+    if channel.signature not in ("level", "width", "range", "unseen", "grid") and not channel.signature.startswith(
+        "share:"
+    ):
         return suspect
     if role_of(channel.component) not in (Role.INPUT, Role.STEP):
         return suspect
@@ -39,11 +41,10 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     before, after = numbers[base], numbers[suspect.affected]
     conversion = conversion_of(before, after)
     natural = _natural(case, numbers, base, suspect.affected)
-    if _is_state(case, numbers, base):
-        # The weather, a market's price: one value for all rows of an hour, so a day is one witness and not a thousand.
-        if conversion is None or not conversion.known or not abrupt(case, suspect):
-            return suspect
-        natural = _Natural(2 * natural.ratio, 2 * natural.shift)
+    # The weather, a market's price: one value for all rows of an hour, so a day is one witness and not a thousand.
+    plain = conversion is not None and conversion.known and abrupt(case, suspect) and _left(before, after)
+    if not plain and _is_state(case, numbers, base):
+        return suspect
     if conversion is not None:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
         if ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio:
@@ -82,6 +83,12 @@ def _longest_run(codes: Ints) -> int:
     """The most rows in a row that shared one value: weather and holidays do that rightly."""
     changes = np.flatnonzero(np.diff(codes)) + 1
     return int(np.diff(np.concatenate([[0], changes, [codes.size]])).max(initial=0))
+
+
+def _left(before: Floats, after: Floats) -> bool:
+    """Whether most values have left golden's range: Fahrenheit does, a cold day does not."""
+    known = after[np.isfinite(after)]
+    return float(np.mean((known < np.nanmin(before)) | (known > np.nanmax(before)))) > 0.5
 
 
 def _is_state(case: Case, values: Floats, base: Bools) -> bool:

@@ -69,6 +69,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"{after} of values are exactly {detail['value']:g}, {place}; golden had {before}"
         case "whole":
             return f"fractions are gone: {after} of values are whole numbers, {before} in golden"
+        case "grid":
+            return f"{after} of values lie between the multiples of {detail['mark']:g} that golden kept to"
         case "twin":
             pairs = [f"{new!r} for {old!r}" for new, old in list(detail["twins"].items())[:3]]
             return f"{after} of values are another spelling of a known one: {', '.join(pairs)}"
