@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types rules drill bench lock clean
+.PHONY: help demo test lint types rules drill bench soak lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,6 +36,9 @@ drill: .venv/.ready  ## plant every fault, score what is found (minutes)
 
 bench: .venv/.ready  ## speed and memory, peers beside us (minutes)
 	$(BIN)/python benchmarks/compare.py
+
+soak: .venv/.ready  ## the recorder under kills, forks and threads, at full count (minutes)
+	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py
 
 lock: .venv/.ready  ## renew requirements/dev.lock (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \

@@ -19,7 +19,7 @@ import msgspec
 from whimbrel.errors import UsageError
 from whimbrel.record import calls, frames, process, steps
 from whimbrel.record.prediction import INNERMOST, MISSING, Prediction, current
-from whimbrel.record.segment import Session
+from whimbrel.record.segment import LOOK_US, Session
 from whimbrel.record.values import encode, rescue, row
 from whimbrel.settings import Settings
 from whimbrel.version import __version__
@@ -172,15 +172,20 @@ class Recorder:
         text, or seconds since 1970), `names` the names of the columns of an array that is one row; every other keyword
         is a tag that slices are made of.
         """
-        micros = time.time_ns() // 1000 if ts is None else self._micros(ts)
-        begin: dict[str, Any] = {"ts": micros}
+        begin: dict[str, Any] = {}
+        micros = now_us = time.time_ns() // 1000
         try:
+            if ts is not None:
+                micros = self._micros(ts)
+            begin["ts"] = micros
             if id is not None:
                 begin["id"] = str(id)
             session = self._session
             if session is not None:
                 if not session.page[0]:
-                    session = self._live()
+                    session = self._forked(session)
+                if not 0 < session.look_at_us - now_us <= LOOK_US:
+                    session.look(now_us)
                 if self._model is not None:
                     begin["model"] = self._model
                 if context:
@@ -259,12 +264,10 @@ class Recorder:
             self._lost("names", error)
             return inputs
 
-    def _live(self) -> Session | None:
-        """This process's session: a forked child is told by its wiped page, and starts its own."""
-        session = self._session
-        if session is not None and not session.page[0]:
-            session.close()
-            session = self._session = self._new_session()
+    def _forked(self, session: Session) -> Session:
+        """A session for a forked child, which its wiped page has told that it is one: the other is its parent's."""
+        session.close()
+        self._session = session = self._new_session()
         return session
 
     def _new_session(self) -> Session:
@@ -280,8 +283,10 @@ class Recorder:
 
     def _later(self, kind: frames.Kind, body: dict[str, Any], ts: object) -> None:
         try:
-            session = self._live()
+            session = self._session
             if session is not None:
+                if not session.page[0]:
+                    session = self._forked(session)
                 body["ts"] = self._micros(ts)
                 if isinstance(body.get("id"), Prediction):
                     body["id"] = body["id"].id

@@ -27,9 +27,14 @@ from whimbrel.record import frames, values
 SEGMENT_BYTES = 16 << 20
 """A segment is followed by the next once it is this long."""
 
+LOOK_US = 1_000_000
+"""How often a session looks around for what happened to its folder and its clock."""
+
 _HIGH_FD = 512  # a number that an app which closes and opens files by hand is unlikely to meet
 _MADV_WIPEONFORK = 18
 _FIRST_FEW = 5
+_CLOCK_US = 60_000_000
+_JUMP_US = 100_000
 _head = frames.HEAD.pack
 _write = os.write
 
@@ -55,6 +60,9 @@ class Session:
         self._retry_s = 0.25
         self._refused = OSError(errno.EBADF, "no segment is open")
         self._owed = False
+        self.look_at_us = 0
+        self._clock_at_us = 0
+        self._ahead_us = 0
         self._turn = threading.Lock()  # only ever tried, never waited for
 
     def write(self, kind: int, stream: int, body: bytes) -> bool:
@@ -77,6 +85,20 @@ class Session:
             self._owed = False
             self.write(frames.Kind.LOSS, 0, values.encode(self.losses))
         return True
+
+    def look(self, now_us: int) -> None:
+        """Look around, once a second at most: is the segment still in its folder, and does the clock run as it did?"""
+        self.look_at_us = now_us + LOOK_US
+        with contextlib.suppress(OSError):
+            if self._fd >= 0 and self._file == _identity(self._fd) and os.fstat(self._fd).st_nlink == 0:
+                self.lost("deleted segment", f"{self.folder} was removed; what its last segment held is gone")
+                self._owed = True
+                self.close()
+        ahead_us = now_us - time.monotonic_ns() // 1000
+        if now_us >= self._clock_at_us or abs(ahead_us - self._ahead_us) > _JUMP_US:
+            self._clock_at_us = now_us + _CLOCK_US
+            self._ahead_us = ahead_us
+            self.write(frames.Kind.CLOCK, 0, values.encode({"ts": now_us, "monotonic": now_us - ahead_us}))
 
     def lost(self, why: str, detail: object = "") -> None:
         """Count something that was not recorded, and log the first few."""
