@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -193,7 +192,7 @@ def test_memory_does_not_grow_with_what_was_recorded(tmp_path: Path) -> None:
         from pathlib import Path
         from whimbrel.record import Recorder
         logging.disable()
-        recorder = Recorder("fares", home=sys.argv[1], budget_bytes=64 << 20)
+        recorder = Recorder("fares", home=sys.argv[1], policy={{"budget_bytes": 64 << 20}})
         def resident():
             text = Path("/proc/self/status").read_text() if sys.platform == "linux" else "VmRSS: 0"
             return int(text.partition("VmRSS:")[2].split()[0])

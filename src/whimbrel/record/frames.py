@@ -41,7 +41,7 @@ class Kind(IntEnum):
     EVENT = 6
     LOSS = 7
     PART = 8
-    CLOCK = 9
+    CLOCK = 10
 
 
 @dataclass(frozen=True, slots=True)

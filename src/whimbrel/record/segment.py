@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from xxhash import xxh3_64_digest
 
 from whimbrel.record import frames, values
+from whimbrel.record.policy import Policy, Rules
 
 SEGMENT_BYTES = 16 << 20
 """A segment is followed by the next once it is this long."""
@@ -42,8 +43,9 @@ _write = os.write
 class Session:
     """One process's run of one recorder: its ids, its counters, its open segment. A forked child makes its own."""
 
-    def __init__(self, folder: Path, facts: Callable[[Session], dict[str, Any]], budget: int) -> None:
+    def __init__(self, folder: Path, facts: Callable[[Session], dict[str, Any]], policy: Policy) -> None:
         self.folder = folder
+        self.rules = Rules(policy.redact) if policy.redact else None
         self.opened_us = time.time_ns() // 1000
         self.id = frames.new_session(self.opened_us)
         self.next_seq = itertools.count(1).__next__
@@ -51,7 +53,7 @@ class Session:
         self.page = _fork_page()
         self._seed, self._mark = frames.new_seed()
         self._facts = facts
-        self._budget = budget
+        self._policy = policy
         self._next_number = itertools.count(1).__next__
         self._fd = -1
         self._file: tuple[int, int] | None = None
@@ -67,6 +69,8 @@ class Session:
 
     def write(self, kind: int, stream: int, body: bytes) -> bool:
         """Append one frame; True once the kernel has it. A disk that fails makes it False, and is counted."""
+        if self.rules is not None:
+            body = self.rules.apply(kind, body)
         data = _head(self._mark, len(body), stream, kind) + body
         data += xxh3_64_digest(data, self._seed)
         try:
@@ -159,7 +163,6 @@ class Session:
         if not self.page[0] or not self._turn.acquire(blocking=False):
             return  # it is our parent's to rotate; or another thread does it, or a signal came while this one did
         try:
-            self._make_room()
             fd = self._create()
             if _identity(self._fd) == self._file:
                 full = os.dup(self._fd)
@@ -173,13 +176,17 @@ class Session:
         except OSError as error:
             self._room = SEGMENT_BYTES >> 4  # the full one goes on for another MiB, and then we try again
             self.lost(f"rotation {_reason(error)}", error)
+            if error.errno == errno.EDQUOT and self._policy.when_full == "stop":
+                self.close()
+                self._refused, self._retry_at = error, time.monotonic() + self._retry_s
         finally:
             self._turn.release()
 
     def _create(self) -> int:
         """A new segment's descriptor. The file bears its name only once it is locked and its first frame is in it."""
-        name = frames.segment_name(self.id, number := self._next_number())
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_room()
+        name = frames.segment_name(self.id, number := self._next_number())
         draft = self.folder / f".{name}.new"
         fd = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -202,22 +209,28 @@ class Session:
 
     def _make_room(self) -> None:
         """Keep the app's folder within its budget: the oldest segments that nobody writes any more go first."""
-        segments = sorted(self.folder.glob("*.seg"))
-        sizes = {path: path.stat().st_size for path in segments if path.exists()}
-        excess = sum(sizes.values()) + SEGMENT_BYTES - self._budget
-        for path in segments:
+        sizes: dict[Path, int] = {}
+        for path in sorted(self.folder.glob("*.seg")):
+            with contextlib.suppress(FileNotFoundError):  # taken into the log meanwhile
+                sizes[path] = path.stat().st_size
+        budget = self._policy.budget_bytes
+        excess = sum(sizes.values()) + SEGMENT_BYTES - budget
+        if excess > 0 and self._policy.when_full == "stop":
+            raise OSError(errno.EDQUOT, f"recordings may take {budget} bytes, and nothing is to be overwritten")
+        for path, size in sizes.items():
             if excess <= 0:
                 return
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                idle = lock(fd, fcntl.LOCK_SH)
-            finally:
-                os.close(fd)
-            if idle:
-                path.unlink(missing_ok=True)
-                excess -= sizes.get(path, 0)
-                self._owed = True
-                self.lost("overwritten segment", f"{path} made room, for recordings may take {self._budget} bytes")
+            with contextlib.suppress(FileNotFoundError):
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    idle = lock(fd, fcntl.LOCK_SH)
+                finally:
+                    os.close(fd)
+                if idle:
+                    path.unlink(missing_ok=True)
+                    excess -= size
+                    self._owed = True
+                    self.lost("overwritten segment", f"{path} made room, for recordings may take {budget} bytes")
 
 
 class Page(Protocol):
