@@ -19,8 +19,7 @@ from whimbrel.record import frames
 from whimbrel.record.values import ARRAY
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One good frame: where it starts and ends in the segment (bytes), its kind, its stream, its body."""
 
     start: int
@@ -35,13 +34,7 @@ class Frame:
         Raises:
             InputError: the checksum is right and the body is not msgpack that can be read.
         """
-        try:
-            return _DECODER.decode(self.body)
-        except (msgspec.MsgspecError, ValueError, RecursionError, struct.error) as error:
-            raise InputError(
-                f"a frame of kind {self.kind} cannot be decoded: {error}", where=f"bytes {self.start} to {self.end}",
-                why="it was written by another program, or nested too deeply",
-            ) from error  # fmt: skip
+        return decode_body(self.body, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +112,22 @@ def _frame(data: bytes, at: int, header: frames.Header) -> Frame | None:
     if xxh3_64_digest(memoryview(data)[at:body_end], header.seed) != data[body_end : body_end + frames.CHECK_BYTES]:
         return None
     return Frame(at, body_end + frames.CHECK_BYTES, kind & 0xFF, stream, data[body_at:body_end])
+
+
+def decode_body(body: bytes, frame: Frame | None = None) -> Any:
+    """A body's content; `frame` is the one that it came in, where that is known.
+
+    Raises:
+        InputError: it is no msgpack that can be read.
+    """
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError, struct.error) as error:
+        raise InputError(
+            f"a frame{f' of kind {frame.kind}' if frame else ''} cannot be decoded: {error}",
+            where=f"bytes {frame.start} to {frame.end}" if frame else f"a body of {len(body)} bytes",
+            why="it was written by another program, or nested too deeply",
+        ) from error  # fmt: skip
 
 
 class Array(NamedTuple):

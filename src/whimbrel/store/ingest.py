@@ -165,7 +165,7 @@ class _Batch:
         events = [_timed(row, "ts") | {"app": app} for news in told for row in news.events]
         processes = [row for news in told for row in news.processes]
         done = [
-            self.put("predictions", predictions, lambda rows: log.append(app, rows)),
+            self.put("predictions", predictions, lambda rows: log.append_flat(app, rows)),
             self.put("labels", labels, lambda rows: log.add_labels(app, rows)),
             self.put("decisions", decisions, lambda rows: log.add_decisions(app, rows)),
             self.put("events", events, lambda rows: log.add_events(_table(rows))),
@@ -200,6 +200,8 @@ def narrow(records: list[dict[str, Any]], widest: int = _WIDEST) -> list[dict[st
     """
     seen: dict[str, None] = {}
     for record in records:
+        if record.keys() <= seen.keys():
+            continue
         over: dict[str, dict[str, Any]] = {}
         for path in list(record):
             if path in seen or len(seen) < widest:
