@@ -87,31 +87,24 @@ def read_segment(data: bytes, start: int = 0) -> Segment:
     at = end = max(start, frames.HEADER_BYTES)
     found: list[Frame] = []
     damaged: list[tuple[int, int]] = []
-    sign = struct.pack("<I", header.mark)
-    while (at := data.find(sign, at)) >= 0:
-        frame = _frame(data, at, header)
-        if frame is None:
+    sign, seed, size, view = struct.pack("<I", header.mark), header.seed, frames.HEAD.size, memoryview(data)
+    unpack, find = frames.HEAD.unpack_from, data.find
+    while (at := find(sign, at)) >= 0:
+        body_at = at + size
+        if body_at > len(data):
+            break
+        _, length, stream, kind = unpack(data, at)
+        body_end = body_at + length
+        after = body_end + frames.CHECK_BYTES
+        whole = length <= frames.MAX_BODY and after <= len(data)
+        if not whole or xxh3_64_digest(view[at:body_end], seed) != data[body_end:after]:
             at += 1
             continue
         if at > end:
             damaged.append((end, at))
-        found.append(frame)
-        at = end = frame.end
+        found.append(Frame(at, after, kind & 0xFF, stream, data[body_at:body_end]))
+        at = end = after
     return Segment(header, tuple(found), end, len(data) - end, tuple(damaged))
-
-
-def _frame(data: bytes, at: int, header: frames.Header) -> Frame | None:
-    """The frame that starts here, or None where its length or its checksum says that there is none."""
-    body_at = at + frames.HEAD.size
-    if body_at > len(data):
-        return None
-    _, length, stream, kind = frames.HEAD.unpack_from(data, at)
-    body_end = body_at + length
-    if length > frames.MAX_BODY or body_end + frames.CHECK_BYTES > len(data):
-        return None
-    if xxh3_64_digest(memoryview(data)[at:body_end], header.seed) != data[body_end : body_end + frames.CHECK_BYTES]:
-        return None
-    return Frame(at, body_end + frames.CHECK_BYTES, kind & 0xFF, stream, data[body_at:body_end])
 
 
 def decode_body(body: bytes, frame: Frame | None = None) -> Any:

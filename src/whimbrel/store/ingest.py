@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import fcntl
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ from whimbrel.store.values import Added
 if TYPE_CHECKING:
     from whimbrel.store.log import Log
 
-_ENOUGH = 10_000
+_ENOUGH = 20_000
 """Predictions that are appended at once: more takes memory, fewer makes many small files."""
 
 _WIDEST = 1_000
@@ -94,7 +95,7 @@ def ingest(log: Log) -> Ingested:
     if not root.is_dir():
         return Ingested()
     total, retention = Ingested(), Retention.load()
-    with store_errors(root), _alone(log.home / "locks" / "ingest"):
+    with store_errors(root), _alone(log.home / "locks" / "ingest"), _no_collections():
         for folder in sorted(path for path in root.iterdir() if path.is_dir() and app_of(path.name).isprintable()):
             _sweep(folder)
             batch = _Batch(log, app_of(folder.name), folder, retention)
@@ -269,6 +270,18 @@ def _sweep(folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if left.name.split(".")[1] not in known and time.time() - left.stat().st_mtime > _DRAFT_S:
                 left.unlink()
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """No garbage collections meanwhile: tens of thousands of records are no garbage, and looking costs a quarter more."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @contextlib.contextmanager
