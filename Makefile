@@ -36,6 +36,7 @@ drill: .venv/.ready  ## plant every fault, score what is found (minutes)
 
 bench: .venv/.ready  ## speed and memory, peers beside us (minutes)
 	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python -m benchmarks.recorder
 
 soak: .venv/.ready  ## the recorder under kills, forks and threads, at full count (minutes)
 	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py
