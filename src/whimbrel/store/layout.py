@@ -51,6 +51,11 @@ class Layout:
         return self.home / "golden"
 
     @property
+    def holds(self) -> Path:
+        """Stretches of time that nothing may drop, a JSON file each."""
+        return self.home / "holds"
+
+    @property
     def quarantine(self) -> Path:
         """Rows that could not be read."""
         return self.home / "quarantine"
