@@ -143,6 +143,26 @@ def test_a_prediction_that_outlives_its_segment_is_joined(recorder: Recorder, lo
     assert waiting(home) == []
 
 
+def test_what_was_written_ahead_is_joined_wherever_it_lies(recorder: Recorder, log: Log, home: Path) -> None:
+    with recorder.prediction({"n": -1}) as p:
+        recorder.step("first", "y" * 70_000)
+        assert log.ingest().predictions == 0
+        for i in range(20):
+            with recorder.prediction({"n": i, "text": "x" * 900_000}):
+                pass
+        recorder.step("second", "z" * 70_000)
+        assert log.ingest().predictions == 20
+        recorder.step("third", 3)
+    assert log.ingest().predictions == 1
+    joined = next(row for row in rows(log) if row["id"] == p.id)
+    assert [len(str(joined["steps"][name]["value"])) for name in ("first", "second")] == [70_000, 70_000]
+    assert joined["steps"]["third"]["value"] == 3
+    assert "lost" not in joined["recorder"]
+    recorder.close()
+    log.ingest()
+    assert waiting(home) == []
+
+
 def test_ingest_killed_at_any_moment_and_run_again_brings_each_record_once(log: Log, home: Path) -> None:
     record = """if True:
         import sys; from whimbrel.record import Recorder

@@ -45,6 +45,8 @@ class Mark(msgspec.Struct, kw_only=True):
     """BEGINs that wait for their END, by stream."""
     ended: dict[int, Place] = {}
     """ENDs whose BEGIN was not found yet, by stream."""
+    parts: dict[int, list[Place]] = {}
+    """What was written ahead of ENDs that have not come, by stream."""
     seen: int = 0
     """Predictions of which there is a trace; `low` and `top` are the first and last of their numbers."""
     low: int = 0
@@ -188,6 +190,9 @@ class _Reading:
             match frame.kind:
                 case frames.Kind.BEGIN | frames.Kind.END:
                     self.half(frame, place, news)
+                case frames.Kind.PART:
+                    self.mark.parts.setdefault(frame.stream, []).append(place)
+                    self.bodies[place] = frame.body
                 case frames.Kind.LABEL:
                     news.labels.append(flat.label(frame.decode()))
                 case frames.Kind.DECISION:
@@ -241,7 +246,8 @@ class _Reading:
 
     def join(self, stream: int, begin: bytes | None, end: bytes | None) -> dict[str, Any]:
         """One prediction, from what there is of it."""
-        record = flat.prediction(decode(begin), decode(end), bytes.fromhex(self.session), stream)
+        parts = [decode(self.body(place)) for place in self.mark.parts.pop(stream, ())]
+        record = flat.prediction(decode(begin), decode(end), bytes.fromhex(self.session), stream, parts)
         return record | {f"hardware.{fact}": self.facts[fact] for fact in ("host", "gpu") if fact in self.facts}
 
     def orphans(self, streams: set[int]) -> News:
@@ -264,12 +270,13 @@ class _Reading:
                     record["recorder.lost"] = "its end may be among what could not be written or read"
                 news.predictions.append(record)
                 news.unfinished += 1
-            self.mark.begun = {}
+            self.mark.begun, self.mark.parts = {}, {}
             news.gaps = 0 if self.mark.over else self.mark.gaps
             self.mark.over = True
             if news.gaps:
                 news.notes.append(f"process {self.session}: {news.gaps} of its predictions were not recorded")
         waiting = {place[0] for place in (*self.mark.begun.values(), *self.mark.ended.values())}
+        waiting |= {place[0] for places in self.mark.parts.values() for place in places}
         for path in paths:
             if path in self.still and number_of(path) not in waiting and (over or settled(path)):
                 (news.hurt if number_of(path) in self.mark.hurt else news.done).append(path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,22 +27,25 @@ _LEAVES = 1000
 _DEPTH = 8
 
 
-def prediction(begin: Any, end: Any, session: bytes, seq: int) -> dict[str, Any]:
-    """One flat record from the bodies of a BEGIN and an END. Either may be None, where it is missing, but not both.
+def prediction(begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[Any] = ()) -> dict[str, Any]:
+    """One flat record from the bodies of a BEGIN, an END, and what was written ahead between them.
 
-    Without an END the record's `error` says that it is unfinished; without a BEGIN `recorder.lost` says so.
+    BEGIN or END may be None, where it is missing. Without an END the record's `error` says that it is unfinished;
+    without a BEGIN `recorder.lost` says so.
     """
     record = _Record()
     given: Mapping[str, Any] = begin if isinstance(begin, dict) else {}
-    entries = [entry for entry in end if isinstance(entry, list)] if isinstance(end, list) else []
-    ends = (e[1:3] for e in reversed(entries) if len(e) > 2 and e[0] == "end" and isinstance(e[1], int))
-    took, ts = next(ends, (None, 0))
+    entries = [entry for body in (*parts, end) if isinstance(body, list) for entry in body if isinstance(entry, list)]
+    ends = (e for e in reversed(entries) if len(e) > 2 and e[0] == "end" and isinstance(e[1], int))
+    _, took, ts, *more = next(ends, ("end", None, 0))
     ts = given.get("ts", ts)
     record.out |= {"id": given.get("id") or frames.prediction_id(session, seq, ts), "ts": ts}
     record.group("inputs", given.get("inputs", {}), "value")
     record.lost += [f"{path}: {why}" for path, why in given.get("lost", ())]
     if not given:
         record.lost.append("inputs: the frame that held them is lost")
+    if more and isinstance(more[0], int) and more[0] > len(parts):
+        record.lost.append(f"{more[0] - len(parts)} of the {more[0]} frames of its steps are lost")
     for entry in entries:
         record.entry(entry)
     for tag, value in given.get("context", {}).items():

@@ -21,7 +21,9 @@ LOCKED = 1
 
 HEADER = struct.Struct("<8sHHIIIQ16sQ")
 HEADER_BYTES = HEADER.size + 8
-HEAD = struct.Struct("<IIQBBH")
+HEAD = struct.Struct("<IIQI")
+"""Mark, length, stream, kind; flags and the two bytes after them are 0, and so is the rest of the kind's integer."""
+
 CHECK_BYTES = 8
 MAX_BODY = 8 << 20
 """No frame's body is longer (bytes); a reader may take a longer length for damage."""
@@ -40,6 +42,7 @@ class Kind(IntEnum):
     DECISION = 5
     EVENT = 6
     LOSS = 7
+    PART = 8
 
 
 class Header(NamedTuple):
@@ -67,7 +70,7 @@ def new_seed() -> tuple[int, int]:
 
 def frame(mark: int, seed: int, kind: int, stream: int, body: bytes) -> bytes:
     """One frame: head, body, checksum over both."""
-    data = HEAD.pack(mark, len(body), stream, kind, 0, 0) + body
+    data = HEAD.pack(mark, len(body), stream, kind) + body
     return data + xxh3_64_digest(data, seed)
 
 

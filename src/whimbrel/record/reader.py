@@ -112,13 +112,13 @@ def _frame(data: bytes, at: int, header: frames.Header) -> Frame | None:
     body_at = at + frames.HEAD.size
     if body_at > len(data):
         return None
-    _, length, stream, kind, _, _ = frames.HEAD.unpack_from(data, at)
+    _, length, stream, kind = frames.HEAD.unpack_from(data, at)
     body_end = body_at + length
     if length > frames.MAX_BODY or body_end + frames.CHECK_BYTES > len(data):
         return None
     if xxh3_64_digest(memoryview(data)[at:body_end], header.seed) != data[body_end : body_end + frames.CHECK_BYTES]:
         return None
-    return Frame(at, body_end + frames.CHECK_BYTES, kind, stream, data[body_at:body_end])
+    return Frame(at, body_end + frames.CHECK_BYTES, kind & 0xFF, stream, data[body_at:body_end])
 
 
 class Array(NamedTuple):

@@ -119,21 +119,24 @@ class Recorder:
         `id` is your own name for it where you have one, `ts` its event time where that is not now (a datetime, an ISO
         text, or seconds since 1970); every other keyword is a tag that slices are made of.
         """
-        begin: dict[str, Any] = {"ts": time.time_ns() // 1000 if ts is None else self._micros(ts)}
+        micros = time.time_ns() // 1000 if ts is None else self._micros(ts)
+        begin: dict[str, Any] = {"ts": micros}
         try:
             if id is not None:
                 begin["id"] = str(id)
-            if self._off:
-                return Prediction(None, begin)
-            if self._model is not None:
-                begin["model"] = self._model
-            if context:
-                begin["context"] = context
-            begin["inputs"] = inputs
-            return Prediction(self._live(), begin)
+            session = self._session
+            if session is not None:
+                if not session.page[0]:
+                    session = self._live()
+                if self._model is not None:
+                    begin["model"] = self._model
+                if context:
+                    begin["context"] = context
+                begin["inputs"] = inputs
+            return Prediction(session, begin, micros)
         except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
             self._lost("prediction", error)
-            return Prediction(None, begin)
+            return Prediction(None, begin, micros)
 
     def label(self, id: str | Prediction, value: object, ts: object = None) -> None:  # noqa: A002
         """Record what turned out to be true of a prediction, from any process; `ts` is when it was known (now)."""

@@ -30,6 +30,8 @@ SEGMENT_BYTES = 16 << 20
 _HIGH_FD = 512  # a number that an app which closes and opens files by hand is unlikely to meet
 _MADV_WIPEONFORK = 18
 _FIRST_FEW = 5
+_head = frames.HEAD.pack
+_write = os.write
 
 
 class Session:
@@ -57,10 +59,10 @@ class Session:
 
     def write(self, kind: int, stream: int, body: bytes) -> bool:
         """Append one frame; True once the kernel has it. A disk that fails makes it False, and is counted."""
-        data = frames.HEAD.pack(self._mark, len(body), stream, kind, 0, 0) + body
+        data = _head(self._mark, len(body), stream, kind) + body
         data += xxh3_64_digest(data, self._seed)
         try:
-            wrote = os.write(self._fd, data)
+            wrote = _write(self._fd, data)
         except OSError as error:
             wrote = self._elsewhere(data, error)
         if wrote != len(data):
@@ -132,8 +134,8 @@ class Session:
 
     def _rotate(self) -> None:
         """Put the next segment under the descriptor, and let go of the full one."""
-        if not self._turn.acquire(blocking=False):
-            return  # another thread does it, or a signal came while this one did
+        if not self.page[0] or not self._turn.acquire(blocking=False):
+            return  # it is our parent's to rotate; or another thread does it, or a signal came while this one did
         try:
             self._make_room()
             fd = self._create()
