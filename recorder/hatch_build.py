@@ -15,8 +15,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 TREE = Path(__file__).resolve().parent.parent / "src" / "whimbrel"
-ALONE = ("errors", "settings", "version")
-"""Modules that the recorder needs beside its own room."""
+ALONE = ("doors", "errors", "settings", "version")
+"""What it has beside the recorder's own room."""
 
 
 def renamed(text: str) -> str:
@@ -33,7 +33,8 @@ class Rooms(BuildHookInterface[Any]):
         self.made = Path(tempfile.mkdtemp())
         room = TREE / "record"
         files = {path: path.relative_to(room) for path in room.rglob("*.py")}
-        files |= {TREE / f"{name}.py": Path(f"{name}.py") for name in ALONE} | {TREE / "py.typed": Path("py.typed")}
+        beside = [TREE / "py.typed", *(TREE / "doors").rglob("*.py"), *(TREE / f"{name}.py" for name in ALONE)]
+        files |= {path: path.relative_to(TREE) for path in beside if path.exists()}
         for path, name in files.items():
             made = self.made / name
             made.parent.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,7 @@ def prediction(begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[A
     record.out |= {"id": given.get("id") or frames.prediction_id(session, seq, ts), "ts": ts}
     record.group("inputs", given.get("inputs", {}), "value")
     record.lost += [f"{path}: {why}" for path, why in given.get("lost", ())]
+    record.trace(given.get("trace"))
     if not given:
         record.lost.append("inputs: the frame that held them is lost")
     if more and isinstance(more[0], int) and more[0] > len(parts):
@@ -118,10 +119,12 @@ class _Record:
             case ["usage", dict(values), *_]:
                 for name, value in values.items():
                     self.add(f"usage.{_name(name)}", value)
-            case ["age", dict(values), *_]:
-                self.group("age", values, "value")
+            case ["age" | "hardware" as group, dict(values), *_]:
+                self.group(group, values, "value")
             case ["model", dict(values), *_]:
                 self.model |= values
+            case ["trace", value, *_]:
+                self.trace(value)
             case ["error", value, *_] if value is not None:
                 self.out["error"] = _text(value)
             case ["lost", path, why, *_]:
@@ -132,6 +135,12 @@ class _Record:
         self.spans[name] = self.spans.get(name, 0) + own
         if code and isinstance(code[0], str):
             self.out[f"code.{name}"] = code[0]
+
+    def trace(self, header: Any) -> None:
+        """The trace it belongs to, and the span that asked for it."""
+        parts = header.split("-") if isinstance(header, str) else []
+        if len(parts) >= 4:
+            self.out["recorder.trace"], self.out["recorder.span"] = parts[1:3]
 
     def value(self, name: str, value: Any) -> None:
         """A step's value; a step that runs again in one prediction is numbered, the first few times."""
