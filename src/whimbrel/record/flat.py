@@ -106,6 +106,10 @@ class _Record:
             case ["step", name, value, int(own), *code]:
                 self.step(_name(name), own, code)
                 self.value(_name(name), value)
+            case ["read", name, value, int(own), *_]:
+                self.step(_name(name), own, [])
+                self.value(_name(name), value)
+                self.out["recorder.reads"] = list(dict.fromkeys([*self.out.get("recorder.reads", ()), _name(name)]))
             case ["failed", name, int(own), *code]:
                 self.step(_name(name), own, code)
             case ["span", name, int(ns), *_]:

@@ -10,17 +10,17 @@ import contextlib
 import datetime as dt
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import msgspec
 
 from whimbrel.errors import UsageError
-from whimbrel.record import frames, process, steps
-from whimbrel.record.prediction import INNERMOST, MISSING, Prediction
+from whimbrel.record import calls, frames, process, steps
+from whimbrel.record.prediction import INNERMOST, MISSING, Prediction, current
 from whimbrel.record.segment import Session
-from whimbrel.record.values import encode, rescue
+from whimbrel.record.values import encode, rescue, row
 from whimbrel.settings import Settings
 from whimbrel.version import __version__
 
@@ -86,23 +86,47 @@ class Recorder:
         """What was not recorded by this process, by reason."""
         return dict(self._session.losses) if self._session is not None else {}
 
+    @property
+    def current(self) -> Prediction | None:
+        """The prediction that is running here: in this thread, task, or function that was bound to one."""
+        scope = current()
+        return scope.prediction if scope is not None else None
+
+    @overload
+    def predict(self, function: F, /) -> F: ...
+    @overload
+    def predict(
+        self, function: None = None, /, *, tags: Sequence[str] = (), names: Sequence[str] | None = None
+    ) -> Callable[[F], F]: ...
+    def predict(self, function: Any = None, /, *, tags: Sequence[str] = (), names: Sequence[str] | None = None) -> Any:
+        """Make each call of a function a prediction: `@recorder.predict`, or `@recorder.predict(tags=["country"])`.
+
+        Arguments become inputs by their names, but for those in `tags`; a single one that is a row (a dictionary, a
+        data class, an array with `names`) is the inputs itself. What it returns is the output: fields by name, or
+        `outputs.score`; a generator's is the list of what it yielded, or its text. `recorder.current` is the
+        prediction, for its `id` and whatever else there is to say.
+        """
+        if function is None:
+            return lambda function: self._predicted(function, tuple(tags), names)
+        return self._predicted(function, (), None)
+
     @overload
     def step(self, function: F, /) -> F: ...
     @overload
     def step(self, name: str, /) -> Callable[[F], F]: ...
     @overload
-    def step(self, name: str, value: T, /) -> T: ...
-    def step(self, name: Any, value: Any = MISSING, /) -> Any:
+    def step(self, name: str, value: T, /, *, names: Sequence[str] | None = None) -> T: ...
+    def step(self, name: Any, value: Any = MISSING, /, *, names: Sequence[str] | None = None) -> Any:
         """Record a step: `@recorder.step` on its function, or `recorder.step("encode", value)`, which returns it.
 
         The latter's time is what has passed since the prediction began or its last step or span ended. Dictionaries
-        become `steps.<step>.<name>`, anything else `steps.<step>.value`. Outside a prediction nothing happens.
+        become `steps.<step>.<name>`, and so does an array with `names`; anything else `steps.<step>.value`. Outside a prediction nothing happens.
         """
         if value is not MISSING:
             scope = INNERMOST.get()
             if scope is not None:
                 try:
-                    scope.value(name, value)
+                    scope.value(name, value if names is None else self._row(value, names))
                 except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
                     self._lost("step", error)
             return value
@@ -110,14 +134,43 @@ class Recorder:
             return lambda function: self._wrap(function, name)
         return self._wrap(name, None)
 
+    def read(self, name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Look at the world through the recorder: `rate = recorder.read("rate", table.get, "USD")`.
+
+        For look-ups, clocks and randomness: the value is recorded as a step's is, and a replay takes it from the record
+        and does not look again. Outside a prediction it is just the call.
+        """
+        if self._off:
+            return function(*args, **kwargs)
+        answer: T = calls.read(name, function, args, kwargs)
+        return answer
+
+    def bind(self, function: F, /) -> F:
+        """A function that another thread runs for the current prediction: `pool.submit(recorder.bind(fetch), url)`.
+
+        asyncio tasks need none, and nor does `asyncio.to_thread`. Outside a prediction it is just the function.
+        """
+        scope = current()
+        if scope is None:
+            return function
+        bound: Any = calls.Bound(function, scope)
+        return bound  # type: ignore[no-any-return]
+
     def prediction(
-        self, inputs: object, *, id: str | None = None, ts: object = None, **context: object  # noqa: A002
-    ) -> Prediction:  # fmt: skip
+        self,
+        inputs: object,
+        *,
+        id: str | None = None,  # noqa: A002
+        ts: object = None,
+        names: Sequence[str] | None = None,
+        **context: object,
+    ) -> Prediction:
         """Record one prediction: `with recorder.prediction(inputs, country="US") as p:`.
 
         Its inputs are on disk before the block runs. An exception that leaves the block is recorded and goes on.
         `id` is your own name for it where you have one, `ts` its event time where that is not now (a datetime, an ISO
-        text, or seconds since 1970); every other keyword is a tag that slices are made of.
+        text, or seconds since 1970), `names` the names of the columns of an array that is one row; every other keyword
+        is a tag that slices are made of.
         """
         micros = time.time_ns() // 1000 if ts is None else self._micros(ts)
         begin: dict[str, Any] = {"ts": micros}
@@ -132,7 +185,7 @@ class Recorder:
                     begin["model"] = self._model
                 if context:
                     begin["context"] = context
-                begin["inputs"] = inputs
+                begin["inputs"] = inputs if type(inputs) is dict else self._row(inputs, names)
             return Prediction(session, begin, micros)
         except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
             self._lost("prediction", error)
@@ -176,6 +229,35 @@ class Recorder:
         except Exception as error:  # noqa: BLE001  the app keeps its function, whatever it is
             self._lost("decoration", error)
             return function
+
+    def _predicted(self, function: Any, tags: tuple[str, ...], names: Sequence[str] | None) -> Any:
+        if self._off:
+            return function
+        try:
+            target = function.__func__ if isinstance(function, staticmethod | classmethod) else function
+            arguments = calls.Arguments(target, tags)
+
+            def opened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prediction:
+                try:
+                    inputs, context = arguments.split(args, kwargs)
+                    return self.prediction(inputs, names=names, **context)
+                except Exception as error:  # noqa: BLE001  the app's function runs, whatever its arguments are
+                    self._lost("prediction", error)
+                    return Prediction(None, {}, time.time_ns() // 1000)
+
+            answer = calls.predicted(target, opened)
+            return answer if target is function else type(function)(answer)
+        except Exception as error:  # noqa: BLE001  the app keeps its function, whatever it is
+            self._lost("decoration", error)
+            return function
+
+    def _row(self, inputs: object, names: Sequence[str] | None) -> object:
+        """A row with the names of its fields; one that does not fit its names stays as it is."""
+        try:
+            return row(inputs, names)
+        except Exception as error:  # noqa: BLE001  a row may be any object
+            self._lost("names", error)
+            return inputs
 
     def _live(self) -> Session | None:
         """This process's session: a forked child is told by its wiped page, and starts its own."""
