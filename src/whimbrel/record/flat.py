@@ -58,6 +58,8 @@ def prediction(begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[A
         record.out["spans.total"] = took / 1e6
     if end is None:
         record.out["error"] = UNFINISHED
+        if record.open:
+            record.out["recorder.open"] = ", ".join(record.open)
     record.out |= {"recorder.process": session.hex(), "recorder.seq": seq}
     if record.lost:
         record.out["recorder.lost"] = "; ".join(record.lost)
@@ -99,6 +101,7 @@ class _Record:
         self.spans: dict[str, int] = {}
         self.model: dict[str, Any] = {}
         self.calls: dict[str, int] = {}
+        self.open: list[str] = []
 
     def entry(self, entry: list[Any]) -> None:
         """One entry of an END; one that this reader does not know is skipped, for later writers may add some."""
@@ -113,7 +116,15 @@ class _Record:
             case ["failed", name, int(own), *code]:
                 self.step(_name(name), own, code)
             case ["span", name, int(ns), *_]:
-                self.spans[_name(name)] = self.spans.get(_name(name), 0) + ns
+                self.step(_name(name), ns, [])
+            case ["begun", name, *_]:
+                self.open.append(_name(name))
+            case _:
+                self.said(entry)
+
+    def said(self, entry: list[Any]) -> None:
+        """One entry that says something of the prediction as a whole."""
+        match entry:
             case ["output", values, *_]:
                 self.group("outputs", values, "score")
             case ["decision", dict(values), *_] | ["decisions", dict(values), *_]:
@@ -127,8 +138,6 @@ class _Record:
                 self.group(group, values, "value")
             case ["model", dict(values), *_]:
                 self.model |= values
-            case ["trace", value, *_]:
-                self.trace(value)
             case ["error", value, *_] if value is not None:
                 self.out["error"] = _text(value)
             case ["lost", path, why, *_]:
@@ -137,6 +146,8 @@ class _Record:
     def step(self, name: str, own: int, code: list[Any]) -> None:
         """A step's time, which adds up where it runs again, and its fingerprint."""
         self.spans[name] = self.spans.get(name, 0) + own
+        if name in self.open:
+            self.open.remove(name)
         if code and isinstance(code[0], str):
             self.out[f"code.{name}"] = code[0]
 
