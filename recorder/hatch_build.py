@@ -15,7 +15,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 TREE = Path(__file__).resolve().parent.parent / "src" / "whimbrel"
-ALONE = ("doors", "errors", "settings", "version")
+ALONE = ("doors", "errors", "hardware", "settings", "version")
 """What it has beside the recorder's own room."""
 
 
@@ -33,7 +33,11 @@ class Rooms(BuildHookInterface[Any]):
         self.made = Path(tempfile.mkdtemp())
         room = TREE / "record"
         files = {path: path.relative_to(room) for path in room.rglob("*.py")}
-        beside = [TREE / "py.typed", *(TREE / "doors").rglob("*.py"), *(TREE / f"{name}.py" for name in ALONE)]
+        beside = [
+            TREE / "py.typed",
+            *(file for room in ALONE for file in (TREE / room).rglob("*.py")),
+            *(TREE / f"{name}.py" for name in ALONE),
+        ]
         files |= {path: path.relative_to(TREE) for path in beside if path.exists()}
         for path, name in files.items():
             made = self.made / name

@@ -110,3 +110,17 @@ def test_what_it_records_there_is_read_here(fresh: Fresh, tmp_path: Path) -> Non
     assert row[:3] == (id_, 1250, 0.125)
     assert row[3].startswith("f1-")
     assert row[4] == "7"
+
+
+def test_the_doors_and_the_sidecar_come_with_it(fresh: Fresh, tmp_path: Path) -> None:
+    doors = ("asgi", "batch", "logs", "onnx", "sklearn", "torch", "trace")
+    fresh.run("; ".join(f"import whimbrel_recorder.doors.{door}" for door in doors))
+    looked = fresh.run(
+        "import sys; from pathlib import Path; from whimbrel_recorder.hardware.sidecar import Sidecar\n"
+        "with Sidecar(Path(sys.argv[1])) as sidecar: print(sidecar.tick()[0]['subject'])",
+        tmp_path,
+    )
+    assert looked == "host\n"
+    log = whimbrel.open(tmp_path)
+    log.ingest()
+    assert log.layout.hardware.exists

@@ -87,8 +87,8 @@ class Batch:
     def _parts(self, value: Any, names: Sequence[str] | None) -> list[tuple[Prediction, Any]]:
         if not self._whole:
             return list(zip(self._all, rows(value, names), strict=True))
-        parts = rows(value, names) if len(value) == 1 else [value]
-        return [(self._all[0], parts[0])]
+        parts = rows(value, names) if isinstance(value, Mapping) or len(value) == 1 else []
+        return [(self._all[0], parts[0] if len(parts) == 1 else value)]
 
     @contextlib.contextmanager
     def _safely(self) -> Iterator[None]:
@@ -100,7 +100,12 @@ class Batch:
 
 
 def rows(value: Any, names: Sequence[str] | None = None) -> list[Any]:
-    """A table's rows: dictionaries where columns have names and are few, else arrays, or single values."""
+    """A table's rows: dictionaries where columns have names and are few, else arrays, or single values.
+
+    Of several arrays by name (feeds of a model) the first dimension is the row, where they agree on it.
+    """
+    if isinstance(value, Mapping):
+        return _joined(value, names)
     if hasattr(value, "columns") and not hasattr(value, "dtype"):
         columns = {str(name): value[name].to_list() for name in value.columns}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -117,3 +122,18 @@ def rows(value: Any, names: Sequence[str] | None = None) -> list[Any]:
         return list(value)
     known = [str(name) for name in names] if names is not None else [f"x{i}" for i in range(shape[1])]
     return [dict(zip(known, row, strict=True)) for row in value.tolist()]
+
+
+def _joined(feeds: Mapping[str, Any], names: Sequence[str] | None) -> list[Any]:
+    """The rows of several arrays that stand beside each other."""
+    shapes: list[Sequence[int]] = [
+        getattr(v, "shape", (len(v),) if isinstance(v, list) else ()) for v in feeds.values()
+    ]
+    if not all(shapes) or len({shape[0] for shape in shapes}) != 1:
+        return [dict(feeds)]
+    columns = {}
+    for (name, value), shape in zip(feeds.items(), shapes, strict=True):
+        columns[name] = rows(value.reshape(-1) if len(shape) == 2 and shape[1] == 1 else value, names)
+    if len(columns) == 1 and all(isinstance(row, dict) for column in columns.values() for row in column):
+        return next(iter(columns.values()))
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

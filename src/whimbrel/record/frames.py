@@ -43,6 +43,7 @@ class Kind(IntEnum):
     EVENT = 6
     LOSS = 7
     PART = 8
+    COUNTERS = 9
 
 
 class Header(NamedTuple):

@@ -76,7 +76,7 @@ def examine(log: Log) -> Health:
     found = waiting(log.layout)
     checks = [_switch(), *_disk(log.home), _canary(log.home)]
     checks += [check for one in found for check in _recorders(one)]
-    checks += _kept(log)
+    checks += [_sidecar(log), *_kept(log)]
     return Health(log.home, tuple(checks), found)
 
 
@@ -218,6 +218,21 @@ def _recorders(one: Waiting) -> Iterator[Check]:
     else:
         cut = f"{number(one.dead)} cut short by the end of their process" if one.dead else ""
         yield Check(name, "ok", f"nothing lost in {number(one.segments)} segments, {size(one.bytes)}" + (f"; {cut}" if cut else ""))  # fmt: skip
+
+
+def _sidecar(log: Log) -> Check:
+    """Whether somebody looks after the hardware."""
+    seen = [path.stat().st_mtime for path in log.layout.counters.glob("*.seg")]
+    table = log.layout.hardware
+    try:
+        if table.exists:
+            ((newest,),) = table.actions(table.open(), "max(max_ts)")
+            seen.append((newest or 0) / 1e6)
+    except WhimbrelError as error:
+        return Check("sidecar", "bad", error.what, error.next)
+    if not seen:
+        return Check("sidecar", "absent", "nothing is known of processors, memory and GPUs over time", "run whimbrel sidecar on each host")  # fmt: skip
+    return Check("sidecar", "ok", f"it last looked {took(max(0.0, time.time() - max(seen)))} ago")
 
 
 def _kept(log: Log) -> Iterator[Check]:

@@ -44,7 +44,7 @@ _DRAFT_S = 60.0
 
 _PROCESS = {
     "app": "string", "host": "string", "pid": "long", "started": "double", "platform": "string", "cpu": "string",
-    "cpus": "long", "memory_bytes": "long", "gpu": "string", "gpus": "long", "gpu_memory_bytes": "long",
+    "cpus": "long", "cpu_quota": "double", "memory_bytes": "long", "memory_limit_bytes": "long", "gpu": "string", "gpus": "long", "gpu_memory_bytes": "long",
     "gpu_driver": "string", "gpu_probe": "string", "python": "string", "libraries": "string", "commit": "string",
     "dirty": "boolean", "recorder": "string", "boot": "string",
 }  # fmt: skip
@@ -222,14 +222,15 @@ def take_processes(table: Table, rows: Iterable[Mapping[str, Any]]) -> Added:
     lines = [encode({key: row.get(key) for key in columns}) for row in rows]
 
     def change() -> Added:
-        table.widen([] if table.exists else [Field(key, PrimitiveType(kind)) for key, kind in columns.items()])
+        held = {field.name for field in table.open().schema().fields} if table.exists else set()
+        table.widen([Field(key, PrimitiveType(kind)) for key, kind in columns.items() if key not in held])
         delta = table.open()
         with connect() as con:
             con.register("given", arrow.Table.from_pydict({"line": arrow.Array(lines, arrow.DataType.utf8())}))
             fresh = f"""SELECT DISTINCT ON (id) * FROM (SELECT {told("id")} AS id,
                 make_timestamptz(TRY_CAST({told("ts")} AS BIGINT)) AS ts, {facts} FROM given)"""
             if files := ", ".join(map(literal, table.files(delta))):
-                fresh += f" WHERE id NOT IN (SELECT id FROM read_parquet([{files}]))"
+                fresh += f" WHERE id NOT IN (SELECT id FROM read_parquet([{files}], union_by_name = true))"
             (count,) = con.execute(f"SELECT count(*) FROM ({fresh})").fetchone() or (0,)
             if count:
                 table.commit(delta, table.write(con, fresh, {}))
