@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.record.readback import records
+from whimbrel.doors.asgi import RecordRequests
 from whimbrel.doors.trace import outgoing, parsed, traceparent
 from whimbrel.record import Recorder
 
@@ -22,6 +24,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 import whimbrel
 from whimbrel.doors.asgi import RecordRequests, handler
+from whimbrel.doors.asgi import RecordRequests
 from whimbrel.doors.trace import outgoing
 
 recorder = whimbrel.Recorder("fares", home="home", model="fares@7")
@@ -175,6 +178,51 @@ def test_streams_bytes_and_queries_are_recorded_and_pass_unchanged(server: Serve
     assert last(server)["inputs.q"] == "a b"
     assert server.json("/raw", b"a=1&b=x", content_type="application/x-www-form-urlencoded") == {"score": 7}
     assert (last(server)["inputs.a"], last(server)["inputs.b"]) == ("1", "x")
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_whatever_goes_wrong_in_the_recorder_the_app_answers(
+    off: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if off:
+        monkeypatch.setenv("WHIMBREL", "off")
+
+    def tags(scope: Any) -> dict[str, object]:
+        raise KeyError("tenant")
+
+    def outputs(answer: Any) -> Any:
+        raise ValueError(answer)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": body})
+
+    async def ask(body: bytes) -> list[Any]:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/x",
+            "headers": [(b"content-type", b"application/json")],
+            "query_string": b"",
+        }
+        await RecordRequests(app, recorder, tags=tags, outputs=outputs)(scope, receive, send)
+        return sent
+
+    recorder = Recorder("fares", home=tmp_path)
+    hostile = (b"[" * 100_000, b'{"a": 1e999, "a": NaN}', b"\xff\xfe", b'{"id": 7, "ts": "x"}', b"\x00")
+    for body in hostile:
+        assert asyncio.run(ask(body))[1]["body"] == body
+    assert len(records(tmp_path)) == (0 if off else len(hostile))
+    assert recorder.losses == ({} if off else {"call": len(hostile)})
 
 
 def test_other_paths_are_not_recorded(server: Server) -> None:

@@ -21,6 +21,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, Trace
 from tests.record.readback import records, script
 from whimbrel.doors import conventions
 from whimbrel.doors.otel import RecordSpans
+from whimbrel.doors.trace import INCOMING, outgoing
 from whimbrel.record import Recorder
 
 
@@ -48,8 +49,11 @@ def test_a_root_span_is_a_prediction_and_spans_inside_are_its_spans(
     with tracer.start_as_current_span("POST /fares", attributes={"http.route": "/fares"}) as root:
         with tracer.start_as_current_span("features"), tracer.start_as_current_span("db"):
             recorder.step("encode", 3)
+            header = outgoing()["traceparent"]
         with tracer.start_as_current_span("db"):
             pass
+    assert header.split("-")[1] == f"{root.get_span_context().trace_id:032x}"
+    assert INCOMING.get() is None
     with tracer.start_as_current_span("health"), tracer.start_as_current_span("inside"):
         pass
     (record,) = records(tmp_path)
@@ -132,6 +136,15 @@ def test_what_ran_when_it_was_killed_is_on_disk(tmp_path: Path) -> None:
     assert record["error"].startswith("unfinished")
     assert record["recorder.open"] == "model"
     assert "spans.db" in record
+
+
+def test_switched_off_spans_are_spans_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHIMBREL", "off")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(RecordSpans(Recorder("fares", home=tmp_path)))
+    with provider.get_tracer("t").start_as_current_span("a"), provider.get_tracer("t").start_as_current_span("b"):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 class Model(BaseHTTPRequestHandler):

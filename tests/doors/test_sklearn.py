@@ -98,3 +98,12 @@ def test_fitting_again_is_another_model(pipeline: Pipeline, tmp_path: Path) -> N
     first, second = records(tmp_path)
     assert first["model.digest"] != second["model.digest"]
     assert first["code.columns"] == second["code.columns"]
+
+
+def test_switched_off_it_is_the_estimator_alone(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHIMBREL", "off")
+    model = RecordedEstimator(pipeline, Recorder("fares", home=tmp_path))
+    assert np.array_equal(model.predict(RIDES), pipeline.predict(RIDES))
+    assert not list(tmp_path.iterdir())

@@ -36,9 +36,10 @@ def test_the_parts_named_are_steps_and_the_model_answers_as_it_did(model: Any, t
     before = model(row)
     with record_modules(model, recorder, ["encoder", "encoder.0"]), recorder.prediction({"a": 1.0, "b": 2.0}) as p:
         answer = model(row)
-        p.output(float(answer))
+        p.output(float(answer.detach()))
     assert torch.equal(answer, before)
     (record,) = records(tmp_path)
+    assert record["outputs.score"] == pytest.approx(before.item())
     assert record["steps.encoder.value"] == pytest.approx(model.encoder(row)[0].tolist())
     assert record["steps.encoder_0.value"] == pytest.approx(model.encoder[0](row)[0].tolist())
     assert "steps.head.value" not in record

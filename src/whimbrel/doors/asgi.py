@@ -78,7 +78,8 @@ class RecordRequests:
         inputs = (
             _read(exchange.body, headers.get("content-type", ""), exchange.whole) if exchange.body else _query(scope)
         )
-        prediction = self._recorder.prediction(inputs, **self._context(scope, route))
+        context, wrong = self._context(scope, route)
+        prediction = self._recorder.prediction(inputs, **context)
         trace = headers.get("traceparent")
         if trace:
             prediction.trace(trace)
@@ -86,6 +87,8 @@ class RecordRequests:
         INCOMING.set(trace)
         with prediction as p:
             p.start = exchange.start  # the whole request counts, its body's way included
+            if wrong is not None:
+                p.lost(wrong)
             scope.setdefault("state", {})["prediction"] = p
             try:
                 await exchange.serve(self.app, scope, p)
@@ -95,7 +98,7 @@ class RecordRequests:
 
     def _route(self, scope: Scope) -> str | None:
         """Which of the paths a request goes to; None where it is not recorded."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] in ("OPTIONS", "HEAD"):
             return None
         path = scope["path"]
         if not self._paths:
@@ -103,17 +106,21 @@ class RecordRequests:
         fits = (own for own in self._paths if path == own or path.startswith(own if own == "/" else f"{own}/"))
         return max(fits, key=len, default=None)
 
-    def _context(self, scope: Scope, route: str) -> dict[str, Any]:
+    def _context(self, scope: Scope, route: str) -> tuple[dict[str, Any], Exception | None]:
+        """A request's tags, and what went wrong on the way to them."""
         context: dict[str, Any] = {"route": route} if self._paths else {}
         if self._tags is not None:
             try:
-                context.update(self._tags(scope))
+                told = self._tags(scope)
+                context.update({name: told[name] for name in told if name not in ("id", "ts", "inputs")})
             except Exception as error:  # noqa: BLE001  a request is served, whatever its tags
-                self._recorder.event("incident", f"a request's tags could not be read: {type(error).__name__}")
-        return {name: value for name, value in context.items() if name not in ("id", "ts", "inputs")}
+                return context, error
+        return context, None
 
     def _answer(self, p: Prediction, exchange: _Exchange) -> None:
         """Say what the app answered."""
+        if not p.running:
+            return
         exchange.tell_spans(p)
         if exchange.status >= 400:
             p.error(f"HTTP {exchange.status}")
@@ -197,6 +204,9 @@ class _Exchange:
 
     async def serve(self, app: App, scope: Scope, p: Prediction) -> None:
         """Let the app answer; what it takes less its steps is the handler's, unless the endpoint says so itself."""
+        if not p.running:  # recording is switched off
+            await app(scope, self.receive, self.send)
+            return
         before = _SERVED.get()
         _SERVED.set(self)
         around = p.inside()
@@ -275,7 +285,7 @@ def _read(body: bytes, content_type: str, whole: bool) -> Any:
             return dict(parse_qsl(body.decode(), keep_blank_values=True))
         if kind.startswith("text/") or kind.endswith("json"):
             return body.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except Exception:  # noqa: BLE001  a client may send anything
         return body.decode(errors="backslashreplace")
     told: dict[str, Any] = {"content_type": kind, "bytes": len(body), "xxh3": xxh3_64_hexdigest(body)}
     return told if whole else told | {"cut": True}

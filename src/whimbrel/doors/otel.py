@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import StatusCode
 
 from whimbrel.doors import conventions
+from whimbrel.doors.trace import INCOMING, parsed
 from whimbrel.record.prediction import Prediction, current, now
 from whimbrel.record.recorder import Recorder
 
@@ -98,7 +99,9 @@ class RecordSpans(SpanProcessor):
             tags.update(self._tags(attributes))
         prediction = self._recorder.prediction(inputs, **tags)
         about = span.context
-        prediction.trace(f"00-{about.trace_id:032x}-{about.span_id:016x}-{about.trace_flags:02x}")
+        header = f"00-{about.trace_id:032x}-{about.span_id:016x}-{about.trace_flags:02x}"
+        prediction.trace(header)
+        INCOMING.set(header)
         return prediction.__enter__()
 
     def _end(self, prediction: Prediction, span: ReadableSpan, said: conventions.Said) -> None:
@@ -108,6 +111,8 @@ class RecordSpans(SpanProcessor):
         if span.status.status_code is StatusCode.ERROR:
             prediction.error(_why(span))
         prediction.end()
+        if (about := parsed(INCOMING.get())) is not None and about[0] == f"{span.context.trace_id:032x}":
+            INCOMING.set(None)
 
     def _lost(self, error: Exception) -> None:
         scope = current()
