@@ -52,6 +52,10 @@ def script(code: str, *args: object, env: dict[str, str] | None = None) -> subpr
 def run(code: str, *args: object, env: dict[str, str] | None = None) -> str:
     """What `code` prints, in a process of its own that must end well."""
     process = script(code, *args, env=env)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 0, err
     return out

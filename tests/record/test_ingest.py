@@ -235,7 +235,7 @@ def test_a_damaged_frame_costs_that_frame_and_the_segment_is_kept(recorder: Reco
     recorder.close()
     ((path, segment),) = segments(home)
     data = bytearray(path.read_bytes())
-    begin, end = segment.frames[3], segment.frames[6]
+    begin, end = segment.frames[4], segment.frames[7]
     assert (begin.kind, begin.stream, end.kind, end.stream) == (2, 2, 3, 3)
     data[begin.start + 30] ^= 1
     data[end.start + 30] ^= 1
@@ -299,7 +299,7 @@ def test_an_end_that_is_read_before_its_begin_waits_for_it(recorder: Recorder, h
     predict(recorder, 1)
     ((path, segment),) = segments(home)
     data = path.read_bytes()
-    begin, end = segment.frames[1], segment.frames[2]
+    begin, end = segment.frames[2], segment.frames[3]
     path.write_bytes(data[: begin.start])
     other = path.with_name(path.name.replace("000001", "000002"))
     other.write_bytes(data[: begin.start] + data[end.start :])

@@ -44,6 +44,7 @@ class Kind(IntEnum):
     LOSS = 7
     PART = 8
     COUNTERS = 9
+    CLOCK = 10
 
 
 class Header(NamedTuple):

@@ -18,8 +18,10 @@ import msgspec
 
 from whimbrel.errors import UsageError
 from whimbrel.record import calls, frames, process, steps
+from whimbrel.record.blobs import Blobs
+from whimbrel.record.policy import Policy
 from whimbrel.record.prediction import INNERMOST, MISSING, Prediction, current
-from whimbrel.record.segment import Session
+from whimbrel.record.segment import LOOK_US, Session
 from whimbrel.record.values import encode, rescue, row
 from whimbrel.settings import Settings
 from whimbrel.version import __version__
@@ -34,12 +36,12 @@ class Recorder:
     """Records the predictions of one app. Threads and tasks may share it; forked children open files of their own.
 
     `home` is the log's folder (`WHIMBREL_HOME`, else `./.whimbrel`). `model` says which model answers: `"fares@7"`, or
-    a mapping of name, version, digest, precision, variant. Segments that nobody has ingested yet may take
-    `budget_bytes`; past that the oldest are overwritten, and counted. `WHIMBREL=off` in the environment makes every
-    call a no-op.
+    a mapping of name, version, digest, precision, variant. `policy` says what may be written and how much: a TOML file
+    or a mapping of its `[record]`, else what `WHIMBREL_POLICY` names, else `whimbrel.toml` in this folder
+    (docs/policy.md). `WHIMBREL=off` in the environment makes every call a no-op.
 
     Raises:
-        UsageError: `app` is no name; nothing else here or later raises.
+        UsageError: `app` is no name, or the policy makes no sense; nothing else here or later raises.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Recorder:
         *,
         home: str | Path | None = None,
         model: str | Mapping[str, object] | None = None,
-        budget_bytes: int = 4 << 30,
+        policy: str | Path | Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(app, str) or not app or not app.isprintable() or len(frames.folder_of(app)) > _LONGEST_APP:
             raise UsageError(
@@ -58,8 +60,10 @@ class Recorder:
             )  # fmt: skip
         self.app = app
         self._home = home
-        self._budget = budget_bytes
-        self._folder = Settings.load(home=home).home.absolute() / "segments" / frames.folder_of(app)
+        self._policy = Policy.load(policy)
+        root = Settings.load(home=home).home.absolute()
+        self._folder = root / "segments" / frames.folder_of(app)
+        self._blobs = Blobs(root, self._policy)
         self._off = os.environ.get("WHIMBREL", "").lower() == "off"
         if not self._off:
             with contextlib.suppress(Exception):  # the app starts, whatever its host hides
@@ -145,6 +149,23 @@ class Recorder:
         answer: T = calls.read(name, function, args, kwargs)
         return answer
 
+    def blob(self, value: Any, media_type: str = "") -> dict[str, Any]:
+        """A reference to a large binary value, by its hash: `recorder.prediction({"image": recorder.blob(png)})`.
+
+        Bytes, a file by its path, an array or an image. The content goes to `blobs/` under the log's folder, once
+        however often it comes, unless the policy keeps hashes alone. What cannot be read is an empty reference.
+        """
+        if self._off:
+            return {}
+        try:
+            said, why = self._blobs.reference(value, media_type)
+            if why:
+                self._lost("blob", why)
+        except Exception as error:  # noqa: BLE001  the app goes on, whatever it hands over
+            self._lost("blob", error)
+            return {}
+        return said
+
     def bind(self, function: F, /) -> F:
         """A function that another thread runs for the current prediction: `pool.submit(recorder.bind(fetch), url)`.
 
@@ -172,15 +193,20 @@ class Recorder:
         text, or seconds since 1970), `names` the names of the columns of an array that is one row; every other keyword
         is a tag that slices are made of.
         """
-        micros = time.time_ns() // 1000 if ts is None else self._micros(ts)
-        begin: dict[str, Any] = {"ts": micros}
+        begin: dict[str, Any] = {}
+        micros = now_us = time.time_ns() // 1000
         try:
+            if ts is not None:
+                micros = self._micros(ts)
+            begin["ts"] = micros
             if id is not None:
                 begin["id"] = str(id)
             session = self._session
             if session is not None:
                 if not session.page[0]:
-                    session = self._live()
+                    session = self._forked(session)
+                if not 0 < session.look_at_us - now_us <= LOOK_US:
+                    session.look(now_us)
                 if self._model is not None:
                     begin["model"] = self._model
                 if context:
@@ -219,7 +245,7 @@ class Recorder:
         return f"Recorder({self.app!r})"
 
     def __reduce__(self) -> tuple[Callable[..., Recorder], tuple[Any, ...]]:
-        return _again, (self.app, self._home, self.model, self._budget)
+        return _again, (self.app, self._home, self.model, self._policy.to_dict())
 
     def _wrap(self, function: Any, name: str | None) -> Any:
         if self._off:
@@ -259,16 +285,14 @@ class Recorder:
             self._lost("names", error)
             return inputs
 
-    def _live(self) -> Session | None:
-        """This process's session: a forked child is told by its wiped page, and starts its own."""
-        session = self._session
-        if session is not None and not session.page[0]:
-            session.close()
-            session = self._session = self._new_session()
+    def _forked(self, session: Session) -> Session:
+        """A session for a forked child, which its wiped page has told that it is one: the other is its parent's."""
+        session.close()
+        self._session = session = self._new_session()
         return session
 
     def _new_session(self) -> Session:
-        return Session(self._folder, self._describe, self._budget)
+        return Session(self._folder, self._describe, self._policy)
 
     def _describe(self, session: Session) -> dict[str, Any]:
         """The facts that open each segment."""
@@ -280,8 +304,10 @@ class Recorder:
 
     def _later(self, kind: frames.Kind, body: dict[str, Any], ts: object) -> None:
         try:
-            session = self._live()
+            session = self._session
             if session is not None:
+                if not session.page[0]:
+                    session = self._forked(session)
                 body["ts"] = self._micros(ts)
                 if isinstance(body.get("id"), Prediction):
                     body["id"] = body["id"].id
@@ -335,5 +361,5 @@ def micros(ts: Any) -> int:
     return round(float(ts) * 1e6)
 
 
-def _again(app: str, home: str | Path | None, model: Mapping[str, object], budget_bytes: int) -> Recorder:
-    return Recorder(app, home=home, model=model, budget_bytes=budget_bytes)
+def _again(app: str, home: str | Path | None, model: Mapping[str, object], policy: Mapping[str, Any]) -> Recorder:
+    return Recorder(app, home=home, model=model, policy=policy)

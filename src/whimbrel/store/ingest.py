@@ -28,6 +28,7 @@ from whimbrel.record.frames import app_of
 from whimbrel.store import quarantine
 from whimbrel.store.delta import Table
 from whimbrel.store.raw import Refusal
+from whimbrel.store.retain import Retention
 from whimbrel.store.sql import connect, literal, store_errors
 from whimbrel.store.tables import encode
 from whimbrel.store.values import Added
@@ -56,8 +57,8 @@ class Ingested:
     """What an ingest brought into the log. `gaps` are predictions that recorders began and could not write.
 
     `unfinished` of the predictions never ended. `torn` counts stretches of segments that could not be read; such
-    segments are kept in the quarantine. `duplicates` were in the log before: an interrupted ingest done again, or an id
-    used twice.
+    segments are kept in the quarantine. `sampled_out` were recorded and not retained, as the policy says. `duplicates`
+    were in the log before: an interrupted ingest done again, or an id used twice.
     """
 
     predictions: int = 0
@@ -70,6 +71,7 @@ class Ingested:
     gaps: int = 0
     duplicates: int = 0
     quarantined: int = 0
+    sampled_out: int = 0
     notes: tuple[str, ...] = ()
 
     def __add__(self, other: Ingested) -> Ingested:
@@ -86,15 +88,16 @@ def ingest(log: Log) -> Ingested:
 
     Raises:
         StoreError: the log cannot be written, or another ingest holds it; nothing is lost, and the next one goes on.
+        UsageError: `[retain]` of the policy makes no sense.
     """
     root = log.layout.segments
     if not root.is_dir():
         return Ingested()
-    total = Ingested()
+    total, retention = Ingested(), Retention.load()
     with store_errors(root), _alone(log.home / "locks" / "ingest"):
         for folder in sorted(path for path in root.iterdir() if path.is_dir() and app_of(path.name).isprintable()):
             _sweep(folder)
-            batch = _Batch(log, app_of(folder.name), folder)
+            batch = _Batch(log, app_of(folder.name), folder, retention)
             for session in sessions(folder):
                 total += batch.session(session)
             total += batch.flush()
@@ -108,6 +111,7 @@ class _Batch:
     log: Log
     app: str
     folder: Path
+    retention: Retention
     news: list[News] = field(default_factory=list)
     marks: dict[str, Mark] = field(default_factory=dict)
 
@@ -153,7 +157,9 @@ class _Batch:
     def append(self, told: Sequence[News]) -> Ingested:
         """The news in the log's tables."""
         log, app = self.log, self.app
-        predictions = narrow([_timed(row, "ts") for news in told for row in news.predictions])
+        recorded = [row for news in told for row in news.predictions]
+        chosen = self.retention.choose(recorded)
+        predictions = narrow([_timed(row, "ts") for row in chosen])
         labels = [_timed(row, "label_ts") for news in told for row in news.labels]
         decisions = [row for news in told for row in news.decisions]
         events = [_timed(row, "ts") | {"app": app} for news in told for row in news.events]
@@ -170,7 +176,7 @@ class _Batch:
             predictions=done[0].rows, unfinished=sum(news.unfinished for news in told), labels=done[1].labels,
             decisions=done[2].rows, events=done[3].rows, processes=done[4].rows, torn=sum(news.torn for news in told),
             gaps=sum(news.gaps for news in told), duplicates=sum(added.duplicates for added in done),
-            quarantined=sum(added.quarantined for added in done),
+            quarantined=sum(added.quarantined for added in done), sampled_out=len(recorded) - len(chosen),
             notes=tuple(dict.fromkeys([*said, *(warning for added in done for warning in added.warnings)])),
         )  # fmt: skip
 
