@@ -83,7 +83,7 @@ def test_hold_takes_in_what_waits_and_keeps_the_stretch(whimbrel: Program) -> No
     assert made.code == 0, made.err
     assert made.json["predictions"] == {"fares": 1}
     (hold,) = held(whimbrel.home / "holds")
-    assert hold.to_dict() == made.json
+    assert hold.to_dict() | {"predictions": {"fares": 1}} == made.json
     assert hold.covers("fares", hold.since)
     assert hold.covers("another", hold.since)
     assert not hold.covers("fares", hold.until)
@@ -97,6 +97,20 @@ def test_hold_takes_in_what_waits_and_keeps_the_stretch(whimbrel: Program) -> No
     assert whimbrel("hold", "list", "--json").json == {"holds": []}
 
 
+def test_what_is_held_is_kept_whatever_the_policy_leaves_out(whimbrel: Program, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[retain]\nshare = 0.0\n")
+    recorder = Recorder("fares", home=whimbrel.home)
+    now = datetime.now(UTC)
+    for minutes in range(20):
+        with recorder.prediction({"n": minutes}, ts=now - timedelta(minutes=minutes)):
+            pass
+    recorder.close()
+    made = whimbrel("hold", "--last", "10m", "--json", WHIMBREL_POLICY=str(policy))
+    assert made.json["predictions"] == {"fares": 10}, made.err
+    assert whimbrel("status", "--json").json["apps"][0]["predictions"] == 10
+
+
 def test_hold_refuses_what_would_keep_nothing(whimbrel: Program) -> None:
     assert whimbrel("hold", "--last", "10m").code == 4
     recorder = Recorder("fares", home=whimbrel.home)
@@ -106,7 +120,9 @@ def test_hold_refuses_what_would_keep_nothing(whimbrel: Program) -> None:
     assert whimbrel("hold").code == 2
     assert whimbrel("hold", "--last", "10m", "--where", "channel=ios").code == 2
     assert whimbrel("hold", "--since", "2020-01-01", "--until", "2020-01-02").code == 4
+    assert whimbrel("hold", "--last", "10m", "--app", "nobody").code in (2, 4)
     assert whimbrel("hold", "--last", "10m", "--name", "../x").code == 2
+    assert held(whimbrel.home / "holds") == ()
     assert whimbrel("hold", "release", "none").code == 2
 
 

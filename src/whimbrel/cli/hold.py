@@ -9,10 +9,12 @@ import click
 
 from whimbrel.cli import ask, out
 from whimbrel.cli.options import Asked, asks, examples
-from whimbrel.errors import UsageError
-from whimbrel.model.window import Window
+from whimbrel.errors import EvidenceError, UsageError
+from whimbrel.model.window import Window, iso
+from whimbrel.settings import Settings
 
 if TYPE_CHECKING:
+    from whimbrel.store import Log
     from whimbrel.store.holds import Hold
 
 
@@ -31,22 +33,24 @@ def hold(asked: Asked, name: str | None, reason: str) -> int:
     """
     if click.get_current_context().invoked_subcommand is not None:
         return 0
-    from whimbrel.engine import engine_named
-    from whimbrel.store import holds
+    from whimbrel.store import holds, open_log
 
     if asked.where:
         why = "what looks harmless during an incident may be the proof after it"
         raise UsageError("a hold keeps all of a stretch", where="--where", why=why, next="leave out --where")
-    log = ask.open_log(asked)
-    apps = (ask.app(asked, log),) if asked.app or not log.apps() else log.apps()
-    since, until = ask.stretch(asked, log, apps)
-    engine = engine_named()
-    counts = {app: engine.extent(log.source(app), Window(app, since, until))[0] for app in apps}
-    made = holds.Hold(
-        name or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), since, until, asked.app, reason,
-        {app: count for app, count in counts.items() if count},
-    )  # fmt: skip
-    _print(asked, holds.save(log.layout.holds, made), "Held")
+    log = open_log(Settings.load(home=asked.home).home)
+    since, until = ask.stretch(asked, log)
+    made = holds.Hold(name or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), since, until, asked.app, reason)
+    holds.save(log.layout.holds, made)  # before anything is taken in: a policy may leave out what is not held
+    ask.open_log(asked)
+    counts = _counts(log, made)
+    if not any(counts.values()):
+        holds.release(log.layout.holds, made.name)
+        raise EvidenceError(
+            "there are no predictions to hold", where=f"{iso(since)} to {iso(until)}",
+            why="the stretch holds none of the app's predictions", next="see what the log holds: whimbrel status",
+        )  # fmt: skip
+    _print(asked, made, counts, "Held")
     return 0
 
 
@@ -57,7 +61,8 @@ def list_(asked: Asked) -> int:
     from whimbrel.report import answers
     from whimbrel.store import holds
 
-    found = [one.to_dict() for one in holds.held(ask.open_log(asked).layout.holds)]
+    log = ask.open_log(asked)
+    found = [one.to_dict() | {"predictions": _counts(log, one)} for one in holds.held(log.layout.holds)]
     if asked.as_json:
         out.answer_json({"holds": found})
     else:
@@ -72,14 +77,27 @@ def release(asked: Asked, name: str) -> int:
     """Let a hold go: what it kept may be dropped from now on."""
     from whimbrel.store import holds
 
-    _print(asked, holds.release(ask.open_log(asked).layout.holds, name), "Released")
+    log = ask.open_log(asked)
+    released = holds.release(log.layout.holds, name)
+    _print(asked, released, _counts(log, released), "Released")
     return 0
 
 
-def _print(asked: Asked, one: Hold, done: str) -> None:
+def _counts(log: Log, one: Hold) -> dict[str, int]:
+    """How many predictions of each app a hold keeps."""
+    from whimbrel.engine import engine_named
+
+    apps = [app for app in log.apps() if one.app in (None, app)]
+    engine = engine_named()
+    counts = {app: engine.extent(log.source(app), Window(app, one.since, one.until))[0] for app in apps}
+    return {app: count for app, count in counts.items() if count}
+
+
+def _print(asked: Asked, one: Hold, counts: dict[str, int], done: str) -> None:
     from whimbrel.report import answers
 
+    told = one.to_dict() | {"predictions": counts}
     if asked.as_json:
-        out.answer_json(one)
+        out.answer_json(told)
     else:
-        out.answer(answers.hold(one.to_dict(), done=done, width=out.width(), color=out.coloured()))
+        out.answer(answers.hold(told, done=done, width=out.width(), color=out.coloured()))

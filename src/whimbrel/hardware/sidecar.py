@@ -20,12 +20,13 @@ from whimbrel.errors import InputError, UsageError
 from whimbrel.hardware import host
 from whimbrel.hardware.gpu import Gpus
 from whimbrel.record import frames, process
+from whimbrel.record.policy import Policy
 from whimbrel.record.reader import read_segment
 from whimbrel.record.segment import Session
 from whimbrel.version import __version__
 
 FOLDER = "counters"
-_BUDGET = 256 << 20
+_POLICY = Policy(budget_bytes=256 << 20)
 _HEAD = 1 << 16
 _SLEWED_S = 2.0
 _NAME = re.compile(r"([0-9a-f]{32})-\d{6,}\.seg")
@@ -36,7 +37,7 @@ class Sidecar:
 
     def __init__(self, home: Path, *, gpus: Gpus | None = None) -> None:
         self.home = home
-        self.session = Session(home / FOLDER, self._facts, _BUDGET)
+        self.session = Session(home / FOLDER, self._facts, _POLICY)
         self._gpus = Gpus() if gpus is None else gpus
         self._before: dict[str, host.Look] = {}
         self._known: set[str] = set()

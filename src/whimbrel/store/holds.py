@@ -1,20 +1,19 @@
 """Holds: stretches of time whose predictions nothing may drop, however old they grow. "Pull the breaker" after an incident.
 
-In: a name, an app or all of them, a stretch. Out: a small JSON file a hold, and `Hold`s read back. Whatever makes room in
-the log asks `held` first.
+In: a name, an app or all of them, a stretch. Out: a small JSON file a hold, and `Hold`s read back. Whatever drops predictions
+asks `held` first: `ingest.py` does, before it leaves out what the policy's share does not keep.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from whimbrel.errors import EvidenceError, StoreError, UsageError
+from whimbrel.errors import StoreError, UsageError
 from whimbrel.model.window import iso
 from whimbrel.store.sql import store_errors
 
@@ -24,14 +23,13 @@ _SCHEMA = "whimbrel.hold/1"
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A stretch `since <= ts < until` that is kept, of one app or (None) of all. `predictions` were in it when it was made."""
+    """A stretch `since <= ts < until` that is kept, of one app or (None) of all."""
 
     name: str
     since: datetime
     until: datetime
     app: str | None = None
     reason: str = ""
-    predictions: Mapping[str, int] = field(default_factory=dict)
     made: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     def covers(self, app: str, ts: datetime) -> bool:
@@ -42,7 +40,7 @@ class Hold:
         """As the hold's file and `--json` spell it."""
         return {
             "schema": _SCHEMA, "name": self.name, "app": self.app, "since": iso(self.since), "until": iso(self.until),
-            "reason": self.reason, "predictions": dict(self.predictions), "made": iso(self.made),
+            "reason": self.reason, "made": iso(self.made),
         }  # fmt: skip
 
 
@@ -62,18 +60,12 @@ def save(folder: Path, hold: Hold) -> Hold:
 
     Raises:
         UsageError: not a name, or one that is taken.
-        EvidenceError: the stretch holds no predictions.
         StoreError: the log cannot be written.
     """
     if not _NAME.fullmatch(hold.name):
         raise UsageError(
             f"{hold.name!r} cannot be a hold's name", where="--name", why="a name starts with a letter or digit and has letters, digits, dots, _ and - only",
             next="choose a name such as incident-4711",
-        )  # fmt: skip
-    if not any(hold.predictions.values()):
-        raise EvidenceError(
-            "there are no predictions to hold", where=f"{iso(hold.since)} to {iso(hold.until)}",
-            why="the stretch holds none of the app's predictions", next="see what the log holds: whimbrel status",
         )  # fmt: skip
     path = folder / f"{hold.name}.json"
     if path.exists():
@@ -112,7 +104,7 @@ def _load(path: Path) -> Hold:
         if told["schema"] != _SCHEMA:
             raise ValueError(f"its format is {told['schema']!r}, and this version reads {_SCHEMA!r}")
         since, until, made = (datetime.fromisoformat(told[key]) for key in ("since", "until", "made"))
-        return Hold(path.stem, since, until, told["app"], told["reason"], dict(told["predictions"]), made)
+        return Hold(path.stem, since, until, told["app"], told["reason"], made)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"cannot read the hold {path.stem!r}: {error}", where=str(path), why="the file was changed or cut short",
