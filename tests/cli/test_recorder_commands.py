@@ -156,6 +156,17 @@ def test_doctor_says_that_recording_is_switched_off(whimbrel: Program) -> None:
     assert wrong(ran.json).keys() == {"switch"}
 
 
+def test_doctor_reads_the_policy(whimbrel: Program, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[retain]\nshare = 0.0\n[record.redact]\n"inputs.text" = "drop"\n')
+    told = whimbrel("doctor", "--json", WHIMBREL_POLICY=str(policy)).json
+    assert wrong(told) == {}
+    says = {check["name"]: check["says"] for check in told["checks"]}
+    assert says["policy"] == "segments may take 4.29 GB, 1 redacted paths, 0% of ordinary predictions are retained"
+    policy.write_text("[retain]\nshare = 7\n")
+    assert "share = 7" in wrong(whimbrel("doctor", "--json", WHIMBREL_POLICY=str(policy)).json)["policy"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that not even root can write")
 def test_doctor_says_that_the_folder_cannot_be_written(whimbrel: Program) -> None:
     ran = whimbrel("doctor", "--home", "/proc/whimbrel", "--json")

@@ -21,17 +21,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from whimbrel.errors import WhimbrelError
+from whimbrel.errors import UsageError, WhimbrelError
 from whimbrel.model.window import Condition, Window
 from whimbrel.record.flat import UNFINISHED
+from whimbrel.record.policy import ENV_FILE, Policy
 from whimbrel.report.words import number, size, took
 from whimbrel.store.log import Log
+from whimbrel.store.retain import Retention
 from whimbrel.store.status import read_status
 from whimbrel.store.waiting import Waiting, waiting
 
 _LAG = timedelta(hours=1)
 _ROOM = 1 << 30
-_BUDGET = 4 << 30
 _DAY = timedelta(days=1)
 _CANARY_S = 60.0
 
@@ -74,8 +75,9 @@ class Health:
 def examine(log: Log) -> Health:
     """Look at everything. What is broken is said, never raised."""
     found = waiting(log.layout)
-    checks = [_switch(), *_disk(log.home), _canary(log.home)]
-    checks += [check for one in found for check in _recorders(one)]
+    policy, budget = _policy()
+    checks = [_switch(), policy, *_disk(log.home), _canary(log.home)]
+    checks += [check for one in found for check in _recorders(one, budget)]
     checks += [_sidecar(log), *_kept(log)]
     return Health(log.home, tuple(checks), found)
 
@@ -84,6 +86,18 @@ def _switch() -> Check:
     if os.environ.get("WHIMBREL", "").lower() == "off":
         return Check("switch", "bad", "WHIMBREL=off: recorders that start with it record nothing", "unset WHIMBREL")
     return Check("switch", "ok", "recording is on")
+
+
+def _policy() -> tuple[Check, int]:
+    """Whether the policy that recorders would read here makes sense, and how many bytes it lets an app's segments take."""
+    try:
+        policy, retention = Policy.load(), Retention.load()
+    except UsageError as error:
+        return Check("policy", "bad", f"{error.what} ({error.where})", error.next), Policy().budget_bytes
+    said = [f"segments may take {size(policy.budget_bytes)}", f"{number(len(policy.redact))} redacted paths"]
+    if retention.share < 1:
+        said.append(f"{retention.share:.0%} of ordinary predictions are retained")
+    return Check("policy", "ok", ", ".join(said)), policy.budget_bytes
 
 
 def _disk(home: Path) -> Iterator[Check]:
@@ -130,11 +144,12 @@ def _scratch(home: Path) -> Iterator[Path]:
 _BIRD = """
 import os, signal, sys
 from whimbrel.record import Recorder
-recorder = Recorder("canary", home=sys.argv[1], model="canary@1")
+recorder = Recorder("canary", home=sys.argv[1], model="canary@1", policy={})
 with recorder.prediction({"n": 1, "text": "Brachvogel \\N{BIRD}", "part": 0.1}, id="whole", cage="doctor") as p:
     recorder.step("double", {"n": 2})
     p.output(score=0.5)
     p.decision("sing")
+    p.error("a cat")  # what went wrong is retained by every policy
 recorder.label("whole", True)
 recorder.prediction({"n": 2}, id="cut").__enter__()
 os.kill(os.getpid(), signal.SIGKILL)
@@ -142,6 +157,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 _SONG = {
     "inputs.n": 1.0, "inputs.text": "Brachvogel 🐦", "inputs.part": 0.1, "steps.double.n": 2.0, "outputs.score": 0.5,
     "decision": "sing", "context.cage": "doctor", "model.version": "1", "label": "true",
+    "error": "a cat",
 }  # fmt: skip
 
 
@@ -150,7 +166,9 @@ def _canary(home: Path) -> Check:
     began = time.perf_counter()
     try:
         with _scratch(home) as folder:
-            env = {key: value for key, value in os.environ.items() if key not in ("WHIMBREL", "WHIMBREL_HOME")}
+            env = {
+                key: value for key, value in os.environ.items() if key not in ("WHIMBREL", "WHIMBREL_HOME", ENV_FILE)
+            }
             command = [sys.executable, "-c", _BIRD, str(folder)]
             done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_CANARY_S, check=False)  # noqa: S603  our own interpreter and code
             if done.returncode != -signal.SIGKILL:
@@ -174,8 +192,7 @@ def _differs(log: Log) -> str:
     from whimbrel.engine import engine_named
     from whimbrel.model.rows import Numbers
 
-    paths = [path for path in (*_SONG, "error") if path != "label"] + ["label"]
-    rows = engine_named().rows(log.source("canary"), Window("canary"), paths=paths)
+    rows = engine_named().rows(log.source("canary"), Window("canary"), paths=list(_SONG))
     if sorted(rows.ids) != ["cut", "whole"]:
         return f"predictions {', '.join(rows.ids) or 'none'} instead of cut, whole"
     whole, cut = rows.ids.index("whole"), rows.ids.index("cut")
@@ -193,7 +210,7 @@ def _differs(log: Log) -> str:
     return "" if error == UNFINISHED else f"the one that was cut short says {error!r}"
 
 
-def _recorders(one: Waiting) -> Iterator[Check]:
+def _recorders(one: Waiting, budget: int) -> Iterator[Check]:
     """Lag and drops of one app, as its segments tell them."""
     lag = datetime.now(UTC) - one.since if one.since else timedelta(0)
     alive = f"{number(one.writers)} process{'es' * (one.writers != 1)} writing, {number(len(one.running))} running"
@@ -210,8 +227,8 @@ def _recorders(one: Waiting) -> Iterator[Check]:
     lost = [f"{number(one.gaps)} predictions missing"] * bool(one.gaps) + list(one.notes)
     if one.lossy and not one.notes:
         lost.append("an earlier look found that not everything could be written")
-    if one.bytes > 0.8 * _BUDGET:
-        lost.append(f"{size(one.bytes)} of segments: past {size(_BUDGET)} a recorder overwrites the oldest")
+    if one.bytes > 0.8 * budget:
+        lost.append(f"{size(one.bytes)} of segments: past {size(budget)} a recorder overwrites the oldest")
     name = f"drops {one.app}"
     if lost:
         yield Check(name, "bad", "; ".join(lost), "free some space on the recorder's disk, then: whimbrel status")
