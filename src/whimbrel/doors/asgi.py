@@ -74,13 +74,12 @@ class RecordRequests:
             return
         exchange = _Exchange(receive, send)
         await exchange.take_body()
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
-        inputs = (
-            _read(exchange.body, headers.get("content-type", ""), exchange.whole) if exchange.body else _query(scope)
-        )
+        headers = dict(scope.get("headers", ()))  # their names are in small letters, says ASGI
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        inputs = _read(exchange.body, content_type, exchange.whole) if exchange.body else _query(scope)
         context, wrong = self._context(scope, route)
         prediction = self._recorder.prediction(inputs, **context)
-        trace = headers.get("traceparent")
+        trace = headers[b"traceparent"].decode("latin-1") if b"traceparent" in headers else None
         if trace:
             prediction.trace(trace)
         before = INCOMING.get()

@@ -57,11 +57,18 @@ class Said:
         return self.kind in LLM
 
 
+_NOTHING = Said()
+
+
 def read(attributes: Mapping[str, Any]) -> Said:
     """What a span's attributes say."""
-    kind = str(_first(attributes, KIND) or "").lower()
+    kind = ""
+    for name in KIND:
+        if name in attributes:
+            kind = str(attributes[name]).lower()
+            break
     if not kind:
-        return Said()
+        return _NOTHING
     reasons = _first(attributes, FINISH) or ()
     usage = {name: _first(attributes, names) for name, names in USAGE.items()}
     model = {name: _first(attributes, names) for name, names in MODEL.items()}

@@ -23,6 +23,7 @@ from whimbrel.record.prediction import Prediction, current, now
 from whimbrel.record.recorder import Recorder
 
 _MOST_OPEN = 10_000
+_NONE: Mapping[str, Any] = {}
 
 
 class RecordSpans(SpanProcessor):
@@ -55,7 +56,7 @@ class RecordSpans(SpanProcessor):
             prediction = above.prediction if above is not None else self._running()
             if prediction is not None:
                 self._open[own] = _Open(prediction, above)
-                prediction.add(("begun", _name(span, conventions.read(span.attributes or {}))), "spans")
+                prediction.add(("begun", _name(span, conventions.read(span.attributes or _NONE))), "spans")
                 if prediction.running and prediction.parts:
                     prediction.write_ahead(now())
             elif (parent is None or parent.is_remote) and self._roots(span) and len(self._open) < _MOST_OPEN:
@@ -74,7 +75,7 @@ class RecordSpans(SpanProcessor):
             took = max(0, (span.end_time or 0) - (span.start_time or 0))
             if opened.above is not None:
                 opened.above.inner += took
-            said = conventions.read(span.attributes or {})
+            said = conventions.read(span.attributes or _NONE)
             own = max(0, took - opened.inner)  # children that ran beside each other may add up to more
             _tell(opened.prediction, span, said, own)
             if self._mine.get(id(opened.prediction)) == span.context.span_id:

@@ -42,6 +42,7 @@ class RecordedEstimator:
         self._given = list(names) if names is not None else None
         self._tags = tags
         self._codes: dict[int, str] = {}
+        self._names: dict[int, list[str] | None] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "_estimator":  # asked while it is being copied: there is no estimator yet
@@ -55,6 +56,7 @@ class RecordedEstimator:
         """Fit the estimator."""
         self._estimator.fit(*args, **kwargs)
         self._codes.clear()
+        self._names.clear()
         return self
 
     def predict(self, X: Any, **params: Any) -> Any:  # noqa: N803  scikit-learn's own name
@@ -76,7 +78,7 @@ class RecordedEstimator:
             value = X
             for name, part in before:
                 value = part.transform(value)
-                batch.step(name, value, _names_out(part), functools.partial(self._code, part))
+                batch.step(name, value, self._names_out(part), functools.partial(self._code, part))
             answer = getattr(last[1], method)(value, **params)
             batch.span("model")
             self._say(batch, answer)
@@ -102,10 +104,11 @@ class RecordedEstimator:
             self._codes[id(part)] = fingerprint(part)
         return self._codes[id(part)]
 
-
-def _names_out(part: Any) -> list[str] | None:
-    """What a transformer calls its columns, where it can say."""
-    try:
-        return [str(name) for name in part.get_feature_names_out()]
-    except Exception:  # noqa: BLE001  a transformer need not know
-        return None
+    def _names_out(self, part: Any) -> list[str] | None:
+        """What a transformer calls its columns, where it can say; asked once."""
+        if id(part) not in self._names:
+            try:
+                self._names[id(part)] = [str(name) for name in part.get_feature_names_out()]
+            except Exception:  # noqa: BLE001  a transformer need not know
+                self._names[id(part)] = None
+        return self._names[id(part)]
