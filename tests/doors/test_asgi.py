@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+import whimbrel
 from tests.record.readback import records
 from whimbrel.doors.asgi import RecordRequests
 from whimbrel.doors.trace import outgoing, parsed, traceparent
 from whimbrel.record import Recorder
+from whimbrel.store.sql import connect
 
 from .serving import Server, serving
 
@@ -256,3 +258,19 @@ def test_a_trace_that_came_in_goes_on(tmp_path: Path) -> None:
         version, trace, span, flags = traceparent(p, PARENT).split("-")
     assert (version, trace, flags) == ("00", PARENT[3:35], "01")
     assert span != PARENT[36:52]
+
+
+def test_a_trace_reaches_the_log_beside_predictions_that_have_none(tmp_path: Path) -> None:
+    recorder = Recorder("fares", home=tmp_path)
+    for header in (None, PARENT, None):
+        p = recorder.prediction({"fare": 1.0})
+        if header:
+            p.trace(header)
+        with p:
+            p.output(0.5)
+    recorder.close()
+    log = whimbrel.open(tmp_path)
+    log.ingest()
+    with connect() as con:
+        rows = con.execute("SELECT recorder.trace FROM read_parquet(?) ORDER BY id", [list(log.source("fares").files)])
+        assert [row[0] for row in rows.fetchall()] == [None, PARENT[3:35], None]

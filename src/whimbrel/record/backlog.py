@@ -24,7 +24,8 @@ import msgspec
 
 from whimbrel.errors import InputError
 from whimbrel.record import flat, frames
-from whimbrel.record.reader import Frame, is_newer, read_header, read_segment
+from whimbrel.record.plans import Plans
+from whimbrel.record.reader import Frame, decode_body, is_newer, read_header, read_segment
 
 Place = tuple[int, int, int]
 """Where a frame stands: number of the segment, first byte, byte after the last."""
@@ -115,7 +116,9 @@ class _Reading:
         self.session = session
         self.mark = mark
         self.bodies: dict[Place, bytes] = {}
-        self.facts: dict[str, Any] = {}
+        self.id = bytes.fromhex(session)
+        self.plans = Plans()
+        self.place: dict[str, Any] = {}
         self.still: set[Path] = set()
         """Segments that nobody writes any more."""
 
@@ -182,7 +185,8 @@ class _Reading:
         first = next(iter(read_segment(head).frames), None)
         if first is not None and first.kind == frames.Kind.PROCESS:
             with contextlib.suppress(InputError):
-                self.facts = first.decode()
+                facts = first.decode()
+                self.place = {f"hardware.{fact}": facts[fact] for fact in ("host", "gpu") if fact in facts}
 
     def take(self, frame: Frame, place: Place, path: Path, news: News) -> None:
         """One frame's worth of news."""
@@ -247,8 +251,9 @@ class _Reading:
     def join(self, stream: int, begin: bytes | None, end: bytes | None) -> dict[str, Any]:
         """One prediction, from what there is of it."""
         parts = [decode(self.body(place)) for place in self.mark.parts.pop(stream, ())]
-        record = flat.prediction(decode(begin), decode(end), bytes.fromhex(self.session), stream, parts)
-        return record | {f"hardware.{fact}": self.facts[fact] for fact in ("host", "gpu") if fact in self.facts}
+        record = self.plans.prediction(decode(begin), decode(end), self.id, stream, parts)
+        record.update(self.place)
+        return record
 
     def orphans(self, streams: set[int]) -> News:
         """Predictions of which only the end is left."""
@@ -290,7 +295,7 @@ def number_of(path: Path) -> int:
 
 def decode(body: bytes | None) -> Any:
     """A body's content; None where there is none."""
-    return None if body is None else Frame(0, len(body), 0, 0, body).decode()
+    return None if body is None else decode_body(body)
 
 
 def idle(path: Path, *, locked: bool) -> bool:

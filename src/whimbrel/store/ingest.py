@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import fcntl
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ from whimbrel.store.values import Added
 if TYPE_CHECKING:
     from whimbrel.store.log import Log
 
-_ENOUGH = 10_000
+_ENOUGH = 20_000
 """Predictions that are appended at once: more takes memory, fewer makes many small files."""
 
 _WIDEST = 1_000
@@ -96,7 +97,7 @@ def ingest(log: Log) -> Ingested:
     if not root.is_dir():
         return Ingested()
     total, retention, holds = Ingested(), Retention.load(), held(log.layout.holds)
-    with store_errors(root), _alone(log.home / "locks" / "ingest"):
+    with store_errors(root), _alone(log.home / "locks" / "ingest"), _no_collections():
         for folder in sorted(path for path in root.iterdir() if path.is_dir() and app_of(path.name).isprintable()):
             _sweep(folder)
             batch = _Batch(log, app_of(folder.name), folder, retention, holds)
@@ -168,7 +169,7 @@ class _Batch:
         events = [_timed(row, "ts") | {"app": app} for news in told for row in news.events]
         processes = [row for news in told for row in news.processes]
         done = [
-            self.put("predictions", predictions, lambda rows: log.append(app, rows)),
+            self.put("predictions", predictions, lambda rows: log.append_flat(app, rows)),
             self.put("labels", labels, lambda rows: log.add_labels(app, rows)),
             self.put("decisions", decisions, lambda rows: log.add_decisions(app, rows)),
             self.put("events", events, lambda rows: log.add_events(_table(rows))),
@@ -210,6 +211,8 @@ def narrow(records: list[dict[str, Any]], widest: int = _WIDEST) -> list[dict[st
     """
     seen: dict[str, None] = {}
     for record in records:
+        if record.keys() <= seen.keys():
+            continue
         over: dict[str, dict[str, Any]] = {}
         for path in list(record):
             if path in seen or len(seen) < widest:
@@ -278,6 +281,18 @@ def _sweep(folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if left.name.split(".")[1] not in known and time.time() - left.stat().st_mtime > _DRAFT_S:
                 left.unlink()
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """No garbage collections meanwhile: tens of thousands of records are no garbage, and looking costs a quarter more."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @contextlib.contextmanager
