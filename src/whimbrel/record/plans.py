@@ -76,7 +76,7 @@ def _said(begin: dict[str, Any], bodies: Sequence[Any]) -> Said | None:
             elif word == "span":
                 structure.append((word, entry[1]))
                 spans.append(entry[2] / 1e6)
-            elif word == "output" and type(entry[1]) is dict:
+            elif word in ("output", "hardware") and type(entry[1]) is dict:
                 structure.append((word, *entry[1]))
                 values.extend(entry[1].values())
             elif word == "decision" and type(entry[1]) is not dict:
