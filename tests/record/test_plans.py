@@ -22,7 +22,8 @@ entry = st.one_of(
     st.tuples(st.just("step"), names, value | fields, own).map(list),
     st.tuples(st.just("step"), names, fields, own, st.sampled_from([None, "f1-0"])).map(list),
     st.tuples(st.sampled_from(["span", "failed"]), names, own).map(list),
-    st.tuples(st.just("output"), fields).map(list), st.tuples(st.just("decision"), value).map(list),
+    st.tuples(st.sampled_from(["output", "hardware"]), fields).map(list), st.tuples(st.just("begun"), names).map(list),
+    st.tuples(st.just("decision"), value).map(list),
     st.tuples(st.sampled_from(["usage", "model", "decisions"]), fields).map(list), st.just(["lost", "a", "why"]),
     st.just(["error", "no"]), st.just(["later", 1]),
 )  # fmt: skip
@@ -37,6 +38,8 @@ def predictions(draw: st.DrawFn) -> tuple[dict[str, Any], list[Any]]:
             begin[name] = draw(st.dictionaries(names, st.text(max_size=2) | value, max_size=2))
     if draw(st.booleans()):
         begin["id"] = "order-17"
+    if draw(st.booleans()):
+        begin["trace"] = draw(st.sampled_from([f"00-{'a' * 32}-{'b' * 16}-01", "none"]))
     entries, whole = draw(bodies)
     return begin, [*entries, ["end", draw(own), begin["ts"]]] if whole else entries
 

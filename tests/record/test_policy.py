@@ -149,7 +149,7 @@ def test_the_page_describes_every_setting_and_its_example_works(
     (tmp_path / "whimbrel.toml").write_text(example)
     policy = Policy.load(tmp_path / "whimbrel.toml")
     assert policy.redact
-    assert all(f"`{name}`" in page for name in Policy.__slots__)
+    assert all(f"`{name}`" in page for name in Policy.__struct_fields__)
 
 
 def test_when_full_nothing_is_overwritten_where_that_is_asked(tmp_path: Path) -> None:

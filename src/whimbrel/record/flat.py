@@ -42,6 +42,7 @@ def prediction(begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[A
     record.out |= {"id": given.get("id") or frames.prediction_id(session, seq, ts), "ts": ts}
     record.group("inputs", given.get("inputs", {}), "value")
     record.lost += [f"{path}: {why}" for path, why in given.get("lost", ())]
+    record.trace(given.get("trace"))
     if not given:
         record.lost.append("inputs: the frame that held them is lost")
     if more and isinstance(more[0], int) and more[0] > len(parts):
@@ -57,6 +58,8 @@ def prediction(begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[A
         record.out["spans.total"] = took / 1e6
     if end is None:
         record.out["error"] = UNFINISHED
+        if record.open:
+            record.out["recorder.open"] = ", ".join(record.open)
     record.out |= {"recorder.process": session.hex(), "recorder.seq": seq}
     if record.lost:
         record.out["recorder.lost"] = "; ".join(record.lost)
@@ -98,6 +101,7 @@ class _Record:
         self.spans: dict[str, int] = {}
         self.model: dict[str, Any] = {}
         self.calls: dict[str, int] = {}
+        self.open: list[str] = []
 
     def entry(self, entry: list[Any]) -> None:
         """One entry of an END; one that this reader does not know is skipped, for later writers may add some."""
@@ -112,7 +116,15 @@ class _Record:
             case ["failed", name, int(own), *code]:
                 self.step(_name(name), own, code)
             case ["span", name, int(ns), *_]:
-                self.spans[_name(name)] = self.spans.get(_name(name), 0) + ns
+                self.step(_name(name), ns, [])
+            case ["begun", name, *_]:
+                self.open.append(_name(name))
+            case _:
+                self.said(entry)
+
+    def said(self, entry: list[Any]) -> None:
+        """One entry that says something of the prediction as a whole."""
+        match entry:
             case ["output", values, *_]:
                 self.group("outputs", values, "score")
             case ["decision", dict(values), *_] | ["decisions", dict(values), *_]:
@@ -122,8 +134,8 @@ class _Record:
             case ["usage", dict(values), *_]:
                 for name, value in values.items():
                     self.add(f"usage.{_name(name)}", value)
-            case ["age", dict(values), *_]:
-                self.group("age", values, "value")
+            case ["age" | "hardware" as group, dict(values), *_]:
+                self.group(group, values, "value")
             case ["model", dict(values), *_]:
                 self.model |= values
             case ["error", value, *_] if value is not None:
@@ -134,8 +146,16 @@ class _Record:
     def step(self, name: str, own: int, code: list[Any]) -> None:
         """A step's time, which adds up where it runs again, and its fingerprint."""
         self.spans[name] = self.spans.get(name, 0) + own
+        if name in self.open:
+            self.open.remove(name)
         if code and isinstance(code[0], str):
             self.out[f"code.{name}"] = code[0]
+
+    def trace(self, header: Any) -> None:
+        """The trace it belongs to, and the span that asked for it."""
+        parts = header.split("-") if isinstance(header, str) else []
+        if len(parts) >= 4:
+            self.out["recorder.trace"], self.out["recorder.span"] = parts[1:3]
 
     def value(self, name: str, value: Any) -> None:
         """A step's value; a step that runs again in one prediction is numbered, the first few times."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
-from urllib.parse import quote, unquote
+from typing import NamedTuple
 
 from xxhash import xxh3_64_digest
 
@@ -30,6 +29,9 @@ MAX_BODY = 8 << 20
 """No frame's body is longer (bytes); a reader may take a longer length for damage."""
 
 
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
+
+
 class Kind(IntEnum):
     """What a frame is. Readers skip kinds they do not know."""
 
@@ -41,11 +43,11 @@ class Kind(IntEnum):
     EVENT = 6
     LOSS = 7
     PART = 8
+    COUNTERS = 9
     CLOCK = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The first 64 bytes of a segment; `seed` and `mark` are the same in all segments of a session."""
 
     session: bytes
@@ -100,12 +102,14 @@ def _uuid7(ts_us: int, bits74: int) -> int:
 
 def folder_of(app: str) -> str:
     """The name of an app's folder, as everywhere in a log: percent-encoded, with `~` for the percent sign."""
-    encoded = quote(app, safe="").replace("~", "%7E")
-    return (f"%{ord(app[0]):02X}{encoded[1:]}" if app[0] in "._" else encoded).replace("%", "~")
+    encoded = "".join(chr(byte) if byte in _SAFE else f"~{byte:02X}" for byte in app.encode())
+    return f"~{ord(app[0]):02X}{encoded[1:]}" if app[0] in "._" else encoded
 
 
 def app_of(folder: str) -> str:
     """The app whose folder this is: the inverse of `folder_of`."""
+    from urllib.parse import unquote  # costs an import that a recorder need not take
+
     return unquote(folder.replace("~", "%"))
 
 

@@ -53,7 +53,7 @@ class Plans:
 def _said(begin: dict[str, Any], bodies: Sequence[Any]) -> Said | None:
     """What a prediction said, where all of it is plain; None where the slow way has to look at it."""
     inputs, context, model = begin.get("inputs"), begin.get("context", {}), begin.get("model", {})
-    if type(inputs) is not dict or "lost" in begin or type(begin.get("ts")) is not int:
+    if type(inputs) is not dict or "lost" in begin or "trace" in begin or type(begin.get("ts")) is not int:
         return None
     structure: list[Any] = [*inputs, None, *context, None, *model]
     values, spans, took = [*inputs.values()], [], None
@@ -76,7 +76,7 @@ def _said(begin: dict[str, Any], bodies: Sequence[Any]) -> Said | None:
             elif word == "span":
                 structure.append((word, entry[1]))
                 spans.append(entry[2] / 1e6)
-            elif word == "output" and type(entry[1]) is dict:
+            elif word in ("output", "hardware") and type(entry[1]) is dict:
                 structure.append((word, *entry[1]))
                 values.extend(entry[1].values())
             elif word == "decision" and type(entry[1]) is not dict:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -43,19 +42,18 @@ _VALUES = {
 """Entries of an END: the group that their value belongs to, and its place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What a recorder may write down; the fields are the keys of `[record]`."""
 
     budget_bytes: int = 4 << 30
     when_full: str = "overwrite"
     blobs: str = "keep"
     blob_budget_bytes: int = 1 << 30
-    redact: Mapping[str, Any] = field(default_factory=dict)
+    redact: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The keys of `[record]`."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__struct_fields__}
 
     @staticmethod
     def load(given: str | Path | Mapping[str, Any] | None = None) -> Policy:
@@ -94,7 +92,7 @@ def read_table(path: Path, table: str) -> dict[str, Any]:
 
 
 def _checked(table: dict[str, Any], where: str) -> Policy:
-    known = [name for name in Policy.__slots__ if name != "redact"]
+    known = [name for name in Policy.__struct_fields__ if name != "redact"]
     for key, value in table.items():
         if key not in (*known, "redact"):
             raise UsageError(

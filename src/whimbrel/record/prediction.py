@@ -256,6 +256,13 @@ class Prediction(Scope):
         """Record that it went wrong, where no exception leaves the `with`."""
         self.add(("error", _words(error) if isinstance(error, BaseException) else error), "error")
 
+    def trace(self, traceparent: str) -> None:
+        """Say which trace it belongs to (a W3C `traceparent`), before it begins: then a crash loses neither."""
+        if self._given is not None:
+            self._given["trace"] = str(traceparent)
+        else:
+            self.lost("a trace was named after the prediction had begun")
+
     def step(self, name: str, value: Any) -> Any:
         """Record a step's value and return it: for threads, callbacks and streams, which have no current prediction."""
         try:

@@ -10,8 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from whimbrel.record import source, streams
-from whimbrel.record.fingerprint import fingerprint
+from whimbrel.record import streams
 from whimbrel.record.prediction import Scope, current, now
 
 GENERATOR, COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x200
@@ -28,7 +27,7 @@ def wrap(function: Any, name: str | None = None) -> Any:
         raise TypeError(f"a {type(function).__name__} is no function")
     if isinstance(function, staticmethod | classmethod):
         return type(function)(wrap(function.__func__, name))
-    source.pin(function)
+    _pin(function)
     step = Step(name or getattr(function, "__name__", None) or type(function).__name__, function)
     return functools.wraps(function)(recorded(function, step))
 
@@ -50,6 +49,15 @@ def flags_of(function: Any) -> int:
     return getattr(getattr(function, "__code__", None), "co_flags", 0)
 
 
+def _pin(function: Any) -> None:
+    """Remember the source that the function was made from, in case the file is replaced while the process runs."""
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        import linecache  # only where a function is decorated
+
+        linecache.getlines(code.co_filename, getattr(function, "__globals__", None))
+
+
 class Step:
     """A decorated function's name and fingerprint; the latter is taken when the step first runs in a prediction."""
 
@@ -65,6 +73,8 @@ class Step:
         """The function's fingerprint. Taking it is no part of what is being timed around it."""
         if self._code is None:
             began = now()
+            from whimbrel.record.fingerprint import fingerprint  # reads source: 10 ms that an import need not take
+
             self._code = fingerprint(self._function)
             spent = now() - began
             around = scope.outer

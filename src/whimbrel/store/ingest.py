@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from whimbrel.errors import InputError, StoreError
+from whimbrel.model.window import from_micros
 from whimbrel.record.backlog import Mark, News, catch_up, sessions
 from whimbrel.record.frames import app_of
 from whimbrel.store import quarantine
 from whimbrel.store.delta import Table
+from whimbrel.store.holds import Hold, held
 from whimbrel.store.raw import Refusal
 from whimbrel.store.retain import Retention
 from whimbrel.store.sql import connect, literal, store_errors
@@ -46,7 +48,7 @@ _DRAFT_S = 60.0
 
 _PROCESS = {
     "app": "string", "host": "string", "pid": "long", "started": "double", "platform": "string", "cpu": "string",
-    "cpus": "long", "memory_bytes": "long", "gpu": "string", "gpus": "long", "gpu_memory_bytes": "long",
+    "cpus": "long", "cpu_quota": "double", "memory_bytes": "long", "memory_limit_bytes": "long", "gpu": "string", "gpus": "long", "gpu_memory_bytes": "long",
     "gpu_driver": "string", "gpu_probe": "string", "python": "string", "libraries": "string", "commit": "string",
     "dirty": "boolean", "recorder": "string", "boot": "string",
 }  # fmt: skip
@@ -94,11 +96,11 @@ def ingest(log: Log) -> Ingested:
     root = log.layout.segments
     if not root.is_dir():
         return Ingested()
-    total, retention = Ingested(), Retention.load()
+    total, retention, holds = Ingested(), Retention.load(), held(log.layout.holds)
     with store_errors(root), _alone(log.home / "locks" / "ingest"), _no_collections():
         for folder in sorted(path for path in root.iterdir() if path.is_dir() and app_of(path.name).isprintable()):
             _sweep(folder)
-            batch = _Batch(log, app_of(folder.name), folder, retention)
+            batch = _Batch(log, app_of(folder.name), folder, retention, holds)
             for session in sessions(folder):
                 total += batch.session(session)
             total += batch.flush()
@@ -113,6 +115,7 @@ class _Batch:
     app: str
     folder: Path
     retention: Retention
+    holds: tuple[Hold, ...] = ()
     news: list[News] = field(default_factory=list)
     marks: dict[str, Mark] = field(default_factory=dict)
 
@@ -159,7 +162,7 @@ class _Batch:
         """The news in the log's tables."""
         log, app = self.log, self.app
         recorded = [row for news in told for row in news.predictions]
-        chosen = self.retention.choose(recorded)
+        chosen = self.retention.choose(recorded, self.is_held if self.holds else None)
         predictions = narrow([_timed(row, "ts") for row in chosen])
         labels = [_timed(row, "label_ts") for news in told for row in news.labels]
         decisions = [row for news in told for row in news.decisions]
@@ -180,6 +183,13 @@ class _Batch:
             quarantined=sum(added.quarantined for added in done), sampled_out=len(recorded) - len(chosen),
             notes=tuple(dict.fromkeys([*said, *(warning for added in done for warning in added.warnings)])),
         )  # fmt: skip
+
+    def is_held(self, record: Mapping[str, Any]) -> bool:
+        """Whether a hold keeps the record."""
+        with contextlib.suppress(OverflowError, TypeError):  # an app may say any time at all
+            ts = from_micros(record["ts"])
+            return any(hold.covers(self.app, ts) for hold in self.holds)
+        return False
 
     def put(self, what: str, rows: list[dict[str, Any]], take: Callable[[list[dict[str, Any]]], Added]) -> Added:
         """Rows into their table; where none of them can be read they are set aside, so that they hold up no others."""
@@ -231,14 +241,15 @@ def take_processes(table: Table, rows: Iterable[Mapping[str, Any]]) -> Added:
     lines = [encode({key: row.get(key) for key in columns}) for row in rows]
 
     def change() -> Added:
-        table.widen([] if table.exists else [Field(key, PrimitiveType(kind)) for key, kind in columns.items()])
+        held = {field.name for field in table.open().schema().fields} if table.exists else set()
+        table.widen([Field(key, PrimitiveType(kind)) for key, kind in columns.items() if key not in held])
         delta = table.open()
         with connect() as con:
             con.register("given", arrow.Table.from_pydict({"line": arrow.Array(lines, arrow.DataType.utf8())}))
             fresh = f"""SELECT DISTINCT ON (id) * FROM (SELECT {told("id")} AS id,
                 make_timestamptz(TRY_CAST({told("ts")} AS BIGINT)) AS ts, {facts} FROM given)"""
             if files := ", ".join(map(literal, table.files(delta))):
-                fresh += f" WHERE id NOT IN (SELECT id FROM read_parquet([{files}]))"
+                fresh += f" WHERE id NOT IN (SELECT id FROM read_parquet([{files}], union_by_name = true))"
             (count,) = con.execute(f"SELECT count(*) FROM ({fresh})").fetchone() or (0,)
             if count:
                 table.commit(delta, table.write(con, fresh, {}))

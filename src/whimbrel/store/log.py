@@ -153,9 +153,11 @@ class Log:
             return take_decisions(con, self.layout, app, rows)
 
     def ingest(self) -> Ingested:
-        """Move what recorders wrote into the log, each record exactly once."""
+        """Move what recorders and sidecars wrote into the log, each record exactly once."""
+        from whimbrel.store.hardware import take_counters
         from whimbrel.store.ingest import ingest
 
+        take_counters(self.layout)
         return ingest(self)
 
     def apps(self) -> tuple[str, ...]:

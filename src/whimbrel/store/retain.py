@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,10 @@ class Retention:
                 )  # fmt: skip
         return Retention(**table)
 
-    def choose(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The records that are kept."""
+    def choose(
+        self, records: list[dict[str, Any]], held: Callable[[Mapping[str, Any]], bool] | None = None
+    ) -> list[dict[str, Any]]:
+        """The records that are kept, among them all that are `held`."""
         if self.share >= 1:
             return records
         counts = (
@@ -67,7 +69,7 @@ class Retention:
         for record in records:
             special = (
                 bool(record.get("error")) or "spans.total" not in record or record["spans.total"] >= self.slow_ms
-                or (self.rare and any(counts[tag] <= self.rare for tag in _tags(record)))
+                or (held is not None and held(record)) or (self.rare and any(counts[tag] <= self.rare for tag in _tags(record)))
             )  # fmt: skip
             if special or xxh3_64_intdigest(str(record["id"]).encode()) < bar:
                 record["recorder.share"] = 1.0 if special else self.share
