@@ -26,6 +26,8 @@ entry = st.one_of(
     st.tuples(st.just("decision"), value).map(list),
     st.tuples(st.sampled_from(["usage", "model", "decisions", "context"]), fields).map(list), st.just(["lost", "a", "why"]),
     st.just(["error", "no"]), st.just(["later", 1]),
+    st.lists(st.sampled_from(["step", "output", "span", "end", "a", 5, 2.5, None, True, ("a",)]), max_size=5),
+    st.sampled_from([None, 7, "step", {"step": 1}]),
 )  # fmt: skip
 bodies = st.tuples(st.lists(entry, max_size=4), st.booleans())
 

@@ -17,6 +17,11 @@ _NUMBERS = frozenset((float, int))
 _FIRST, _LAST = ("id", "ts"), ("spans.total", "recorder.process", "recorder.seq")
 _MOST = 1000
 
+
+class _OddError(Exception):
+    """Raised where the slow way has to look at a prediction."""
+
+
 Said = tuple[tuple[Any, ...], list[Any], int, Any]
 """The structure of a prediction, its values in the order of their fields, how long it took, and its own id if any."""
 
@@ -29,11 +34,11 @@ class Plans:
 
     def prediction(self, begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[Any] = ()) -> dict[str, Any]:
         """One flat record, as `flat.prediction` makes it."""
-        said = _said(begin, (*parts, end)) if type(begin) is dict and type(end) is list else None
-        if said is None:
+        try:
+            structure, values, took, own = _said(begin, (*parts, end))
+            names = self.names.get(structure)
+        except (_OddError, AttributeError, IndexError, KeyError, TypeError, ValueError):  # another program's, maybe
             return flat.prediction(begin, end, session, seq, parts)
-        structure, values, took, own = said
-        names = self.names.get(structure)
         if names is None:
             record = flat.prediction(begin, end, session, seq, parts)
             if structure not in self.names and len(self.names) < _MOST:
@@ -50,13 +55,19 @@ class Plans:
         return record
 
 
-def _said(begin: dict[str, Any], bodies: Sequence[Any]) -> Said | None:
-    """What a prediction said, where all of it is plain; None where the slow way has to look at it."""
+def _said(begin: dict[str, Any], bodies: Sequence[Any]) -> Said:
+    """What a prediction said, where all of it is plain.
+
+    Raises:
+        _OddError: it is not; whatever else it raises says the same.
+    """
     inputs, context, model = begin.get("inputs"), begin.get("context", {}), begin.get("model", {})
     if type(inputs) is not dict or "lost" in begin or "trace" in begin or type(begin.get("ts")) is not int:
-        return None
+        raise _OddError
     structure: list[Any] = [*inputs, None, *context, None, *model]
-    values, spans, took = [*inputs.values()], [], None
+    tags = [*context.values(), *model.values()]
+    values, texts, counts = [*inputs.values()], tags.copy(), []
+    took: Any = None
     for body in bodies:
         for entry in body:
             word = entry[0]
@@ -64,8 +75,9 @@ def _said(begin: dict[str, Any], bodies: Sequence[Any]) -> Said | None:
                 name, value, own = entry[1], entry[2], entry[3]
                 code = entry[4] if len(entry) > 4 else None
                 if code is not None:
+                    texts.append(code)
                     values.append(code)
-                spans.append(own / 1e6)
+                counts.append(own)
                 if type(value) is dict:
                     structure.append((word, name, code is None, *value))
                     values.extend(value.values())
@@ -75,7 +87,7 @@ def _said(begin: dict[str, Any], bodies: Sequence[Any]) -> Said | None:
                     values.append(value)
             elif word == "span":
                 structure.append((word, entry[1]))
-                spans.append(entry[2] / 1e6)
+                counts.append(entry[2])
             elif word in ("output", "hardware") and type(entry[1]) is dict:
                 structure.append((word, *entry[1]))
                 values.extend(entry[1].values())
@@ -85,12 +97,11 @@ def _said(begin: dict[str, Any], bodies: Sequence[Any]) -> Said | None:
             elif word == "end" and len(entry) == 3:
                 took = entry[1]
             else:
-                return None
-    texts = [*context.values(), *model.values()]
-    if took is None or set(map(type, texts)) - {str}:
-        return None
+                raise _OddError
+    if set(map(type, texts)) - {str} or {*map(type, counts), type(took)} != {int}:
+        raise _OddError
     kinds = set(map(type, values)) - _PLAIN
     lists = [value for value in values if type(value) is list] if kinds == {list} else ()
     if (kinds and not lists) or not all(_NUMBERS.issuperset(map(type, items)) for items in lists):
-        return None
-    return tuple(structure), values + texts + spans, took, begin.get("id")
+        raise _OddError
+    return tuple(structure), values + tags + [count / 1e6 for count in counts], took, begin.get("id")

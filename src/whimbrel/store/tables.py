@@ -90,12 +90,14 @@ def open_flat(con: DuckDBPyConnection, records: Sequence[Mapping[str, Any]], lab
             column = [None if value is None else encode(value) for value in column]
         held[f"c{i}"] = _typed(column, kind or "text")
     relation = _numbered(con, arrow.Table.from_pydict(held), len(names))
+    typed = [i for i in range(len(names)) if i not in mixed]
+    listed = ", ".join(f"c{i}" for i in typed)
+    found = columns_of(con, f"(SELECT rn, {listed} FROM {relation})", [names[i] for i in typed]) if typed else ()
+    plain = {leaf.name: [leaf] for leaf in found}
     leaves: list[Leaf] = []
     for i, name in enumerate(names):
         column_sql = f"(SELECT rn, c{i} FROM {relation})"
-        leaves.extend(
-            json_column(con, column_sql, f"c{i}", name) if i in mixed else columns_of(con, column_sql, [name])
-        )
+        leaves.extend(json_column(con, column_sql, f"c{i}", name) if i in mixed else plain[name])
     return Raw(label, relation, tuple(leaves))
 
 
