@@ -36,6 +36,7 @@ drill: .venv/.ready  ## plant every fault, score what is found (minutes)
 
 bench: .venv/.ready  ## speed and memory, peers beside us (minutes)
 	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python -m benchmarks.recorder
 
 recorder: .venv/.ready  ## whimbrel-recorder, the recorder alone, as a wheel in dist/
 	cd recorder && ../$(BIN)/python -m hatchling build -t wheel -d ../dist

@@ -83,6 +83,23 @@ def test_everything_recorded_is_in_the_log_with_where_it_ran(recorder: Recorder,
     assert (event.kind, event.what, dict(event.context)) == ("deploy", "3f2c91", {"context.channel": "ios"})
 
 
+def test_look_ups_and_arrays_that_some_lack_reach_the_log(recorder: Recorder, log: Log) -> None:
+    for n in range(6):
+        with recorder.prediction({"n": n, "mixed": n if n % 2 else str(n)}) as p:
+            recorder.read("rate", lambda: 1.25)
+            if n < 3:
+                recorder.step("embed", [0.5, n])
+            p.output(float("nan") if n == 5 else float(n))
+    log.ingest()
+    found = sorted(rows(log), key=lambda row: row["inputs"]["n"])
+    assert [row["recorder"]["reads"] for row in found] == [["rate"]] * 6
+    assert [row["steps"]["rate"]["value"] for row in found] == [1.25] * 6
+    assert [row["steps"]["embed"]["value"] for row in found] == [[0.5, 0.0], [0.5, 1.0], [0.5, 2.0], None, None, None]
+    assert [row["outputs"]["score"] for row in found] == [0.0, 1.0, 2.0, 3.0, 4.0, None]
+    kept = [row["inputs"]["mixed"] or dict(row["rescued"])["inputs.mixed"] for row in found]
+    assert [str(value).removesuffix(".0") for value in kept] == ["0", "1", "2", "3", "4", "5"]
+
+
 def test_a_second_ingest_brings_nothing(recorder: Recorder, log: Log) -> None:
     predict(recorder, 5)
     log.ingest()

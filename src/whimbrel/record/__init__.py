@@ -10,6 +10,9 @@ In: what the app says. Out: segment files (`docs/format.md`) that survive `kill 
     @recorder.step                                   # its value, time and code are recorded
     def normalize(ride): return {"fare": ride["fare"] / 100, "km": ride["metres"] / 1000}
 
+    @recorder.predict                                # each call is a prediction
+    def quote(ride): return model(recorder.step("encode", encode(normalize(ride))))
+
     with recorder.prediction(ride, country="US", channel="ios") as p:
         x = recorder.step("encode", encode(normalize(ride)))
         p.output(score := model(x))

@@ -227,7 +227,9 @@ class Prediction(Scope):
 
     def output(self, value: object = MISSING, /, **named: object) -> None:
         """Record what the model returned: `p.output(0.73)` is `outputs.score`; `p.output(low=1, high=2)` are both."""
-        if value is not MISSING:
+        if type(value) is dict and not named:
+            named = value
+        elif value is not MISSING:
             named = {**value, **named} if isinstance(value, Mapping) else {"score": value, **named}
         self.add(("output", named), "outputs")
 
