@@ -24,7 +24,7 @@ entry = st.one_of(
     st.tuples(st.sampled_from(["span", "failed"]), names, own).map(list),
     st.tuples(st.sampled_from(["output", "hardware"]), fields).map(list), st.tuples(st.just("begun"), names).map(list),
     st.tuples(st.just("decision"), value).map(list),
-    st.tuples(st.sampled_from(["usage", "model", "decisions"]), fields).map(list), st.just(["lost", "a", "why"]),
+    st.tuples(st.sampled_from(["usage", "model", "decisions", "context"]), fields).map(list), st.just(["lost", "a", "why"]),
     st.just(["error", "no"]), st.just(["later", 1]),
 )  # fmt: skip
 bodies = st.tuples(st.lists(entry, max_size=4), st.booleans())

@@ -51,6 +51,7 @@ def test_what_is_dropped_is_on_no_byte_of_the_disk_whatever_held_it(tmp_path: Pa
             recorder.step("pay", row)
             p.output(text=SECRET, score=0.5)
             p.decision(SECRET)
+            p.context(card=SECRET)
             p.error(f"refused {SECRET}")
         p.decision(SECRET)
         recorder.event("deploy", "v2", card=SECRET)

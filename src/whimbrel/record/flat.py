@@ -49,7 +49,7 @@ def prediction(begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[A
         record.lost.append(f"{more[0] - len(parts)} of the {more[0]} frames of its steps are lost")
     for entry in entries:
         record.entry(entry)
-    for tag, value in given.get("context", {}).items():
+    for tag, value in {**given.get("context", {}), **record.tags}.items():
         record.say(f"context.{_name(tag)}", _text(value))
     for name, value in {**given.get("model", {}), **record.model}.items():
         record.say(f"model.{_name(name)}", _text(value))
@@ -100,6 +100,7 @@ class _Record:
         self.lost: list[str] = []
         self.spans: dict[str, int] = {}
         self.model: dict[str, Any] = {}
+        self.tags: dict[str, Any] = {}
         self.calls: dict[str, int] = {}
         self.open: list[str] = []
 
@@ -138,6 +139,8 @@ class _Record:
                 self.group(group, values, "value")
             case ["model", dict(values), *_]:
                 self.model |= values
+            case ["context", dict(values), *_]:
+                self.tags |= values
             case ["error", value, *_] if value is not None:
                 self.out["error"] = _text(value)
             case ["lost", path, why, *_]:

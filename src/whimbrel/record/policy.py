@@ -38,6 +38,7 @@ _DEPTH = 40
 _VALUES = {
     "step": ("steps", 2), "read": ("steps", 2), "output": ("outputs", 1), "decision": ("decision", 1),
     "decisions": ("decisions", 1), "usage": ("usage", 1), "age": ("age", 1), "model": ("model", 1), "error": ("error", 1),
+    "context": ("context", 1),
 }  # fmt: skip
 """Entries of an END: the group that their value belongs to, and its place."""
 

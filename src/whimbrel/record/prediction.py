@@ -252,6 +252,10 @@ class Prediction(Scope):
         """Record which model answered this one, where it is not the recorder's: name, version, digest, variant, …."""
         self.add(("model", _both(value, named)), "model")
 
+    def context(self, value: Mapping[str, object] | None = None, /, **tags: object) -> None:
+        """Record who and where, where that is known only once the prediction runs: tenant, device, release, …."""
+        self.add(("context", _both(value, tags)), "context")
+
     def error(self, error: object) -> None:
         """Record that it went wrong, where no exception leaves the `with`."""
         self.add(("error", _words(error) if isinstance(error, BaseException) else error), "error")
