@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, Tracer, set_span_in_context
 
 from tests.record.readback import records, script
-from whimbrel.doors import conventions
+from whimbrel.doors import conventions, otel
 from whimbrel.doors.otel import RecordSpans
 from whimbrel.doors.trace import INCOMING, outgoing
 from whimbrel.record import Recorder
@@ -136,6 +136,20 @@ def test_what_ran_when_it_was_killed_is_on_disk(tmp_path: Path) -> None:
     assert record["error"].startswith("unfinished")
     assert record["recorder.open"] == "model"
     assert "spans.db" in record
+
+
+def test_spans_that_are_never_ended_do_not_fill_the_memory(
+    tracer: Tracer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otel, "_MOST_OPEN", 5)
+    spans = [tracer.start_span("leaks", attributes={"n": n}) for n in range(20)]
+    with tracer.start_as_current_span("works"):
+        pass
+    found = records(tmp_path)
+    assert [record["error"] for record in found[:16]] == ["its span was never ended"] * 16
+    assert (found[-1]["context.operation"], "error" in found[-1]) == ("works", False)
+    for span in spans:
+        span.end()
 
 
 def test_switched_off_spans_are_spans_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

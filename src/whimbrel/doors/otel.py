@@ -52,6 +52,8 @@ class RecordSpans(SpanProcessor):
         """Write down that a span began."""
         try:
             parent, own = span.parent, span.context.span_id
+            if len(self._open) >= _MOST_OPEN:
+                self._forget()
             above = self._open.get(parent.span_id) if parent is not None else None
             prediction = above.prediction if above is not None else self._running()
             if prediction is not None:
@@ -59,7 +61,7 @@ class RecordSpans(SpanProcessor):
                 prediction.add(("begun", _name(span, conventions.read(span.attributes or _NONE))), "spans")
                 if prediction.running and prediction.parts:
                     prediction.write_ahead(now())
-            elif (parent is None or parent.is_remote) and self._roots(span) and len(self._open) < _MOST_OPEN:
+            elif (parent is None or parent.is_remote) and self._roots(span):
                 prediction = self._begin(span)
                 self._open[own] = _Open(prediction, None)
                 self._mine[id(prediction)] = own
@@ -83,6 +85,15 @@ class RecordSpans(SpanProcessor):
                 self._end(opened.prediction, span, said)
         except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
             self._lost(error)
+
+    def _forget(self) -> None:
+        """Give up the span that has been open longest: whoever forgets to end spans must not fill the memory."""
+        own = next(iter(self._open))
+        opened = self._open.pop(own)
+        if self._mine.get(id(opened.prediction)) == own:
+            del self._mine[id(opened.prediction)]
+            opened.prediction.error("its span was never ended")
+            opened.prediction.end()
 
     def _running(self) -> Prediction | None:
         """The prediction that the app itself has begun around this span; one that is another root's is not."""
