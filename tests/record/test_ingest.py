@@ -203,7 +203,7 @@ def test_ingest_killed_at_any_moment_and_run_again_brings_each_record_once(log: 
         process = script(take_in, home)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(chance.random() * 0.15 * (1 + round_))
+        time.sleep(chance.random() * 0.08 * (1 + round_))
         killed += process.poll() is None
         process.kill()
         process.communicate()

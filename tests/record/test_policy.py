@@ -153,20 +153,37 @@ def test_the_page_describes_every_setting_and_its_example_works(
     assert all(f"`{name}`" in page for name in Policy.__struct_fields__)
 
 
-def test_when_full_nothing_is_overwritten_where_that_is_asked(tmp_path: Path) -> None:
+def test_when_full_nothing_is_overwritten_where_that_is_asked_and_it_goes_on_once_there_is_room(tmp_path: Path) -> None:
     code = """if True:
-        import logging, sys
+        import logging, os, sys, time
+        from pathlib import Path
         from whimbrel.record import Recorder
         logging.disable()
+        descriptors = lambda: len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
         recorder = Recorder("fares", home=sys.argv[1], policy={"budget_bytes": 40 << 20, "when_full": "stop"})
-        for n in range(60):
+        def predict(n):
             with recorder.prediction({"n": n, "text": "x" * 1_000_000}): pass
-        print(recorder.losses.get("EDQUOT", 0) > 0)
+        predict(0)
+        before = descriptors()
+        for n in range(1, 60): predict(n)
+        assert recorder.losses.get("EDQUOT", 0) > 0, recorder.losses
+        assert descriptors() == before
+        first = min(Path(sys.argv[1]).rglob("*.seg"))
+        first.unlink()
+        lost, deadline, n = sum(recorder.losses.values()), time.monotonic() + 30, 60
+        while time.monotonic() < deadline:
+            predict(n)
+            if sum(recorder.losses.values()) == lost: break
+            lost, n = sum(recorder.losses.values()), n + 1
+            time.sleep(0.05)
+        assert descriptors() == before
+        print(n)
     """
-    assert run(code, tmp_path).strip() == "True"
-    kept = [record["inputs.n"] for record in records(tmp_path)]
-    assert kept == list(range(len(kept)))
-    assert 20 < len(kept) < 60
+    again = int(run(code, tmp_path))
+    kept = [record["inputs.n"] for record in records(tmp_path) if "inputs.n" in record]
+    assert kept[-1] == again >= 60
+    assert kept[:-1] == list(range(kept[0], kept[0] + len(kept) - 1)), "what was kept is no single stretch"
+    assert kept[-2] < 59
     assert sum(path.stat().st_size for path, _ in segments(tmp_path)) <= 41 << 20
 
 

@@ -97,7 +97,7 @@ class Session:
             if self._fd >= 0 and self._file == _identity(self._fd) and os.fstat(self._fd).st_nlink == 0:
                 self.lost("deleted segment", f"{self.folder} was removed; what its last segment held is gone")
                 self._owed = True
-                self.close()
+                self._rotate()
         ahead_us = now_us - time.monotonic_ns() // 1000
         if now_us >= self._clock_at_us or abs(ahead_us - self._ahead_us) > _JUMP_US:
             self._clock_at_us = now_us + _CLOCK_US
@@ -150,7 +150,11 @@ class Session:
         try:
             if self._turn.acquire(blocking=False):
                 if self._file == stale:
-                    self._fd, self._file, kept = fd, _identity(fd), True
+                    if stale is not None and _identity(self._fd) == stale:
+                        os.dup2(fd, self._fd, inheritable=False)  # where `_stop` has left its mark
+                    else:
+                        self._fd, kept = fd, True
+                    self._file = _identity(fd)
                     self._room, self._retry_s = SEGMENT_BYTES, 0.25
                 self._turn.release()
             return os.write(fd, data)
@@ -177,10 +181,17 @@ class Session:
             self._room = SEGMENT_BYTES >> 4  # the full one goes on for another MiB, and then we try again
             self.lost(f"rotation {_reason(error)}", error)
             if error.errno == errno.EDQUOT and self._policy.when_full == "stop":
-                self.close()
-                self._refused, self._retry_at = error, time.monotonic() + self._retry_s
+                self._stop(error)
         finally:
             self._turn.release()
+
+    def _stop(self, error: OSError) -> None:
+        """Let go of the segment and keep its number, so that no other thread writes to a stranger's file meanwhile."""
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # what cannot be written to answers EBADF
+        os.dup2(nothing, self._fd, inheritable=False)
+        os.close(nothing)
+        self._file = _identity(self._fd)
+        self._refused, self._retry_at = error, time.monotonic() + self._retry_s
 
     def _create(self) -> int:
         """A new segment's descriptor. The file bears its name only once it is locked and its first frame is in it."""
