@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pydantic
 import pytest
 
 from whimbrel.record import Recorder
@@ -252,6 +253,11 @@ class Ride:
     zone: str
 
 
+class Model(pydantic.BaseModel):
+    fare: float
+    zone: str
+
+
 Tuple = namedtuple("Tuple", ["fare", "zone"])  # noqa: PYI024
 
 
@@ -261,7 +267,7 @@ def test_rows_of_every_sort_are_the_same_fields(recorder: Recorder, home: Path) 
     structured = np.array([(12.5, "B")], dtype=[("fare", "f8"), ("zone", "U1")])
     rows: list[Any] = [
         {"fare": 12.5, "zone": "B"}, Ride(12.5, "B"), Tuple(12.5, "B"), frame.iloc[0], frame,
-        table.to_struct_array()[0], table, structured, structured[0], next(frame.itertuples(index=False)),
+        table.to_struct_array()[0], table, structured, structured[0], next(frame.itertuples(index=False)), Model(fare=12.5, zone="B"),
     ]  # fmt: skip
     for row in rows:
         with recorder.prediction(row):
