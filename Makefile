@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types rules drill bench lock clean
+.PHONY: help demo test lint types rules drill bench recorder soak torch lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,6 +36,17 @@ drill: .venv/.ready  ## plant every fault, score what is found (minutes)
 
 bench: .venv/.ready  ## speed and memory, peers beside us (minutes)
 	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python -m benchmarks.recorder
+
+recorder: .venv/.ready  ## whimbrel-recorder, the recorder alone, as a wheel in dist/
+	cd recorder && ../$(BIN)/python -m hatchling build -t wheel -d ../dist
+
+torch: .venv/.ready  ## the door to PyTorch, tested against PyTorch itself (downloads gigabytes)
+	test -d .venv/torch || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/torch torch
+	PYTHONPATH=.venv/torch $(BIN)/python -m pytest tests/doors/test_torch.py
+
+soak: .venv/.ready  ## the recorder under kills, forks and threads, at full count (minutes)
+	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py
 
 lock: .venv/.ready  ## renew requirements/dev.lock (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \

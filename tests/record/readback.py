@@ -22,15 +22,18 @@ def records(home: Path, app: str = "fares") -> list[dict[str, Any]]:
     """Every prediction as a flat record, in the order in which they began."""
     begins: dict[tuple[bytes, int], Any] = {}
     ends: dict[tuple[bytes, int], Any] = {}
+    parts: dict[tuple[bytes, int], list[Any]] = {}
     for _, segment in segments(home, app):
         for frame in segment.frames:
+            if frame.kind == frames.Kind.PART:
+                parts.setdefault((segment.header.session, frame.stream), []).append(frame.decode())
             if frame.kind in (frames.Kind.BEGIN, frames.Kind.END):
                 into = begins if frame.kind == frames.Kind.BEGIN else ends
                 key = (segment.header.session, frame.stream)
                 assert key not in into, "a frame was written twice"
                 into[key] = frame.decode()
     keys = sorted(begins.keys() | ends.keys())
-    return [flat.prediction(begins.get(key), ends.get(key), *key) for key in keys]
+    return [flat.prediction(begins.get(key), ends.get(key), *key, parts.get(key, ())) for key in keys]
 
 
 def bodies(home: Path, kind: frames.Kind, app: str = "fares") -> list[Any]:
@@ -49,6 +52,10 @@ def script(code: str, *args: object, env: dict[str, str] | None = None) -> subpr
 def run(code: str, *args: object, env: dict[str, str] | None = None) -> str:
     """What `code` prints, in a process of its own that must end well."""
     process = script(code, *args, env=env)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 0, err
     return out

@@ -355,5 +355,5 @@ def test_what_is_said_outside_its_with_is_counted(recorder: Recorder, home: Path
     (record,) = records(home)
     assert "outputs.score" not in record
     assert recorder.losses == {
-        "output outside its prediction": 2, "step outside its prediction": 1, "a prediction's with entered twice": 1,
+        "output outside its prediction": 2, "step outside its prediction": 1, "a prediction begun twice": 1,
     }  # fmt: skip

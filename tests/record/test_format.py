@@ -45,16 +45,18 @@ def build() -> bytes:
         "inputs": {"fare": 12.5},
     }
     done = entries(
-        ("step", "scale", {"fare": 0.125}, 1_500_000, "f1-00112233aabbccdd"), ("step", "grid", grid, 500_000),
+        ("step", "grid", grid, 500_000),
         ("failed", "geo", 250_000, None), ("span", "db", 3_250_000), ("output", {"score": one}), ("decision", "accept"),
         ("usage", {"input_tokens": 10}), ("usage", {"input_tokens": 5}), ("age", {"weather": 60}),
-        ("of a later version", 1), ("lost", "steps.geo", "a value of its type cannot be kept"), ("end", 7_000_000, TS),
+        ("of a later version", 1), ("lost", "steps.geo", "a value of its type cannot be kept"), ("end", 7_000_000, TS, 1),
     )  # fmt: skip
     return b"".join((
         frames.Header(SESSION, 1, SEED, MARK, TS, frames.LOCKED).pack(),
         frame(Kind.PROCESS, 0, encode(facts)),
         frame(Kind.BEGIN, 1, encode(begin)),
         frame(Kind.BEGIN, 2, encode({"ts": TS + 1, "id": "order-17", "inputs": [1, 2]})),
+        frame(Kind.PART, 1, entries(("step", "scale", {"fare": 0.125}, 1_500_000, "f1-00112233aabbccdd"))),
+        frame(Kind.PART, 2, entries(("step", "early", 5, 900_000))),
         frame(Kind.END, 1, done),
         b"\x00 damage between two frames " + MARK.to_bytes(4, "little"),
         frame(Kind.LABEL, 0, encode({"id": "order-17", "label": True, "ts": TS + 2})),
@@ -72,7 +74,7 @@ def read_all(data: bytes) -> dict[str, Any]:
     by_kind: dict[int, dict[int, Any]] = {}
     for frame in segment.frames:
         by_kind.setdefault(frame.kind, {})[frame.stream] = frame.decode()
-    begins, ends = by_kind[Kind.BEGIN], by_kind[Kind.END]
+    begins, ends, parts = by_kind[Kind.BEGIN], by_kind[Kind.END], by_kind[Kind.PART]
     session = segment.header.session
     return {
         "header": {"session": session.hex(), "number": 1, "flags": segment.header.flags, "opened_us": TS},
@@ -80,7 +82,7 @@ def read_all(data: bytes) -> dict[str, Any]:
         "damaged": [list(stretch) for stretch in segment.damaged],
         "end": segment.end, "tail": segment.tail,
         "process": by_kind[Kind.PROCESS][0],
-        "predictions": [flat.prediction(begins[seq], ends.get(seq), session, seq) for seq in begins],
+        "predictions": [flat.prediction(begins[seq], ends.get(seq), session, seq, [parts[seq]]) for seq in begins],
         "label": flat.label(by_kind[Kind.LABEL][0]),
         "decisions": flat.decisions(by_kind[Kind.DECISION][0]),
         "event": flat.event(by_kind[Kind.EVENT][0]),

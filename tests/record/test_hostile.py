@@ -143,6 +143,7 @@ def test_a_hostile_value_breaks_nothing_anywhere(name: str, tmp_path: Path) -> N
         p.usage(it=value)
         p.error(value)
         p.model(version=value)
+        p.context(late=value)
         p.span("sane", 1.0)
     with recorder.prediction(value):
         pass

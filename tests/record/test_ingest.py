@@ -83,6 +83,23 @@ def test_everything_recorded_is_in_the_log_with_where_it_ran(recorder: Recorder,
     assert (event.kind, event.what, dict(event.context)) == ("deploy", "3f2c91", {"context.channel": "ios"})
 
 
+def test_look_ups_and_arrays_that_some_lack_reach_the_log(recorder: Recorder, log: Log) -> None:
+    for n in range(6):
+        with recorder.prediction({"n": n, "mixed": n if n % 2 else str(n)}) as p:
+            recorder.read("rate", lambda: 1.25)
+            if n < 3:
+                recorder.step("embed", [0.5, n])
+            p.output(float("nan") if n == 5 else float(n))
+    log.ingest()
+    found = sorted(rows(log), key=lambda row: row["inputs"]["n"])
+    assert [row["recorder"]["reads"] for row in found] == [["rate"]] * 6
+    assert [row["steps"]["rate"]["value"] for row in found] == [1.25] * 6
+    assert [row["steps"]["embed"]["value"] for row in found] == [[0.5, 0.0], [0.5, 1.0], [0.5, 2.0], None, None, None]
+    assert [row["outputs"]["score"] for row in found] == [0.0, 1.0, 2.0, 3.0, 4.0, None]
+    kept = [row["inputs"]["mixed"] or dict(row["rescued"])["inputs.mixed"] for row in found]
+    assert [str(value).removesuffix(".0") for value in kept] == ["0", "1", "2", "3", "4", "5"]
+
+
 def test_a_second_ingest_brings_nothing(recorder: Recorder, log: Log) -> None:
     predict(recorder, 5)
     log.ingest()
@@ -143,6 +160,26 @@ def test_a_prediction_that_outlives_its_segment_is_joined(recorder: Recorder, lo
     assert waiting(home) == []
 
 
+def test_what_was_written_ahead_is_joined_wherever_it_lies(recorder: Recorder, log: Log, home: Path) -> None:
+    with recorder.prediction({"n": -1}) as p:
+        recorder.step("first", "y" * 70_000)
+        assert log.ingest().predictions == 0
+        for i in range(20):
+            with recorder.prediction({"n": i, "text": "x" * 900_000}):
+                pass
+        recorder.step("second", "z" * 70_000)
+        assert log.ingest().predictions == 20
+        recorder.step("third", 3)
+    assert log.ingest().predictions == 1
+    joined = next(row for row in rows(log) if row["id"] == p.id)
+    assert [len(str(joined["steps"][name]["value"])) for name in ("first", "second")] == [70_000, 70_000]
+    assert joined["steps"]["third"]["value"] == 3
+    assert "lost" not in joined["recorder"]
+    recorder.close()
+    log.ingest()
+    assert waiting(home) == []
+
+
 def test_ingest_killed_at_any_moment_and_run_again_brings_each_record_once(log: Log, home: Path) -> None:
     record = """if True:
         import sys; from whimbrel.record import Recorder
@@ -166,7 +203,7 @@ def test_ingest_killed_at_any_moment_and_run_again_brings_each_record_once(log: 
         process = script(take_in, home)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(chance.random() * 0.15 * (1 + round_))
+        time.sleep(chance.random() * 0.08 * (1 + round_))
         killed += process.poll() is None
         process.kill()
         process.communicate()
@@ -215,7 +252,7 @@ def test_a_damaged_frame_costs_that_frame_and_the_segment_is_kept(recorder: Reco
     recorder.close()
     ((path, segment),) = segments(home)
     data = bytearray(path.read_bytes())
-    begin, end = segment.frames[3], segment.frames[6]
+    begin, end = segment.frames[4], segment.frames[7]
     assert (begin.kind, begin.stream, end.kind, end.stream) == (2, 2, 3, 3)
     data[begin.start + 30] ^= 1
     data[end.start + 30] ^= 1
@@ -279,7 +316,7 @@ def test_an_end_that_is_read_before_its_begin_waits_for_it(recorder: Recorder, h
     predict(recorder, 1)
     ((path, segment),) = segments(home)
     data = path.read_bytes()
-    begin, end = segment.frames[1], segment.frames[2]
+    begin, end = segment.frames[2], segment.frames[3]
     path.write_bytes(data[: begin.start])
     other = path.with_name(path.name.replace("000001", "000002"))
     other.write_bytes(data[: begin.start] + data[end.start :])

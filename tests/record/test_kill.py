@@ -71,6 +71,31 @@ def test_a_crash_in_the_models_own_code_leaves_its_inputs(tmp_path: Path) -> Non
     assert record["error"].startswith("unfinished")
 
 
+def test_what_took_long_to_make_survives_the_crash_of_what_came_next(tmp_path: Path) -> None:
+    code = """if True:
+        import os, sys, time
+        from whimbrel.record import Recorder
+        recorder = Recorder("fares", home=sys.argv[1])
+        @recorder.step
+        def retrieve(q): time.sleep(0.002); return ["doc 1", "doc 2"]
+        with recorder.prediction({"q": "why"}) as p:
+            retrieve("why")
+            time.sleep(0.002)
+            recorder.step("prompt", "x" * 10)
+            time.sleep(0.002)
+            p.output(text="because")
+            recorder.step("quick", 1)
+            os.kill(os.getpid(), 9)
+    """
+    script(code, tmp_path).communicate(timeout=30)
+    (record,) = records(tmp_path)
+    assert record["steps.retrieve.value"] == ["doc 1", "doc 2"]
+    assert record["code.retrieve"]
+    assert record["steps.prompt.value"] == "x" * 10
+    assert record["outputs.text"] == "because"
+    assert record["error"].startswith("unfinished")
+
+
 def test_a_killed_process_lets_go_of_its_segment(tmp_path: Path) -> None:
     import fcntl
 

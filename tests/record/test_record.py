@@ -62,6 +62,17 @@ def test_a_whole_prediction_reads_back_in_the_contracts_names(home: Path) -> Non
     assert recorder.losses == {}
 
 
+def test_tags_may_come_while_it_runs(home: Path) -> None:
+    recorder = Recorder("fares", home=home)
+    with recorder.prediction({}, country="US", channel="ios") as p:
+        p.context(country="AT", tenant="t7")
+        p.context({"release": 3})
+    (record,) = records(home)
+    assert {k: v for k, v in record.items() if k.startswith("context.")} == {
+        "context.country": "AT", "context.channel": "ios", "context.tenant": "t7", "context.release": "3",
+    }  # fmt: skip
+
+
 def test_self_times_do_not_count_what_runs_inside(home: Path) -> None:
     recorder = Recorder("fares", home=home)
 

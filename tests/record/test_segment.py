@@ -154,7 +154,7 @@ def test_the_budget_is_kept_by_letting_the_oldest_go(tmp_path: Path) -> None:
         import logging, sys
         from whimbrel.record import Recorder
         logging.disable()
-        recorder = Recorder("fares", home=sys.argv[1], budget_bytes=50 << 20)
+        recorder = Recorder("fares", home=sys.argv[1], policy={"budget_bytes": 50 << 20})
         for n in range(100):
             with recorder.prediction({"n": n, "text": "x" * 1_000_000}): pass
         print(recorder.losses)

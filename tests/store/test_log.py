@@ -113,8 +113,10 @@ def test_status_says_what_the_log_holds(log: Log) -> None:
     fill(log, 4, app="ünï/😀 %")
     log.set_golden("g", Window("x"))
     log.add_events(pd.DataFrame({"ts": ["2026-02-01"], "kind": ["data"], "what": ["v8"]}))
-    log.layout.segments.mkdir()
-    (log.layout.segments / "s.seg").write_bytes(b"x" * 10)
+    recorded = log.layout.segments / "fares"
+    recorded.mkdir(parents=True)
+    for name in ("s.seg", ".s.mark", ".s.seg.new", "notes.txt"):
+        (recorded / name).write_bytes(b"x" * 10)
     status = log.status()
     assert [(a.app, a.predictions, a.fields) for a in status.apps] == [
         ("x", 10, {"context": 1, "inputs": 1}),

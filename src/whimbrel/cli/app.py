@@ -7,10 +7,14 @@ import click
 from whimbrel.cli.compare import compare
 from whimbrel.cli.demo import demo
 from whimbrel.cli.diagnose import diagnose
+from whimbrel.cli.doctor import doctor
 from whimbrel.cli.drill import drill
 from whimbrel.cli.golden import golden
+from whimbrel.cli.hold import hold
 from whimbrel.cli.imports import import_
+from whimbrel.cli.ls import ls
 from whimbrel.cli.options import examples
+from whimbrel.cli.sidecar import sidecar
 from whimbrel.cli.status import status
 from whimbrel.version import __version__
 
@@ -43,5 +47,5 @@ def whimbrel() -> None:
     """
 
 
-for command in (demo, import_, status, golden, compare, diagnose, drill):
+for command in (demo, import_, status, ls, golden, compare, diagnose, hold, drill, sidecar, doctor):
     whimbrel.add_command(command)

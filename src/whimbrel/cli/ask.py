@@ -95,6 +95,21 @@ def question(asked: Asked, log: Log, *, using: str = "duckdb", default: timedelt
     return Question(window, None, Window(name, since, until, window.where))
 
 
+def stretch(asked: Asked, log: Log) -> tuple[datetime, datetime]:
+    """The stretch of time that the options name; it counts back from now where recorders have written lately.
+
+    Raises:
+        UsageError: none is named.
+    """
+    if not (asked.last or asked.since):
+        raise UsageError("no stretch of time is named", where="--last, --since", next="write --last 10m")
+    times = [] if any(log.layout.segments.glob("*/*.seg")) else [_newest(log, "duckdb", name) for name in log.apps()]
+    window = _window(asked, "", Clock(max((time for time in times if time is not None), default=None)), DAY)
+    assert window.since is not None
+    assert window.until is not None
+    return window.since, window.until
+
+
 def _newest(log: Log, using: str, name: str) -> datetime | None:
     """The time of the app's newest prediction; None where it has none."""
     from whimbrel.engine import engine_named

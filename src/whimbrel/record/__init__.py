@@ -10,6 +10,9 @@ In: what the app says. Out: segment files (`docs/format.md`) that survive `kill 
     @recorder.step                                   # its value, time and code are recorded
     def normalize(ride): return {"fare": ride["fare"] / 100, "km": ride["metres"] / 1000}
 
+    @recorder.predict                                # each call is a prediction
+    def quote(ride): return model(recorder.step("encode", encode(normalize(ride))))
+
     with recorder.prediction(ride, country="US", channel="ios") as p:
         x = recorder.step("encode", encode(normalize(ride)))
         p.output(score := model(x))
@@ -17,8 +20,22 @@ In: what the app says. Out: segment files (`docs/format.md`) that survive `kill 
     recorder.label(p.id, True)                       # days later, from any process
 """
 
-from whimbrel.record.fingerprint import fingerprint
+from typing import TYPE_CHECKING, Any
+
 from whimbrel.record.prediction import Prediction
 from whimbrel.record.recorder import Recorder
 
+if TYPE_CHECKING:
+    from whimbrel.record.fingerprint import fingerprint as fingerprint
+
 __all__ = ["Prediction", "Recorder", "fingerprint"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "fingerprint":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = import_module("whimbrel.record.fingerprint").fingerprint
+    globals()[name] = value  # else the module of that name would stand here
+    return value

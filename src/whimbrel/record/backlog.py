@@ -24,7 +24,8 @@ import msgspec
 
 from whimbrel.errors import InputError
 from whimbrel.record import flat, frames
-from whimbrel.record.reader import Frame, is_newer, read_header, read_segment
+from whimbrel.record.plans import Plans
+from whimbrel.record.reader import Frame, decode_body, is_newer, read_header, read_segment
 
 Place = tuple[int, int, int]
 """Where a frame stands: number of the segment, first byte, byte after the last."""
@@ -45,6 +46,8 @@ class Mark(msgspec.Struct, kw_only=True):
     """BEGINs that wait for their END, by stream."""
     ended: dict[int, Place] = {}
     """ENDs whose BEGIN was not found yet, by stream."""
+    parts: dict[int, list[Place]] = {}
+    """What was written ahead of ENDs that have not come, by stream."""
     seen: int = 0
     """Predictions of which there is a trace; `low` and `top` are the first and last of their numbers."""
     low: int = 0
@@ -113,7 +116,9 @@ class _Reading:
         self.session = session
         self.mark = mark
         self.bodies: dict[Place, bytes] = {}
-        self.facts: dict[str, Any] = {}
+        self.id = bytes.fromhex(session)
+        self.plans = Plans()
+        self.place: dict[str, Any] = {}
         self.still: set[Path] = set()
         """Segments that nobody writes any more."""
 
@@ -180,7 +185,8 @@ class _Reading:
         first = next(iter(read_segment(head).frames), None)
         if first is not None and first.kind == frames.Kind.PROCESS:
             with contextlib.suppress(InputError):
-                self.facts = first.decode()
+                facts = first.decode()
+                self.place = {f"hardware.{fact}": facts[fact] for fact in ("host", "gpu") if fact in facts}
 
     def take(self, frame: Frame, place: Place, path: Path, news: News) -> None:
         """One frame's worth of news."""
@@ -188,6 +194,9 @@ class _Reading:
             match frame.kind:
                 case frames.Kind.BEGIN | frames.Kind.END:
                     self.half(frame, place, news)
+                case frames.Kind.PART:
+                    self.mark.parts.setdefault(frame.stream, []).append(place)
+                    self.bodies[place] = frame.body
                 case frames.Kind.LABEL:
                     news.labels.append(flat.label(frame.decode()))
                 case frames.Kind.DECISION:
@@ -241,8 +250,10 @@ class _Reading:
 
     def join(self, stream: int, begin: bytes | None, end: bytes | None) -> dict[str, Any]:
         """One prediction, from what there is of it."""
-        record = flat.prediction(decode(begin), decode(end), bytes.fromhex(self.session), stream)
-        return record | {f"hardware.{fact}": self.facts[fact] for fact in ("host", "gpu") if fact in self.facts}
+        parts = [decode(self.body(place)) for place in self.mark.parts.pop(stream, ())]
+        record = self.plans.prediction(decode(begin), decode(end), self.id, stream, parts)
+        record.update(self.place)
+        return record
 
     def orphans(self, streams: set[int]) -> News:
         """Predictions of which only the end is left."""
@@ -264,12 +275,13 @@ class _Reading:
                     record["recorder.lost"] = "its end may be among what could not be written or read"
                 news.predictions.append(record)
                 news.unfinished += 1
-            self.mark.begun = {}
+            self.mark.begun, self.mark.parts = {}, {}
             news.gaps = 0 if self.mark.over else self.mark.gaps
             self.mark.over = True
             if news.gaps:
                 news.notes.append(f"process {self.session}: {news.gaps} of its predictions were not recorded")
         waiting = {place[0] for place in (*self.mark.begun.values(), *self.mark.ended.values())}
+        waiting |= {place[0] for places in self.mark.parts.values() for place in places}
         for path in paths:
             if path in self.still and number_of(path) not in waiting and (over or settled(path)):
                 (news.hurt if number_of(path) in self.mark.hurt else news.done).append(path)
@@ -283,7 +295,7 @@ def number_of(path: Path) -> int:
 
 def decode(body: bytes | None) -> Any:
     """A body's content; None where there is none."""
-    return None if body is None else Frame(0, len(body), 0, 0, body).decode()
+    return None if body is None else decode_body(body)
 
 
 def idle(path: Path, *, locked: bool) -> bool:

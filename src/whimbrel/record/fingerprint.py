@@ -26,9 +26,8 @@ _DEPTH = 24
 _BULK = 64
 _LITERALS = (bool, int, float, complex, str, bytes)
 _BY_TEXT = frozenset(("datetime", "decimal", "fractions", "uuid", "pathlib", "pathlib._local", "ipaddress", "zoneinfo"))
-_BY_TYPE = frozenset(
-    ("numpy.random", "random", "logging", "threading", "_thread", "_io", "socket", "weakref", "whimbrel")
-)
+_OURS = ("whimbrel", "whimbrel_recorder")
+_BY_TYPE = ("numpy.random", "random", "logging", "threading", "_thread", "_io", "socket", "weakref", *_OURS)
 _FITTED = ("fit", "predict", "transform", "encode", "tokenize", "state_dict", "toarray")
 _SKIPPED = frozenset(("_sklearn_version",))
 _plain = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -249,7 +248,7 @@ class _Digest:
 @functools.cache
 def installed(top: str) -> bool:
     """Whether a top-level module belongs to Python, to Whimbrel or to an installed distribution."""
-    if (top in sys.stdlib_module_names and top != "__main__") or top in ("builtins", "whimbrel"):
+    if (top in sys.stdlib_module_names and top != "__main__") or top in ("builtins", *_OURS):
         return True
     module = sys.modules.get(top)
     file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)

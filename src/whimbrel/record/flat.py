@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,25 +27,29 @@ _LEAVES = 1000
 _DEPTH = 8
 
 
-def prediction(begin: Any, end: Any, session: bytes, seq: int) -> dict[str, Any]:
-    """One flat record from the bodies of a BEGIN and an END. Either may be None, where it is missing, but not both.
+def prediction(begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[Any] = ()) -> dict[str, Any]:
+    """One flat record from the bodies of a BEGIN, an END, and what was written ahead between them.
 
-    Without an END the record's `error` says that it is unfinished; without a BEGIN `recorder.lost` says so.
+    BEGIN or END may be None, where it is missing. Without an END the record's `error` says that it is unfinished;
+    without a BEGIN `recorder.lost` says so.
     """
     record = _Record()
     given: Mapping[str, Any] = begin if isinstance(begin, dict) else {}
-    entries = [entry for entry in end if isinstance(entry, list)] if isinstance(end, list) else []
-    ends = (e[1:3] for e in reversed(entries) if len(e) > 2 and e[0] == "end" and isinstance(e[1], int))
-    took, ts = next(ends, (None, 0))
+    entries = [entry for body in (*parts, end) if isinstance(body, list) for entry in body if isinstance(entry, list)]
+    ends = (e for e in reversed(entries) if len(e) > 2 and e[0] == "end" and isinstance(e[1], int))
+    _, took, ts, *more = next(ends, ("end", None, 0))
     ts = given.get("ts", ts)
     record.out |= {"id": given.get("id") or frames.prediction_id(session, seq, ts), "ts": ts}
     record.group("inputs", given.get("inputs", {}), "value")
     record.lost += [f"{path}: {why}" for path, why in given.get("lost", ())]
+    record.trace(given.get("trace"))
     if not given:
         record.lost.append("inputs: the frame that held them is lost")
+    if more and isinstance(more[0], int) and more[0] > len(parts):
+        record.lost.append(f"{more[0] - len(parts)} of the {more[0]} frames of its steps are lost")
     for entry in entries:
         record.entry(entry)
-    for tag, value in given.get("context", {}).items():
+    for tag, value in {**given.get("context", {}), **record.tags}.items():
         record.say(f"context.{_name(tag)}", _text(value))
     for name, value in {**given.get("model", {}), **record.model}.items():
         record.say(f"model.{_name(name)}", _text(value))
@@ -54,6 +58,8 @@ def prediction(begin: Any, end: Any, session: bytes, seq: int) -> dict[str, Any]
         record.out["spans.total"] = took / 1e6
     if end is None:
         record.out["error"] = UNFINISHED
+        if record.open:
+            record.out["recorder.open"] = ", ".join(record.open)
     record.out |= {"recorder.process": session.hex(), "recorder.seq": seq}
     if record.lost:
         record.out["recorder.lost"] = "; ".join(record.lost)
@@ -94,7 +100,9 @@ class _Record:
         self.lost: list[str] = []
         self.spans: dict[str, int] = {}
         self.model: dict[str, Any] = {}
+        self.tags: dict[str, Any] = {}
         self.calls: dict[str, int] = {}
+        self.open: list[str] = []
 
     def entry(self, entry: list[Any]) -> None:
         """One entry of an END; one that this reader does not know is skipped, for later writers may add some."""
@@ -102,10 +110,22 @@ class _Record:
             case ["step", name, value, int(own), *code]:
                 self.step(_name(name), own, code)
                 self.value(_name(name), value)
+            case ["read", name, value, int(own), *_]:
+                self.step(_name(name), own, [])
+                self.value(_name(name), value)
+                self.out["recorder.reads"] = list(dict.fromkeys([*self.out.get("recorder.reads", ()), _name(name)]))
             case ["failed", name, int(own), *code]:
                 self.step(_name(name), own, code)
             case ["span", name, int(ns), *_]:
-                self.spans[_name(name)] = self.spans.get(_name(name), 0) + ns
+                self.step(_name(name), ns, [])
+            case ["begun", name, *_]:
+                self.open.append(_name(name))
+            case _:
+                self.said(entry)
+
+    def said(self, entry: list[Any]) -> None:
+        """One entry that says something of the prediction as a whole."""
+        match entry:
             case ["output", values, *_]:
                 self.group("outputs", values, "score")
             case ["decision", dict(values), *_] | ["decisions", dict(values), *_]:
@@ -115,10 +135,12 @@ class _Record:
             case ["usage", dict(values), *_]:
                 for name, value in values.items():
                     self.add(f"usage.{_name(name)}", value)
-            case ["age", dict(values), *_]:
-                self.group("age", values, "value")
+            case ["age" | "hardware" as group, dict(values), *_]:
+                self.group(group, values, "value")
             case ["model", dict(values), *_]:
                 self.model |= values
+            case ["context", dict(values), *_]:
+                self.tags |= values
             case ["error", value, *_] if value is not None:
                 self.out["error"] = _text(value)
             case ["lost", path, why, *_]:
@@ -127,8 +149,16 @@ class _Record:
     def step(self, name: str, own: int, code: list[Any]) -> None:
         """A step's time, which adds up where it runs again, and its fingerprint."""
         self.spans[name] = self.spans.get(name, 0) + own
+        if name in self.open:
+            self.open.remove(name)
         if code and isinstance(code[0], str):
             self.out[f"code.{name}"] = code[0]
+
+    def trace(self, header: Any) -> None:
+        """The trace it belongs to, and the span that asked for it."""
+        parts = header.split("-") if isinstance(header, str) else []
+        if len(parts) >= 4:
+            self.out["recorder.trace"], self.out["recorder.span"] = parts[1:3]
 
     def value(self, name: str, value: Any) -> None:
         """A step's value; a step that runs again in one prediction is numbered, the first few times."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
-from urllib.parse import quote, unquote
+from typing import NamedTuple
 
 from xxhash import xxh3_64_digest
 
@@ -22,10 +21,15 @@ LOCKED = 1
 
 HEADER = struct.Struct("<8sHHIIIQ16sQ")
 HEADER_BYTES = HEADER.size + 8
-HEAD = struct.Struct("<IIQBBH")
+HEAD = struct.Struct("<IIQI")
+"""Mark, length, stream, kind; flags and the two bytes after them are 0, and so is the rest of the kind's integer."""
+
 CHECK_BYTES = 8
 MAX_BODY = 8 << 20
 """No frame's body is longer (bytes); a reader may take a longer length for damage."""
+
+
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
 class Kind(IntEnum):
@@ -38,10 +42,12 @@ class Kind(IntEnum):
     DECISION = 5
     EVENT = 6
     LOSS = 7
+    PART = 8
+    COUNTERS = 9
+    CLOCK = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The first 64 bytes of a segment; `seed` and `mark` are the same in all segments of a session."""
 
     session: bytes
@@ -66,7 +72,7 @@ def new_seed() -> tuple[int, int]:
 
 def frame(mark: int, seed: int, kind: int, stream: int, body: bytes) -> bytes:
     """One frame: head, body, checksum over both."""
-    data = HEAD.pack(mark, len(body), stream, kind, 0, 0) + body
+    data = HEAD.pack(mark, len(body), stream, kind) + body
     return data + xxh3_64_digest(data, seed)
 
 
@@ -96,12 +102,14 @@ def _uuid7(ts_us: int, bits74: int) -> int:
 
 def folder_of(app: str) -> str:
     """The name of an app's folder, as everywhere in a log: percent-encoded, with `~` for the percent sign."""
-    encoded = quote(app, safe="").replace("~", "%7E")
-    return (f"%{ord(app[0]):02X}{encoded[1:]}" if app[0] in "._" else encoded).replace("%", "~")
+    encoded = "".join(chr(byte) if byte in _SAFE else f"~{byte:02X}" for byte in app.encode())
+    return f"~{ord(app[0]):02X}{encoded[1:]}" if app[0] in "._" else encoded
 
 
 def app_of(folder: str) -> str:
     """The app whose folder this is: the inverse of `folder_of`."""
+    from urllib.parse import unquote  # costs an import that a recorder need not take
+
     return unquote(folder.replace("~", "%"))
 
 

@@ -20,7 +20,12 @@ from whimbrel.record.values import LIMIT, encode, rescue
 MISSING: Final = object()
 """Stands for an argument that was not given, for None is a value."""
 
+AHEAD_NS = 250_000
+"""What a prediction has said is written ahead of its end once its last frame is this old: a step that took long is on
+disk before the next begins, and short ones cost no write of their own."""
+
 _ROOM = frames.MAX_BODY - LIMIT
+SOON = 64 << 10  # bytes of entries that wait to be written together
 _ERROR_CHARACTERS = 2000
 _NOBODY = (0, "")
 now = time.perf_counter_ns
@@ -59,13 +64,24 @@ class Scope:
     def value(self, step: str, value: object) -> None:
         """Record a step's value; its time is what has passed since the scope began or its last step or span ended."""
         prediction = self.prediction
-        if prediction is not None and prediction.running:
-            at = now()
-            own, self.mark = at - self.mark, at
-            self.inner += own
-            prediction.add(("step", step, value, own), "steps")
-        elif (around := live(self.outer)) is not None:
-            around.value(step, value)
+        if prediction is None or not prediction.running:
+            if (around := live(self.outer)) is not None:
+                around.value(step, value)
+            return
+        at = now()
+        own = at - self.mark
+        self.mark = at
+        self.inner += own
+        try:  # `Prediction.add` in place: a call less for each step
+            part = encode(("step", step, value, own))
+        except Exception:  # noqa: BLE001  a value may raise anything, at any time
+            part = b""
+        size = prediction.size + len(part)
+        if part and size < SOON and at < prediction.due:
+            prediction.size = size
+            prediction.parts.append(part)
+        else:
+            prediction.keep(("step", step, value, own), "steps", part, at)
 
 
 INNERMOST: ContextVar[Scope | None] = ContextVar("whimbrel.scope", default=None)
@@ -88,43 +104,52 @@ def live(scope: Scope | None) -> Scope | None:
 
 
 class Prediction(Scope):
-    """What `with recorder.prediction(inputs) as p` hands out. Every method swallows its own errors and counts them."""
+    """What `with recorder.prediction(inputs) as p` hands out. Every method swallows its own errors and counts them.
+
+    Where no `with` fits (callbacks, streams, a prediction that one thread begins and another ends), `p.begin()` and
+    `p.end()` do the same, and the prediction is then nobody's current one: say `p.step(...)`, or `recorder.bind`.
+    """
 
     __slots__ = (
+        "_ahead",
         "_begin",
         "_culprit",
         "_full",
         "_given",
         "_id",
-        "_parts",
+        "_said",
         "_seq",
         "_session",
-        "_size",
         "_ts",
+        "due",
+        "parts",
         "running",
+        "size",
     )
 
-    def __init__(self, session: Session | None, given: dict[str, Any]) -> None:
-        self.prediction = self.outer = self.before = None
-        self.inner = self._seq = self._size = 0
+    def __init__(self, session: Session | None, given: dict[str, Any], ts: int) -> None:
+        self.prediction: Prediction | None = None
+        self.outer: Scope | None = None
+        self.before = None
         self.running = self._full = False
         self._session = session
         self._given: dict[str, Any] | None = given
-        self._ts: int = given["ts"]
-        self._id: str = given.get("id", "")
-        self._begin = b""
-        self._parts: list[bytes] = []
-        self._culprit = _NOBODY
+        self._ts = ts
+        self._seq = 0
+        self._id: str | None = None
 
     @property
     def id(self) -> str:
         """The prediction's id, by which a label or a decision is added later; empty before the `with` is entered."""
-        if not self._id:
-            if self._session is None:  # nothing is recorded, but the app may want to store an id
+        if self._id is None:
+            given, session = self._given, self._session
+            if given is not None and "id" in given:
+                return str(given["id"])
+            if session is None:  # nothing is recorded, but the app may want to store an id
                 self._id = frames.prediction_id(frames.new_session(self._ts), 0, self._ts)
             elif self._seq:
-                self._id = frames.prediction_id(self._session.id, self._seq, self._ts)
-        return self._id
+                self._id = frames.prediction_id(session.id, self._seq, self._ts)
+        return self._id or ""
 
     def __enter__(self) -> Self:
         session, given = self._session, self._given
@@ -132,18 +157,30 @@ class Prediction(Scope):
             return self
         try:
             if given is None:
-                session.lost("a prediction's with entered twice", "each needs a recorder.prediction() of its own")
+                session.lost("a prediction begun twice", "each needs a recorder.prediction() of its own")
                 return self
             self._given = None
+            if "id" in given:
+                self._id = given["id"]
             self._seq = seq = session.next_seq()
-            body = self._encode(given)
-            if not session.write(2, seq, body):  # Kind.BEGIN: reading a member of an enumeration takes longer
-                self._begin = body  # tried again with the end
-            self.outer = current()
+            try:
+                body = encode(given)
+            except Exception:  # noqa: BLE001  a value may raise anything, at any time
+                body = b""
+            if not 0 < len(body) <= LIMIT:
+                body = _rescued(given)
+            self._begin = b"" if session.write(2, seq, body) else body  # Kind.BEGIN; tried again with the end
+            self.parts: list[bytes] = []
+            self.size = self.inner = self._said = self._ahead = 0
+            self._culprit = _NOBODY
+            outer = INNERMOST.get()
+            if outer is not None:
+                self.outer = live(outer)
             self.prediction = self
             self.running = True
             INNERMOST.set(self)
-            self.start = self.mark = now()
+            self.start = self.mark = at = now()
+            self.due = at + AHEAD_NS
         except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
             session.lost("begin", error)
         return self
@@ -160,42 +197,75 @@ class Prediction(Scope):
                 self.add(("error", self._story(error)), "error")
             self.running = False
             self.prediction = None
-            self.outer = live(self.outer)
+            if self.outer is not None:
+                self.outer = live(self.outer)
             if INNERMOST.get() is self:
                 INNERMOST.set(self.outer)
             if session.page[0]:  # a forked child leaves its parent's prediction: the parent says how it ended
-                self._end(session, took)
+                parts = self.parts
+                self.parts = []
+                parts.append(
+                    encode(("end", took, self._ts, ahead) if (ahead := self._ahead) else ("end", took, self._ts))
+                )
+                if self._begin:
+                    session.write(2, self._seq, self._begin)
+                session.write(3, self._seq, frames.array_head(len(parts)) + b"".join(parts))  # Kind.END
         except Exception as failure:  # noqa: BLE001  the app goes on, whatever happens to us
             session.lost("end", failure)
 
+    def begin(self) -> Self:
+        """Record that it begins, where no `with` fits; `end` must follow, in whatever thread or task."""
+        before = INNERMOST.get()
+        self.__enter__()
+        self.outer = None
+        INNERMOST.set(before)
+        return self
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Record that it ended, and with what exception if any."""
+        self.__exit__(None, error, None)
+
     def output(self, value: object = MISSING, /, **named: object) -> None:
         """Record what the model returned: `p.output(0.73)` is `outputs.score`; `p.output(low=1, high=2)` are both."""
-        if value is not MISSING:
+        if type(value) is dict and not named:
+            named = value
+        elif value is not MISSING:
             named = {**value, **named} if isinstance(value, Mapping) else {"score": value, **named}
-        self._say("output", named, "outputs")
+        self.add(("output", named), "outputs")
 
     def decision(self, value: object = MISSING, /, **named: object) -> None:
         """Record what was done with it: one value, or several by name. After the end it is sent on as a later one."""
         if value is not MISSING:
-            self._say("decision", value, "decision")
+            self.add(("decision", value), "decision")
         if named:
-            self._say("decisions", named, "decisions")
+            self.add(("decisions", named), "decisions")
 
     def usage(self, value: Mapping[str, object] | None = None, /, **named: object) -> None:
         """Record what it cost: input_tokens, output_tokens, cached_tokens, cost_usd, energy_j. Calls add up."""
-        self._say("usage", _both(value, named), "usage")
+        self.add(("usage", _both(value, named)), "usage")
 
     def age(self, value: Mapping[str, object] | None = None, /, **named: object) -> None:
         """Record how long ago (seconds) the source of each feature was refreshed."""
-        self._say("age", _both(value, named), "age")
+        self.add(("age", _both(value, named)), "age")
 
     def model(self, value: Mapping[str, object] | None = None, /, **named: object) -> None:
         """Record which model answered this one, where it is not the recorder's: name, version, digest, variant, …."""
-        self._say("model", _both(value, named), "model")
+        self.add(("model", _both(value, named)), "model")
+
+    def context(self, value: Mapping[str, object] | None = None, /, **tags: object) -> None:
+        """Record who and where, where that is known only once the prediction runs: tenant, device, release, …."""
+        self.add(("context", _both(value, tags)), "context")
 
     def error(self, error: object) -> None:
         """Record that it went wrong, where no exception leaves the `with`."""
-        self._say("error", _words(error) if isinstance(error, BaseException) else error, "error")
+        self.add(("error", _words(error) if isinstance(error, BaseException) else error), "error")
+
+    def trace(self, traceparent: str) -> None:
+        """Say which trace it belongs to (a W3C `traceparent`), before it begins: then a crash loses neither."""
+        if self._given is not None:
+            self._given["trace"] = str(traceparent)
+        else:
+            self.lost("a trace was named after the prediction had begun")
 
     def step(self, name: str, value: Any) -> Any:
         """Record a step's value and return it: for threads, callbacks and streams, which have no current prediction."""
@@ -203,7 +273,7 @@ class Prediction(Scope):
             if self.running:
                 self._scope().value(name, value)
             else:
-                self._outside("step", value)
+                self._outside(("step", name))
         except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
             self.lost(error)
         return value
@@ -217,29 +287,48 @@ class Prediction(Scope):
         if ms is None:
             return Span(self, name)
         try:
-            self._say("span", name, "spans", round(float(ms) * 1e6))
-        except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
+            own = round(float(ms) * 1e6)
+        except Exception as error:  # noqa: BLE001  a number may be any object
             self.lost(error)
+        else:
+            self.add(("span", name, own), "spans")
         return None
 
     def add(self, entry: tuple[Any, ...], path: str) -> None:
-        """Encode one entry of the END frame now; `path` is where it will stand. May raise on a lack of memory."""
+        """Encode one entry now; `path` is where it will stand. Outside the prediction it comes late, or is counted."""
         try:
-            part = encode(entry)
-        except Exception:  # noqa: BLE001  a value may raise anything, at any time
-            part = b""
+            if not self.running:
+                self._outside(entry)
+                return
+            try:
+                part = encode(entry)
+            except Exception:  # noqa: BLE001  a value may raise anything, at any time
+                part = b""
+            size, at = self.size + len(part), now()
+            if part and size < SOON and at < self.due:
+                self.size = size
+                self.parts.append(part)  # one operation, and so is taking the list away: threads may say things at once
+            else:
+                self.keep(entry, path, part, at)
+        except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
+            self.lost(error)
+
+    def keep(self, entry: tuple[Any, ...], path: str, part: bytes, at: int) -> None:
+        """Keep an encoded entry, said at the time `at` (ns), as far as there is room for it; write ahead what is due."""
         if not 0 < len(part) <= LIMIT:
             twin, lost = rescue(entry, f"steps.{entry[1]}" if path == "steps" else path)
             part = encode(twin)
-            self._parts.extend(encode(("lost", *note)) for note in lost)
-        if self._size + len(part) <= _ROOM:
-            self._size += len(part)
-            self._parts.append(part)
+            self.parts.extend(encode(("lost", *note)) for note in lost)
+        if self._said + self.size + len(part) <= _ROOM:
+            self.size += len(part)
+            self.parts.append(part)
         else:
-            self.lost("the prediction is longer than a frame may be")
             if not self._full:
                 self._full = True
-                self._parts.append(encode(("lost", path, "the prediction was full, and what came next is missing")))
+                self.parts.append(encode(("lost", path, "the prediction was full, and what came next is missing")))
+            self.lost("the prediction is longer than it may be")
+        if self.size >= SOON or at >= self.due:
+            self.write_ahead(at)
 
     def blame(self, step: str, error: BaseException) -> None:
         """Remember in which step an exception was raised: the innermost says so first."""
@@ -251,48 +340,39 @@ class Prediction(Scope):
         if self._session is not None:
             self._session.lost("call", why)
 
-    def _say(self, what: str, value: object, path: str, *more: object) -> None:
-        try:
-            if self.running:
-                self.add((what, value, *more), path)
-            else:
-                self._outside(what, value)
-        except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
-            self.lost(error)
-
     def _scope(self) -> Scope:
         """The innermost scope of this prediction here; in another thread, the prediction itself."""
         scope = current()
         return scope if scope is not None and scope.prediction is self else self
 
-    def _encode(self, given: dict[str, Any]) -> bytes:
-        try:
-            body = encode(given)
-        except Exception:  # noqa: BLE001  a value may raise anything, at any time
-            body = b""
-        if 0 < len(body) <= LIMIT:
-            return body
-        twin, lost = rescue(given, "")
-        return encode({**twin, "lost": lost} if lost else twin)
-
-    def _end(self, session: Session, took: int) -> None:
-        parts, self._parts = self._parts, []
-        parts.append(encode(("end", took, self._ts)))
-        if self._begin:
-            session.write(frames.Kind.BEGIN, self._seq, self._begin)
-        session.write(3, self._seq, frames.array_head(len(parts)) + b"".join(parts))  # Kind.END
+    def write_ahead(self, at: int) -> None:
+        """Write down what was said so far: what took long to make, or is much, does not wait for the end."""
+        session = self._session
+        self.due = at + AHEAD_NS
+        if session is None or not session.page[0] or not self.running:
+            return
+        parts, self.parts = self.parts, []
+        size, self.size = self.size, 0
+        if self._begin and session.write(2, self._seq, self._begin):
+            self._begin = b""
+        if session.write(8, self._seq, frames.array_head(len(parts)) + b"".join(parts)):  # Kind.PART
+            self._said += size
+            self._ahead += 1
+        else:
+            self.parts[:0] = parts  # tried again later, and with the end
+            self.size += size
 
     def _story(self, error: BaseException) -> str:
         blamed, step = self._culprit
         return _words(error) + (f" (in step {step})" if blamed == id(error) else "")
 
-    def _outside(self, what: str, value: object) -> None:
+    def _outside(self, entry: tuple[Any, ...]) -> None:
         """Something said before the `with` or after it: decisions may come late, anything else is counted."""
-        session = self._session
+        session, what = self._session, entry[0]
         if session is None:
             return
         if what in ("decision", "decisions") and self._seq:
-            later, _ = rescue({"ts": time.time_ns() // 1000, "id": self.id, what: value}, "")
+            later, _ = rescue({"ts": time.time_ns() // 1000, "id": self.id, what: entry[1]}, "")
             session.write(frames.Kind.DECISION, self._seq, encode(later))
         else:
             session.lost(
@@ -320,7 +400,13 @@ class Span:
     ) -> None:
         if self._scope is not None:
             own = self._scope.leave()
-            self._prediction._say("span", self._name, "spans", own)  # noqa: SLF001  two halves of one thing
+            self._prediction.add(("span", self._name, own), "spans")
+
+
+def _rescued(given: dict[str, Any]) -> bytes:
+    """The body of a BEGIN whose values are hostile or long, as far as it can be kept."""
+    twin, lost = rescue(given, "")
+    return encode({**twin, "lost": lost} if lost else twin)
 
 
 def _both(value: Mapping[str, object] | None, named: dict[str, object]) -> dict[str, object]:

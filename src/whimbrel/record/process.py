@@ -42,7 +42,9 @@ def _machine() -> dict[str, Any]:
     for name, probe in (("cpu", _cpu), ("memory_bytes", _memory), ("boot", _boot)):
         with contextlib.suppress(OSError, ValueError):
             found[name] = probe()
-    return found | _gpu()
+    from whimbrel.record import cgroup  # read once, and by no import
+
+    return found | cgroup.limits() | _gpu()
 
 
 def _cpu() -> str:

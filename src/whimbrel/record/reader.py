@@ -19,8 +19,7 @@ from whimbrel.record import frames
 from whimbrel.record.values import ARRAY
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One good frame: where it starts and ends in the segment (bytes), its kind, its stream, its body."""
 
     start: int
@@ -35,13 +34,7 @@ class Frame:
         Raises:
             InputError: the checksum is right and the body is not msgpack that can be read.
         """
-        try:
-            return _DECODER.decode(self.body)
-        except (msgspec.MsgspecError, ValueError, RecursionError, struct.error) as error:
-            raise InputError(
-                f"a frame of kind {self.kind} cannot be decoded: {error}", where=f"bytes {self.start} to {self.end}",
-                why="it was written by another program, or nested too deeply",
-            ) from error  # fmt: skip
+        return decode_body(self.body, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,31 +87,40 @@ def read_segment(data: bytes, start: int = 0) -> Segment:
     at = end = max(start, frames.HEADER_BYTES)
     found: list[Frame] = []
     damaged: list[tuple[int, int]] = []
-    sign = struct.pack("<I", header.mark)
-    while (at := data.find(sign, at)) >= 0:
-        frame = _frame(data, at, header)
-        if frame is None:
+    sign, seed, size, view = struct.pack("<I", header.mark), header.seed, frames.HEAD.size, memoryview(data)
+    unpack, find = frames.HEAD.unpack_from, data.find
+    while (at := find(sign, at)) >= 0:
+        body_at = at + size
+        if body_at > len(data):
+            break
+        _, length, stream, kind = unpack(data, at)
+        body_end = body_at + length
+        after = body_end + frames.CHECK_BYTES
+        whole = length <= frames.MAX_BODY and after <= len(data)
+        if not whole or xxh3_64_digest(view[at:body_end], seed) != data[body_end:after]:
             at += 1
             continue
         if at > end:
             damaged.append((end, at))
-        found.append(frame)
-        at = end = frame.end
+        found.append(Frame(at, after, kind & 0xFF, stream, data[body_at:body_end]))
+        at = end = after
     return Segment(header, tuple(found), end, len(data) - end, tuple(damaged))
 
 
-def _frame(data: bytes, at: int, header: frames.Header) -> Frame | None:
-    """The frame that starts here, or None where its length or its checksum says that there is none."""
-    body_at = at + frames.HEAD.size
-    if body_at > len(data):
-        return None
-    _, length, stream, kind, _, _ = frames.HEAD.unpack_from(data, at)
-    body_end = body_at + length
-    if length > frames.MAX_BODY or body_end + frames.CHECK_BYTES > len(data):
-        return None
-    if xxh3_64_digest(memoryview(data)[at:body_end], header.seed) != data[body_end : body_end + frames.CHECK_BYTES]:
-        return None
-    return Frame(at, body_end + frames.CHECK_BYTES, kind, stream, data[body_at:body_end])
+def decode_body(body: bytes, frame: Frame | None = None) -> Any:
+    """A body's content; `frame` is the one that it came in, where that is known.
+
+    Raises:
+        InputError: it is no msgpack that can be read.
+    """
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError, struct.error) as error:
+        raise InputError(
+            f"a frame{f' of kind {frame.kind}' if frame else ''} cannot be decoded: {error}",
+            where=f"bytes {frame.start} to {frame.end}" if frame else f"a body of {len(body)} bytes",
+            why="it was written by another program, or nested too deeply",
+        ) from error  # fmt: skip
 
 
 class Array(NamedTuple):

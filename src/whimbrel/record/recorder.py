@@ -10,17 +10,19 @@ import contextlib
 import datetime as dt
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import msgspec
 
 from whimbrel.errors import UsageError
-from whimbrel.record import frames, process, steps
-from whimbrel.record.prediction import INNERMOST, MISSING, Prediction
-from whimbrel.record.segment import Session
-from whimbrel.record.values import encode, rescue
+from whimbrel.record import calls, frames, process, steps
+from whimbrel.record.blobs import Blobs
+from whimbrel.record.policy import Policy
+from whimbrel.record.prediction import INNERMOST, MISSING, Prediction, current
+from whimbrel.record.segment import LOOK_US, Session
+from whimbrel.record.values import encode, rescue, row
 from whimbrel.settings import Settings
 from whimbrel.version import __version__
 
@@ -34,12 +36,12 @@ class Recorder:
     """Records the predictions of one app. Threads and tasks may share it; forked children open files of their own.
 
     `home` is the log's folder (`WHIMBREL_HOME`, else `./.whimbrel`). `model` says which model answers: `"fares@7"`, or
-    a mapping of name, version, digest, precision, variant. Segments that nobody has ingested yet may take
-    `budget_bytes`; past that the oldest are overwritten, and counted. `WHIMBREL=off` in the environment makes every
-    call a no-op.
+    a mapping of name, version, digest, precision, variant. `policy` says what may be written and how much: a TOML file
+    or a mapping of its `[record]`, else what `WHIMBREL_POLICY` names, else `whimbrel.toml` in this folder
+    (docs/policy.md). `WHIMBREL=off` in the environment makes every call a no-op.
 
     Raises:
-        UsageError: `app` is no name; nothing else here or later raises.
+        UsageError: `app` is no name, or the policy makes no sense; nothing else here or later raises.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Recorder:
         *,
         home: str | Path | None = None,
         model: str | Mapping[str, object] | None = None,
-        budget_bytes: int = 4 << 30,
+        policy: str | Path | Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(app, str) or not app or not app.isprintable() or len(frames.folder_of(app)) > _LONGEST_APP:
             raise UsageError(
@@ -58,8 +60,10 @@ class Recorder:
             )  # fmt: skip
         self.app = app
         self._home = home
-        self._budget = budget_bytes
-        self._folder = Settings.load(home=home).home.absolute() / "segments" / frames.folder_of(app)
+        self._policy = Policy.load(policy)
+        root = Settings.load(home=home).home.absolute()
+        self._folder = root / "segments" / frames.folder_of(app)
+        self._blobs = Blobs(root, self._policy)
         self._off = os.environ.get("WHIMBREL", "").lower() == "off"
         if not self._off:
             with contextlib.suppress(Exception):  # the app starts, whatever its host hides
@@ -86,23 +90,47 @@ class Recorder:
         """What was not recorded by this process, by reason."""
         return dict(self._session.losses) if self._session is not None else {}
 
+    @property
+    def current(self) -> Prediction | None:
+        """The prediction that is running here: in this thread, task, or function that was bound to one."""
+        scope = current()
+        return scope.prediction if scope is not None else None
+
+    @overload
+    def predict(self, function: F, /) -> F: ...
+    @overload
+    def predict(
+        self, function: None = None, /, *, tags: Sequence[str] = (), names: Sequence[str] | None = None
+    ) -> Callable[[F], F]: ...
+    def predict(self, function: Any = None, /, *, tags: Sequence[str] = (), names: Sequence[str] | None = None) -> Any:
+        """Make each call of a function a prediction: `@recorder.predict`, or `@recorder.predict(tags=["country"])`.
+
+        Arguments become inputs by their names, but for those in `tags`; a single one that is a row (a dictionary, a
+        data class, an array with `names`) is the inputs itself. What it returns is the output: fields by name, or
+        `outputs.score`; a generator's is the list of what it yielded, or its text. `recorder.current` is the
+        prediction, for its `id` and whatever else there is to say.
+        """
+        if function is None:
+            return lambda function: self._predicted(function, tuple(tags), names)
+        return self._predicted(function, (), None)
+
     @overload
     def step(self, function: F, /) -> F: ...
     @overload
     def step(self, name: str, /) -> Callable[[F], F]: ...
     @overload
-    def step(self, name: str, value: T, /) -> T: ...
-    def step(self, name: Any, value: Any = MISSING, /) -> Any:
+    def step(self, name: str, value: T, /, *, names: Sequence[str] | None = None) -> T: ...
+    def step(self, name: Any, value: Any = MISSING, /, *, names: Sequence[str] | None = None) -> Any:
         """Record a step: `@recorder.step` on its function, or `recorder.step("encode", value)`, which returns it.
 
         The latter's time is what has passed since the prediction began or its last step or span ended. Dictionaries
-        become `steps.<step>.<name>`, anything else `steps.<step>.value`. Outside a prediction nothing happens.
+        become `steps.<step>.<name>`, and so does an array with `names`; anything else `steps.<step>.value`. Outside a prediction nothing happens.
         """
         if value is not MISSING:
             scope = INNERMOST.get()
             if scope is not None:
                 try:
-                    scope.value(name, value)
+                    scope.value(name, value if names is None else self._row(value, names))
                 except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
                     self._lost("step", error)
             return value
@@ -110,30 +138,84 @@ class Recorder:
             return lambda function: self._wrap(function, name)
         return self._wrap(name, None)
 
+    def read(self, name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Look at the world through the recorder: `rate = recorder.read("rate", table.get, "USD")`.
+
+        For look-ups, clocks and randomness: the value is recorded as a step's is, and a replay takes it from the record
+        and does not look again. Outside a prediction it is just the call.
+        """
+        if self._off:
+            return function(*args, **kwargs)
+        answer: T = calls.read(name, function, args, kwargs)
+        return answer
+
+    def blob(self, value: Any, media_type: str = "") -> dict[str, Any]:
+        """A reference to a large binary value, by its hash: `recorder.prediction({"image": recorder.blob(png)})`.
+
+        Bytes, a file by its path, an array or an image. The content goes to `blobs/` under the log's folder, once
+        however often it comes, unless the policy keeps hashes alone. What cannot be read is an empty reference.
+        """
+        if self._off:
+            return {}
+        try:
+            said, why = self._blobs.reference(value, media_type)
+            if why:
+                self._lost("blob", why)
+        except Exception as error:  # noqa: BLE001  the app goes on, whatever it hands over
+            self._lost("blob", error)
+            return {}
+        return said
+
+    def bind(self, function: F, /) -> F:
+        """A function that another thread runs for the current prediction: `pool.submit(recorder.bind(fetch), url)`.
+
+        asyncio tasks need none, and nor does `asyncio.to_thread`. Outside a prediction it is just the function.
+        """
+        scope = current()
+        if scope is None:
+            return function
+        bound: Any = calls.Bound(function, scope)
+        return bound  # type: ignore[no-any-return]
+
     def prediction(
-        self, inputs: object, *, id: str | None = None, ts: object = None, **context: object  # noqa: A002
-    ) -> Prediction:  # fmt: skip
+        self,
+        inputs: object,
+        *,
+        id: str | None = None,  # noqa: A002
+        ts: object = None,
+        names: Sequence[str] | None = None,
+        **context: object,
+    ) -> Prediction:
         """Record one prediction: `with recorder.prediction(inputs, country="US") as p:`.
 
         Its inputs are on disk before the block runs. An exception that leaves the block is recorded and goes on.
         `id` is your own name for it where you have one, `ts` its event time where that is not now (a datetime, an ISO
-        text, or seconds since 1970); every other keyword is a tag that slices are made of.
+        text, or seconds since 1970), `names` the names of the columns of an array that is one row; every other keyword
+        is a tag that slices are made of.
         """
-        begin: dict[str, Any] = {"ts": time.time_ns() // 1000 if ts is None else self._micros(ts)}
+        begin: dict[str, Any] = {}
+        micros = now_us = time.time_ns() // 1000
         try:
+            if ts is not None:
+                micros = self._micros(ts)
+            begin["ts"] = micros
             if id is not None:
                 begin["id"] = str(id)
-            if self._off:
-                return Prediction(None, begin)
-            if self._model is not None:
-                begin["model"] = self._model
-            if context:
-                begin["context"] = context
-            begin["inputs"] = inputs
-            return Prediction(self._live(), begin)
+            session = self._session
+            if session is not None:
+                if not session.page[0]:
+                    session = self._forked(session)
+                if not 0 < session.look_at_us - now_us <= LOOK_US:
+                    session.look(now_us)
+                if self._model is not None:
+                    begin["model"] = self._model
+                if context:
+                    begin["context"] = context
+                begin["inputs"] = inputs if type(inputs) is dict else self._row(inputs, names)
+            return Prediction(session, begin, micros)
         except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
             self._lost("prediction", error)
-            return Prediction(None, begin)
+            return Prediction(None, begin, micros)
 
     def label(self, id: str | Prediction, value: object, ts: object = None) -> None:  # noqa: A002
         """Record what turned out to be true of a prediction, from any process; `ts` is when it was known (now)."""
@@ -163,7 +245,7 @@ class Recorder:
         return f"Recorder({self.app!r})"
 
     def __reduce__(self) -> tuple[Callable[..., Recorder], tuple[Any, ...]]:
-        return _again, (self.app, self._home, self.model, self._budget)
+        return _again, (self.app, self._home, self.model, self._policy.to_dict())
 
     def _wrap(self, function: Any, name: str | None) -> Any:
         if self._off:
@@ -174,16 +256,43 @@ class Recorder:
             self._lost("decoration", error)
             return function
 
-    def _live(self) -> Session | None:
-        """This process's session: a forked child is told by its wiped page, and starts its own."""
-        session = self._session
-        if session is not None and not session.page[0]:
-            session.close()
-            session = self._session = self._new_session()
+    def _predicted(self, function: Any, tags: tuple[str, ...], names: Sequence[str] | None) -> Any:
+        if self._off:
+            return function
+        try:
+            target = function.__func__ if isinstance(function, staticmethod | classmethod) else function
+            arguments = calls.Arguments(target, tags)
+
+            def opened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prediction:
+                try:
+                    inputs, context = arguments.split(args, kwargs)
+                    return self.prediction(inputs, names=names, **context)
+                except Exception as error:  # noqa: BLE001  the app's function runs, whatever its arguments are
+                    self._lost("prediction", error)
+                    return Prediction(None, {}, time.time_ns() // 1000)
+
+            answer = calls.predicted(target, opened)
+            return answer if target is function else type(function)(answer)
+        except Exception as error:  # noqa: BLE001  the app keeps its function, whatever it is
+            self._lost("decoration", error)
+            return function
+
+    def _row(self, inputs: object, names: Sequence[str] | None) -> object:
+        """A row with the names of its fields; one that does not fit its names stays as it is."""
+        try:
+            return row(inputs, names)
+        except Exception as error:  # noqa: BLE001  a row may be any object
+            self._lost("names", error)
+            return inputs
+
+    def _forked(self, session: Session) -> Session:
+        """A session for a forked child, which its wiped page has told that it is one: the other is its parent's."""
+        session.close()
+        self._session = session = self._new_session()
         return session
 
     def _new_session(self) -> Session:
-        return Session(self._folder, self._describe, self._budget)
+        return Session(self._folder, self._describe, self._policy)
 
     def _describe(self, session: Session) -> dict[str, Any]:
         """The facts that open each segment."""
@@ -195,8 +304,10 @@ class Recorder:
 
     def _later(self, kind: frames.Kind, body: dict[str, Any], ts: object) -> None:
         try:
-            session = self._live()
+            session = self._session
             if session is not None:
+                if not session.page[0]:
+                    session = self._forked(session)
                 body["ts"] = self._micros(ts)
                 if isinstance(body.get("id"), Prediction):
                     body["id"] = body["id"].id
@@ -250,5 +361,5 @@ def micros(ts: Any) -> int:
     return round(float(ts) * 1e6)
 
 
-def _again(app: str, home: str | Path | None, model: Mapping[str, object], budget_bytes: int) -> Recorder:
-    return Recorder(app, home=home, model=model, budget_bytes=budget_bytes)
+def _again(app: str, home: str | Path | None, model: Mapping[str, object], policy: Mapping[str, Any]) -> Recorder:
+    return Recorder(app, home=home, model=model, policy=policy)

@@ -23,20 +23,29 @@ from typing import Any, Protocol
 from xxhash import xxh3_64_digest
 
 from whimbrel.record import frames, values
+from whimbrel.record.policy import Policy, Rules
 
 SEGMENT_BYTES = 16 << 20
 """A segment is followed by the next once it is this long."""
 
+LOOK_US = 1_000_000
+"""How often a session looks around for what happened to its folder and its clock."""
+
 _HIGH_FD = 512  # a number that an app which closes and opens files by hand is unlikely to meet
 _MADV_WIPEONFORK = 18
 _FIRST_FEW = 5
+_CLOCK_US = 60_000_000
+_JUMP_US = 100_000
+_head = frames.HEAD.pack
+_write = os.write
 
 
 class Session:
     """One process's run of one recorder: its ids, its counters, its open segment. A forked child makes its own."""
 
-    def __init__(self, folder: Path, facts: Callable[[Session], dict[str, Any]], budget: int) -> None:
+    def __init__(self, folder: Path, facts: Callable[[Session], dict[str, Any]], policy: Policy) -> None:
         self.folder = folder
+        self.rules = Rules(policy.redact) if policy.redact else None
         self.opened_us = time.time_ns() // 1000
         self.id = frames.new_session(self.opened_us)
         self.next_seq = itertools.count(1).__next__
@@ -44,7 +53,7 @@ class Session:
         self.page = _fork_page()
         self._seed, self._mark = frames.new_seed()
         self._facts = facts
-        self._budget = budget
+        self._policy = policy
         self._next_number = itertools.count(1).__next__
         self._fd = -1
         self._file: tuple[int, int] | None = None
@@ -53,14 +62,19 @@ class Session:
         self._retry_s = 0.25
         self._refused = OSError(errno.EBADF, "no segment is open")
         self._owed = False
+        self.look_at_us = 0
+        self._clock_at_us = 0
+        self._ahead_us = 0
         self._turn = threading.Lock()  # only ever tried, never waited for
 
     def write(self, kind: int, stream: int, body: bytes) -> bool:
         """Append one frame; True once the kernel has it. A disk that fails makes it False, and is counted."""
-        data = frames.HEAD.pack(self._mark, len(body), stream, kind, 0, 0) + body
+        if self.rules is not None:
+            body = self.rules.apply(kind, body)
+        data = _head(self._mark, len(body), stream, kind) + body
         data += xxh3_64_digest(data, self._seed)
         try:
-            wrote = os.write(self._fd, data)
+            wrote = _write(self._fd, data)
         except OSError as error:
             wrote = self._elsewhere(data, error)
         if wrote != len(data):
@@ -75,6 +89,20 @@ class Session:
             self._owed = False
             self.write(frames.Kind.LOSS, 0, values.encode(self.losses))
         return True
+
+    def look(self, now_us: int) -> None:
+        """Look around, once a second at most: is the segment still in its folder, and does the clock run as it did?"""
+        self.look_at_us = now_us + LOOK_US
+        with contextlib.suppress(OSError):
+            if self._fd >= 0 and self._file == _identity(self._fd) and os.fstat(self._fd).st_nlink == 0:
+                self.lost("deleted segment", f"{self.folder} was removed; what its last segment held is gone")
+                self._owed = True
+                self._rotate()
+        ahead_us = now_us - time.monotonic_ns() // 1000
+        if now_us >= self._clock_at_us or abs(ahead_us - self._ahead_us) > _JUMP_US:
+            self._clock_at_us = now_us + _CLOCK_US
+            self._ahead_us = ahead_us
+            self.write(frames.Kind.CLOCK, 0, values.encode({"ts": now_us, "monotonic": now_us - ahead_us}))
 
     def lost(self, why: str, detail: object = "") -> None:
         """Count something that was not recorded, and log the first few."""
@@ -122,7 +150,11 @@ class Session:
         try:
             if self._turn.acquire(blocking=False):
                 if self._file == stale:
-                    self._fd, self._file, kept = fd, _identity(fd), True
+                    if stale is not None and _identity(self._fd) == stale:
+                        os.dup2(fd, self._fd, inheritable=False)  # where `_stop` has left its mark
+                    else:
+                        self._fd, kept = fd, True
+                    self._file = _identity(fd)
                     self._room, self._retry_s = SEGMENT_BYTES, 0.25
                 self._turn.release()
             return os.write(fd, data)
@@ -132,10 +164,9 @@ class Session:
 
     def _rotate(self) -> None:
         """Put the next segment under the descriptor, and let go of the full one."""
-        if not self._turn.acquire(blocking=False):
-            return  # another thread does it, or a signal came while this one did
+        if not self.page[0] or not self._turn.acquire(blocking=False):
+            return  # it is our parent's to rotate; or another thread does it, or a signal came while this one did
         try:
-            self._make_room()
             fd = self._create()
             if _identity(self._fd) == self._file:
                 full = os.dup(self._fd)
@@ -149,13 +180,24 @@ class Session:
         except OSError as error:
             self._room = SEGMENT_BYTES >> 4  # the full one goes on for another MiB, and then we try again
             self.lost(f"rotation {_reason(error)}", error)
+            if error.errno == errno.EDQUOT and self._policy.when_full == "stop":
+                self._stop(error)
         finally:
             self._turn.release()
 
+    def _stop(self, error: OSError) -> None:
+        """Let go of the segment and keep its number, so that no other thread writes to a stranger's file meanwhile."""
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # what cannot be written to answers EBADF
+        os.dup2(nothing, self._fd, inheritable=False)
+        os.close(nothing)
+        self._file = _identity(self._fd)
+        self._refused, self._retry_at = error, time.monotonic() + self._retry_s
+
     def _create(self) -> int:
         """A new segment's descriptor. The file bears its name only once it is locked and its first frame is in it."""
-        name = frames.segment_name(self.id, number := self._next_number())
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_room()
+        name = frames.segment_name(self.id, number := self._next_number())
         draft = self.folder / f".{name}.new"
         fd = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -178,22 +220,28 @@ class Session:
 
     def _make_room(self) -> None:
         """Keep the app's folder within its budget: the oldest segments that nobody writes any more go first."""
-        segments = sorted(self.folder.glob("*.seg"))
-        sizes = {path: path.stat().st_size for path in segments if path.exists()}
-        excess = sum(sizes.values()) + SEGMENT_BYTES - self._budget
-        for path in segments:
+        sizes: dict[Path, int] = {}
+        for path in sorted(self.folder.glob("*.seg")):
+            with contextlib.suppress(FileNotFoundError):  # taken into the log meanwhile
+                sizes[path] = path.stat().st_size
+        budget = self._policy.budget_bytes
+        excess = sum(sizes.values()) + SEGMENT_BYTES - budget
+        if excess > 0 and self._policy.when_full == "stop":
+            raise OSError(errno.EDQUOT, f"recordings may take {budget} bytes, and nothing is to be overwritten")
+        for path, size in sizes.items():
             if excess <= 0:
                 return
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                idle = lock(fd, fcntl.LOCK_SH)
-            finally:
-                os.close(fd)
-            if idle:
-                path.unlink(missing_ok=True)
-                excess -= sizes.get(path, 0)
-                self._owed = True
-                self.lost("overwritten segment", f"{path} made room, for recordings may take {self._budget} bytes")
+            with contextlib.suppress(FileNotFoundError):
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    idle = lock(fd, fcntl.LOCK_SH)
+                finally:
+                    os.close(fd)
+                if idle:
+                    path.unlink(missing_ok=True)
+                    excess -= size
+                    self._owed = True
+                    self.lost("overwritten segment", f"{path} made room, for recordings may take {budget} bytes")
 
 
 class Page(Protocol):

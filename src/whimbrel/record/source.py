@@ -26,13 +26,6 @@ def top(value: Any) -> str:
     return str(value.__module__ or "").partition(".")[0] if type(value) in (FunctionType, MethodType) else ""
 
 
-def pin(function: Any) -> None:
-    """Remember the source that the function was made from, in case the file is replaced while the process runs."""
-    code = getattr(function, "__code__", None)
-    if code is not None:
-        linecache.getlines(code.co_filename, getattr(function, "__globals__", None))
-
-
 def tree(function: FunctionType) -> bytes | None:
     """The function's syntax tree as bytes: no names of its own, comments, docstrings, annotations or decorators."""
     try:

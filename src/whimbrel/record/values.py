@@ -63,13 +63,35 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, range) and len(value) <= LIMIT // 16:
         return list(value)
+    if (fields := getattr(kind, "__pydantic_fields__", None)) is not None:
+        return {name: getattr(value, name) for name in fields}
     if any(base.__module__.partition(".")[0] in _FOREIGN for base in kind.__mro__):
         return _foreign(value)
     raise _UnknownError
 
 
+def row(inputs: Any, names: Any = None) -> Any:
+    """One row as it came, with names to its fields where there are any.
+
+    `names` belong to an array or list of one row, a named tuple brings its own, and a list of chat messages is
+    `messages`. What does not fit together stays as it is.
+    """
+    if names is not None:
+        items = inputs.tolist() if hasattr(inputs, "tolist") else list(inputs)
+        if len(items) == 1 != len(names) and isinstance(items[0], list):
+            items = items[0]  # a batch of one
+        return dict(zip(names, items, strict=True))
+    if isinstance(inputs, tuple) and hasattr(inputs, "_fields"):
+        return dict(zip(inputs._fields, inputs, strict=True))
+    if isinstance(inputs, list) and inputs and all(isinstance(part, dict) and "role" in part for part in inputs):
+        return {"messages": inputs}
+    return inputs
+
+
 def _numpy(value: Any) -> Any:
     dtype, shape = value.dtype, value.shape
+    if dtype.names and value.size == 1:
+        return dict(zip(dtype.names, value.reshape(-1)[0].item() if shape else value.item(), strict=True))
     if shape:
         code = _CODES.get((dtype.kind, dtype.itemsize))
         if code and dtype.isnative and len(shape) < 256:
@@ -84,7 +106,8 @@ def _foreign(value: Any) -> Any:
     if math.prod(getattr(value, "shape", ())) > LIMIT:
         raise _UnknownError
     if hasattr(value, "columns"):
-        columns = {str(name): value[name].to_list() for name in value.columns}
+        names = getattr(value, "column_names", value.columns)  # an Arrow table's columns are its arrays
+        columns = {str(name): _items(value[name]) for name in names}
         return {name: items[0] for name, items in columns.items()} if len(value) == 1 else columns
     labels = getattr(value, "index", None)
     if hasattr(value, "to_list") and labels is not None and not callable(labels) and isinstance(labels[0], str):
@@ -95,6 +118,10 @@ def _foreign(value: Any) -> Any:
             if type(answer) is not type(value):
                 return answer
     raise _UnknownError
+
+
+def _items(column: Any) -> Any:
+    return column.to_list() if hasattr(column, "to_list") else column.to_pylist()
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain, decimal_format="number")
@@ -146,6 +173,7 @@ class _Walk:
         if isinstance(value, list | tuple | set | frozenset):
             return self.sequence(value, path, depth)
         fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", None)
+        fields = fields or getattr(kind, "__pydantic_fields__", None)
         if fields is not None:
             return self.mapping(((name, getattr(value, name, None)) for name in fields), path, depth)
         return self.other(value, path, depth)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from whimbrel.report.text import Line, paint, table, wrapped
-from whimbrel.report.words import between, clipped, moment, number, share, size, visible
+from whimbrel.report.words import between, clipped, moment, number, share, size, took, visible
 
 Plain = Mapping[str, Any]
 _MOVED_SHOWN, _MIX_SHOWN = 20, 12
@@ -128,6 +128,76 @@ def golden(found: Plain, *, width: int = 80, color: bool = False) -> str:
     ]
     name = visible(found["name"], 100)
     return _drawn(f"Golden `{name}`.", lines, f"whimbrel diagnose --golden {name}", width, color)
+
+
+_PREDICTIONS_SHOWN_OF = ("decision", "outputs.score", "error")
+
+
+def predictions(found: Sequence[Plain], *, unfinished: bool, width: int = 80, color: bool = False) -> str:
+    """Predictions, a line each."""
+    what = "prediction that never ended" if unfinished else "prediction"
+    if not found:
+        head = "No prediction is unfinished." if unfinished else "There are no such predictions."
+        return _drawn(head, [], "", width, color)
+    running = sum(one["state"] == "running" for one in found)
+    head = f"{_count(len(found), what) if not unfinished else f'{len(found)} unfinished'}, newest first"
+    lines = [(visible(one["id"], 40), _prediction(one)) for one in found]
+    return _drawn(head + (f"; {running} still running." if running else "."), lines, "", width, color)
+
+
+def _prediction(one: Plain) -> str:
+    said = [one["ts"].replace("T", " ").removesuffix("Z")[:23], visible(one["app"], 60), one["state"]]
+    if one["state"] == "running":
+        said.append(f"for {took(one['running_s'] or 0)} in process {one['pid']}")
+    said += [
+        visible(f"{path} {one[path]}", 120)
+        for path in _PREDICTIONS_SHOWN_OF
+        if path in one and one["state"] != "unfinished"
+    ]
+    if "hardware.host" in one:
+        said.append(f"on {visible(one['hardware.host'], 60)}")
+    return ", ".join(said)
+
+
+def holds(found: Sequence[Plain], *, width: int = 80, color: bool = False) -> str:
+    """What is held, a line each."""
+    if not found:
+        return _drawn("Nothing is held.", [], "whimbrel hold --last 10m", width, color)
+    lines = [(visible(one["name"], 36), _held(one)) for one in found]
+    return _drawn(f"{_count(len(found), 'hold')}.", lines, "", width, color)
+
+
+def hold(found: Plain, *, done: str, width: int = 80, color: bool = False) -> str:
+    """One hold, just made or just released."""
+    name = visible(found["name"], 100)
+    lines = [(visible(app, 36), f"{_count(count, 'prediction')}") for app, count in found["predictions"].items()]
+    if found["reason"]:
+        lines.append(("reason", visible(found["reason"])))
+    command = f"whimbrel hold release {name}" if done == "Held" else ""
+    return _drawn(f"{done}: `{name}`, {_held(found)}.", lines, command, width, color)
+
+
+def _held(one: Plain) -> str:
+    since, until = (datetime.fromisoformat(one[end]) for end in ("since", "until"))
+    who = f"app {visible(one['app'], 100)}" if one["app"] else "all apps"
+    return f"{who}, {between(since, until)}, {_count(sum(one['predictions'].values()), 'prediction')}"
+
+
+def health(found: Plain, *, width: int = 80, color: bool = False) -> str:
+    """What a look at the set-up found: what is wrong first."""
+    checks = found["checks"]
+    bad = [one for one in checks if one["state"] == "bad"]
+    head = (
+        f"{_count(len(bad), 'thing')} wrong with the set-up at {visible(found['home'])}."
+        if bad
+        else f"All is well at {visible(found['home'])}."
+    )
+    marks = {"ok": "ok", "bad": "WRONG", "absent": "absent"}
+    lines = [
+        (visible(one["name"], 36), f"{marks[one['state']]}: {visible(one['says'], 4000)}")
+        for one in (*bad, *(c for c in checks if c not in bad))
+    ]
+    return _drawn(head, lines, visible(bad[0]["next"]) if bad else "", width, color)
 
 
 def stretch(span: Plain, *, named: bool = True) -> str:

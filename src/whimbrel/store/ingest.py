@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import fcntl
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +24,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from whimbrel.errors import InputError, StoreError
+from whimbrel.model.window import from_micros
 from whimbrel.record.backlog import Mark, News, catch_up, sessions
 from whimbrel.record.frames import app_of
 from whimbrel.store import quarantine
 from whimbrel.store.delta import Table
+from whimbrel.store.holds import Hold, held
 from whimbrel.store.raw import Refusal
+from whimbrel.store.retain import Retention
 from whimbrel.store.sql import connect, literal, store_errors
 from whimbrel.store.tables import encode
 from whimbrel.store.values import Added
@@ -35,7 +39,7 @@ from whimbrel.store.values import Added
 if TYPE_CHECKING:
     from whimbrel.store.log import Log
 
-_ENOUGH = 10_000
+_ENOUGH = 20_000
 """Predictions that are appended at once: more takes memory, fewer makes many small files."""
 
 _WIDEST = 1_000
@@ -44,7 +48,7 @@ _DRAFT_S = 60.0
 
 _PROCESS = {
     "app": "string", "host": "string", "pid": "long", "started": "double", "platform": "string", "cpu": "string",
-    "cpus": "long", "memory_bytes": "long", "gpu": "string", "gpus": "long", "gpu_memory_bytes": "long",
+    "cpus": "long", "cpu_quota": "double", "memory_bytes": "long", "memory_limit_bytes": "long", "gpu": "string", "gpus": "long", "gpu_memory_bytes": "long",
     "gpu_driver": "string", "gpu_probe": "string", "python": "string", "libraries": "string", "commit": "string",
     "dirty": "boolean", "recorder": "string", "boot": "string",
 }  # fmt: skip
@@ -56,8 +60,8 @@ class Ingested:
     """What an ingest brought into the log. `gaps` are predictions that recorders began and could not write.
 
     `unfinished` of the predictions never ended. `torn` counts stretches of segments that could not be read; such
-    segments are kept in the quarantine. `duplicates` were in the log before: an interrupted ingest done again, or an id
-    used twice.
+    segments are kept in the quarantine. `sampled_out` were recorded and not retained, as the policy says. `duplicates`
+    were in the log before: an interrupted ingest done again, or an id used twice.
     """
 
     predictions: int = 0
@@ -70,6 +74,7 @@ class Ingested:
     gaps: int = 0
     duplicates: int = 0
     quarantined: int = 0
+    sampled_out: int = 0
     notes: tuple[str, ...] = ()
 
     def __add__(self, other: Ingested) -> Ingested:
@@ -86,15 +91,16 @@ def ingest(log: Log) -> Ingested:
 
     Raises:
         StoreError: the log cannot be written, or another ingest holds it; nothing is lost, and the next one goes on.
+        UsageError: `[retain]` of the policy makes no sense.
     """
     root = log.layout.segments
     if not root.is_dir():
         return Ingested()
-    total = Ingested()
-    with store_errors(root), _alone(log.home / "locks" / "ingest"):
+    total, retention, holds = Ingested(), Retention.load(), held(log.layout.holds)
+    with store_errors(root), _alone(log.home / "locks" / "ingest"), _no_collections():
         for folder in sorted(path for path in root.iterdir() if path.is_dir() and app_of(path.name).isprintable()):
             _sweep(folder)
-            batch = _Batch(log, app_of(folder.name), folder)
+            batch = _Batch(log, app_of(folder.name), folder, retention, holds)
             for session in sessions(folder):
                 total += batch.session(session)
             total += batch.flush()
@@ -108,6 +114,8 @@ class _Batch:
     log: Log
     app: str
     folder: Path
+    retention: Retention
+    holds: tuple[Hold, ...] = ()
     news: list[News] = field(default_factory=list)
     marks: dict[str, Mark] = field(default_factory=dict)
 
@@ -153,13 +161,15 @@ class _Batch:
     def append(self, told: Sequence[News]) -> Ingested:
         """The news in the log's tables."""
         log, app = self.log, self.app
-        predictions = narrow([_timed(row, "ts") for news in told for row in news.predictions])
+        recorded = [row for news in told for row in news.predictions]
+        chosen = self.retention.choose(recorded, self.is_held if self.holds else None)
+        predictions = narrow([_timed(row, "ts") for row in chosen])
         labels = [_timed(row, "label_ts") for news in told for row in news.labels]
         decisions = [row for news in told for row in news.decisions]
         events = [_timed(row, "ts") | {"app": app} for news in told for row in news.events]
         processes = [row for news in told for row in news.processes]
         done = [
-            self.put("predictions", predictions, lambda rows: log.append(app, rows)),
+            self.put("predictions", predictions, lambda rows: log.append_flat(app, rows)),
             self.put("labels", labels, lambda rows: log.add_labels(app, rows)),
             self.put("decisions", decisions, lambda rows: log.add_decisions(app, rows)),
             self.put("events", events, lambda rows: log.add_events(_table(rows))),
@@ -170,9 +180,16 @@ class _Batch:
             predictions=done[0].rows, unfinished=sum(news.unfinished for news in told), labels=done[1].labels,
             decisions=done[2].rows, events=done[3].rows, processes=done[4].rows, torn=sum(news.torn for news in told),
             gaps=sum(news.gaps for news in told), duplicates=sum(added.duplicates for added in done),
-            quarantined=sum(added.quarantined for added in done),
+            quarantined=sum(added.quarantined for added in done), sampled_out=len(recorded) - len(chosen),
             notes=tuple(dict.fromkeys([*said, *(warning for added in done for warning in added.warnings)])),
         )  # fmt: skip
+
+    def is_held(self, record: Mapping[str, Any]) -> bool:
+        """Whether a hold keeps the record."""
+        with contextlib.suppress(OverflowError, TypeError):  # an app may say any time at all
+            ts = from_micros(record["ts"])
+            return any(hold.covers(self.app, ts) for hold in self.holds)
+        return False
 
     def put(self, what: str, rows: list[dict[str, Any]], take: Callable[[list[dict[str, Any]]], Added]) -> Added:
         """Rows into their table; where none of them can be read they are set aside, so that they hold up no others."""
@@ -194,6 +211,8 @@ def narrow(records: list[dict[str, Any]], widest: int = _WIDEST) -> list[dict[st
     """
     seen: dict[str, None] = {}
     for record in records:
+        if record.keys() <= seen.keys():
+            continue
         over: dict[str, dict[str, Any]] = {}
         for path in list(record):
             if path in seen or len(seen) < widest:
@@ -222,14 +241,15 @@ def take_processes(table: Table, rows: Iterable[Mapping[str, Any]]) -> Added:
     lines = [encode({key: row.get(key) for key in columns}) for row in rows]
 
     def change() -> Added:
-        table.widen([] if table.exists else [Field(key, PrimitiveType(kind)) for key, kind in columns.items()])
+        held = {field.name for field in table.open().schema().fields} if table.exists else set()
+        table.widen([Field(key, PrimitiveType(kind)) for key, kind in columns.items() if key not in held])
         delta = table.open()
         with connect() as con:
             con.register("given", arrow.Table.from_pydict({"line": arrow.Array(lines, arrow.DataType.utf8())}))
             fresh = f"""SELECT DISTINCT ON (id) * FROM (SELECT {told("id")} AS id,
                 make_timestamptz(TRY_CAST({told("ts")} AS BIGINT)) AS ts, {facts} FROM given)"""
             if files := ", ".join(map(literal, table.files(delta))):
-                fresh += f" WHERE id NOT IN (SELECT id FROM read_parquet([{files}]))"
+                fresh += f" WHERE id NOT IN (SELECT id FROM read_parquet([{files}], union_by_name = true))"
             (count,) = con.execute(f"SELECT count(*) FROM ({fresh})").fetchone() or (0,)
             if count:
                 table.commit(delta, table.write(con, fresh, {}))
@@ -261,6 +281,18 @@ def _sweep(folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if left.name.split(".")[1] not in known and time.time() - left.stat().st_mtime > _DRAFT_S:
                 left.unlink()
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """No garbage collections meanwhile: tens of thousands of records are no garbage, and looking costs a quarter more."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -46,9 +46,19 @@ class Layout:
         return Table(self.home / "processes", self.home / "locks" / "processes")
 
     @property
+    def hardware(self) -> Table:
+        """One row for each thing that a sidecar looked at, each time it looked."""
+        return Table(self.home / "hardware", self.home / "locks" / "hardware")
+
+    @property
     def golden(self) -> Path:
         """Golden windows, a JSON file each."""
         return self.home / "golden"
+
+    @property
+    def holds(self) -> Path:
+        """Stretches of time that nothing may drop, a JSON file each."""
+        return self.home / "holds"
 
     @property
     def quarantine(self) -> Path:
@@ -59,6 +69,11 @@ class Layout:
     def segments(self) -> Path:
         """What recorders write, until it is ingested."""
         return self.home / "segments"
+
+    @property
+    def counters(self) -> Path:
+        """What sidecars write, until it is ingested."""
+        return self.home / "counters"
 
     @property
     def scratch(self) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,12 @@ class Log:
         lines = [encode(record) for record in records]
         return self._take(lambda con: open_records(con, lines, f"records of {app}"), app, None) if lines else Added()
 
+    def append_flat(self, app: str, records: Sequence[Mapping[str, Any]]) -> Added:
+        """Add flat records whose values are plain (numbers, texts, times, lists of either): the quick way of `append`."""
+        from whimbrel.store.tables import open_flat
+
+        return self._take(lambda con: open_flat(con, records, f"records of {app}"), app, None) if records else Added()
+
     def import_files(
         self, patterns: Patterns, *, app: str | None = None, mapping: Renames = None, progress: Progress | None = None
     ) -> Added:
@@ -147,9 +153,11 @@ class Log:
             return take_decisions(con, self.layout, app, rows)
 
     def ingest(self) -> Ingested:
-        """Move what recorders wrote into the log, each record exactly once."""
+        """Move what recorders and sidecars wrote into the log, each record exactly once."""
+        from whimbrel.store.hardware import take_counters
         from whimbrel.store.ingest import ingest
 
+        take_counters(self.layout)
         return ingest(self)
 
     def apps(self) -> tuple[str, ...]:

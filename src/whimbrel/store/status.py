@@ -28,7 +28,7 @@ def read_status(layout: Layout) -> Status:
         events=_rows(layout.events),
         goldens=golden.names(layout.golden),
         quarantined=quarantine.count(layout.quarantine),
-        segments=sum(1 for path in _files(layout.segments) if not Path(path).name.startswith(".")),
+        segments=sum(1 for path in layout.segments.glob("*/*.seg") if not path.name.startswith(".")),
         bytes=sum(_size(path) for path in _files(layout.home)),
     )
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.errors import InputError, UsageError
@@ -12,6 +15,27 @@ from whimbrel.store.sql import input_errors
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+
+_EXACT = 2**53
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
+def _typed(column: list[Any], kind: str) -> Any:
+    """A column of values of one kind as an Arrow array."""
+    import arro3.core as arrow
+
+    types = arrow.DataType
+    if kind == "time":
+        micros = [None if value is None else (value - _EPOCH) // _MICROSECOND for value in column]
+        return arrow.Array(micros, types.int64()).cast(types.timestamp("us", tz="UTC"))
+    scalar = {"number": types.float64(), "text": types.utf8(), "flag": types.bool()}
+    if kind in scalar:
+        return arrow.Array(column, scalar[kind])
+    lists = [value or () for value in column]
+    ends = arrow.Array(list(accumulate(map(len, lists), initial=0)), types.int32())
+    items = arrow.Array(list(chain.from_iterable(lists)), scalar["number" if kind == "numbers" else "text"])
+    return arrow.list_array(ends, items, mask=arrow.Array([value is None for value in column], types.bool()))
 
 
 def open_table(con: DuckDBPyConnection, table: Any, label: str = "table") -> Raw:
@@ -42,6 +66,59 @@ def open_records(con: DuckDBPyConnection, records: list[str], label: str) -> Raw
 
     con.register("records", arrow.Table.from_pydict({"line": arrow.Array(records, arrow.DataType.utf8())}))
     return json_rows(con, "(SELECT row_number() OVER () - 1 AS rn, line FROM records)", label)
+
+
+def open_flat(con: DuckDBPyConnection, records: Sequence[Mapping[str, Any]], label: str) -> Raw:
+    """Flat records as raw input, column by column: one kind of value makes a typed column, several one of JSON.
+
+    Raises:
+        InputError: more different names than a log can hold fields.
+    """
+    import arro3.core as arrow
+
+    names = list(dict.fromkeys(chain.from_iterable(records)))
+    check_width(len(names), label)
+    held: dict[str, Any] = {}
+    mixed = set()
+    alike = all(list(record) == names for record in records)
+    columns = zip(*(record.values() for record in records), strict=True) if alike else None
+    for i, name in enumerate(names):
+        column = list(next(columns)) if columns else [record.get(name) for record in records]
+        kind = _kind(column)
+        if kind is None:
+            mixed.add(i)
+            column = [None if value is None else encode(value) for value in column]
+        held[f"c{i}"] = _typed(column, kind or "text")
+    relation = _numbered(con, arrow.Table.from_pydict(held), len(names))
+    typed = [i for i in range(len(names)) if i not in mixed]
+    listed = ", ".join(f"c{i}" for i in typed)
+    found = columns_of(con, f"(SELECT rn, {listed} FROM {relation})", [names[i] for i in typed]) if typed else ()
+    plain = {leaf.name: [leaf] for leaf in found}
+    leaves: list[Leaf] = []
+    for i, name in enumerate(names):
+        column_sql = f"(SELECT rn, c{i} FROM {relation})"
+        leaves.extend(json_column(con, column_sql, f"c{i}", name) if i in mixed else plain[name])
+    return Raw(label, relation, tuple(leaves))
+
+
+def _kind(column: list[Any]) -> str | None:
+    """The one kind of value that a column holds beside None; None where it holds several, or another."""
+    kinds = set(map(type, column)) - {type(None)}
+    if kinds == {float}:
+        return "number"
+    if kinds == {str}:
+        return "text"
+    if kinds <= {int, float} and kinds:
+        whole = all(-_EXACT < value < _EXACT for value in column if type(value) is int)
+        return "number" if whole else None
+    if kinds == {bool}:
+        return "flag"
+    if kinds == {datetime}:
+        return "time"
+    if kinds == {list}:
+        inner = set(map(type, chain.from_iterable(filter(None, column)))) - {type(None)}
+        return "numbers" if inner <= {int, float} else "texts" if inner == {str} else None
+    return None
 
 
 def encode(value: Any) -> str:

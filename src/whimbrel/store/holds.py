@@ -1,0 +1,112 @@
+"""Holds: stretches of time whose predictions nothing may drop, however old they grow. "Pull the breaker" after an incident.
+
+In: a name, an app or all of them, a stretch. Out: a small JSON file a hold, and `Hold`s read back. Whatever drops predictions
+asks `held` first: `ingest.py` does, before it leaves out what the policy's share does not keep.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from whimbrel.errors import StoreError, UsageError
+from whimbrel.model.window import iso
+from whimbrel.store.sql import store_errors
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SCHEMA = "whimbrel.hold/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A stretch `since <= ts < until` that is kept, of one app or (None) of all."""
+
+    name: str
+    since: datetime
+    until: datetime
+    app: str | None = None
+    reason: str = ""
+    made: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+
+    def covers(self, app: str, ts: datetime) -> bool:
+        """Whether a prediction of that app and time is kept by this hold."""
+        return self.app in (None, app) and self.since <= ts < self.until
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the hold's file and `--json` spell it."""
+        return {
+            "schema": _SCHEMA, "name": self.name, "app": self.app, "since": iso(self.since), "until": iso(self.until),
+            "reason": self.reason, "made": iso(self.made),
+        }  # fmt: skip
+
+
+def held(folder: Path) -> tuple[Hold, ...]:
+    """All holds, by name.
+
+    Raises:
+        StoreError: a hold's file is damaged: what it keeps is unknown, so nothing may be dropped.
+    """
+    if not folder.is_dir():
+        return ()
+    return tuple(_load(path) for path in sorted(folder.glob("*.json")))
+
+
+def save(folder: Path, hold: Hold) -> Hold:
+    """Keep a hold.
+
+    Raises:
+        UsageError: not a name, or one that is taken.
+        StoreError: the log cannot be written.
+    """
+    if not _NAME.fullmatch(hold.name):
+        raise UsageError(
+            f"{hold.name!r} cannot be a hold's name", where="--name", why="a name starts with a letter or digit and has letters, digits, dots, _ and - only",
+            next="choose a name such as incident-4711",
+        )  # fmt: skip
+    path = folder / f"{hold.name}.json"
+    if path.exists():
+        raise UsageError(
+            f"there is a hold named {hold.name!r} already", where=str(path), why="a hold is never changed, for it protects evidence",
+            next=f"choose another --name, or let it go first: whimbrel hold release {hold.name}",
+        )  # fmt: skip
+    with store_errors(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(hold.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+    return hold
+
+
+def release(folder: Path, name: str) -> Hold:
+    """Let a hold go: what it kept may be dropped from now on.
+
+    Raises:
+        UsageError: there is none of that name; those that there are are named.
+    """
+    found = {hold.name: hold for hold in held(folder)}
+    if name not in found:
+        raise UsageError(
+            f"there is no hold named {name!r}", where=str(folder), why=f"the holds are {', '.join(found)}" if found else "nothing is held",
+            next="whimbrel hold list",
+        )  # fmt: skip
+    with store_errors(folder):
+        (folder / f"{name}.json").unlink()
+    return found[name]
+
+
+def _load(path: Path) -> Hold:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if told["schema"] != _SCHEMA:
+            raise ValueError(f"its format is {told['schema']!r}, and this version reads {_SCHEMA!r}")
+        since, until, made = (datetime.fromisoformat(told[key]) for key in ("since", "until", "made"))
+        return Hold(path.stem, since, until, told["app"], told["reason"], made)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"cannot read the hold {path.stem!r}: {error}", where=str(path), why="the file was changed or cut short",
+            next="move it away and hold the stretch again: whimbrel hold --since … --until …",
+        ) from error  # fmt: skip
