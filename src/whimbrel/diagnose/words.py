@@ -191,6 +191,8 @@ def _lead(suspect: Suspect) -> Evidence:
         says = (
             f"{percent(suspect.before)} in golden, {percent(suspect.after)} here ({int(suspect.bad.sum())} predictions)"
         )
+    if "mark" in channel.detail:
+        says = f"values between the multiples of {channel.detail['mark']:g}: {says}"
     return Evidence(kind, says, _numbers(suspect))
 
 

@@ -71,7 +71,6 @@ BREAKAGES: Mapping[str, Breakage] = MappingProxyType(
         "no-calibrator": Breakage("M07", {"context.channel": "partner"}),
         "threshold": Breakage("O01/lower", {"context.tenant": "corvus"}),
         "fallback": Breakage("O06", {"context.tenant": "atlas"}),
-        "lost-labels": Breakage("L01", {"context.origin": "EWR"}, "loud"),
         "shifted-labels": Breakage("L02", {"context.origin": "LGA"}),
         "time-outs": Breakage("F13", {"context.origin": "EWR"}, "subtle"),
         "slow-weather": Breakage("I01/weather", {"context.tenant": "borealis"}),
