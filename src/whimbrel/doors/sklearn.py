@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from whimbrel.doors.batch import Batch
-from whimbrel.record.fingerprint import fingerprint
+from whimbrel.record.fingerprints import fingerprint
 from whimbrel.record.recorder import Recorder
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from whimbrel.drill.columns import HIDDEN, Columns, Request, codes, number, objects, plain
 from whimbrel.drill.data import WEATHER, Departures, Year
 from whimbrel.drill.forest import Forest
-from whimbrel.record.fingerprint import fingerprint
+from whimbrel.record.fingerprints import fingerprint
 
 Step: TypeAlias = partial[Any]
 STEPS = ("weather", "history", "impute", "encode", "scale")

@@ -40,7 +40,7 @@ from whimbrel.drill.columns import Bools, Columns, take
 from whimbrel.drill.data import Year, read, write_arrays
 from whimbrel.drill.forest import Forest, train
 from whimbrel.model.event import Event
-from whimbrel.record.fingerprint import fingerprint
+from whimbrel.record.fingerprints import fingerprint
 
 Scalers: TypeAlias = Mapping[str, Mapping[str, float]]
 

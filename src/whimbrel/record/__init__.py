@@ -26,7 +26,7 @@ from whimbrel.record.prediction import Prediction
 from whimbrel.record.recorder import Recorder
 
 if TYPE_CHECKING:
-    from whimbrel.record.fingerprint import fingerprint as fingerprint
+    from whimbrel.record.fingerprints import fingerprint as fingerprint
 
 __all__ = ["Prediction", "Recorder", "fingerprint"]
 
@@ -36,6 +36,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = import_module("whimbrel.record.fingerprint").fingerprint
-    globals()[name] = value  # else the module of that name would stand here
+    value = import_module("whimbrel.record.fingerprints").fingerprint
+    globals()[name] = value
     return value

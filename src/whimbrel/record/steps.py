@@ -73,7 +73,7 @@ class Step:
         """The function's fingerprint. Taking it is no part of what is being timed around it."""
         if self._code is None:
             began = now()
-            from whimbrel.record.fingerprint import fingerprint  # reads source: 10 ms that an import need not take
+            from whimbrel.record.fingerprints import fingerprint  # reads source: 10 ms that an import need not take
 
             self._code = fingerprint(self._function)
             spent = now() - began
