@@ -15,8 +15,8 @@ import numpy as np
 from whimbrel.diagnose.boundaries import upstream
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.labels import absent
-from whimbrel.diagnose.relations import design_of, thin
 from whimbrel.diagnose.scan import Hit, Scan
+from whimbrel.diagnose.support import design_of, thin
 from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Floats
 

@@ -1,0 +1,106 @@
+"""What a fitted model sees, and where it may be believed: on rows like those that golden taught it.
+
+In: a `Case`, the parents of a field and the rows that teach. Out: a `Design`, and masks of the rows inside golden's support.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.model.rows import Bools, Floats, Ints
+
+FAMILIAR = 0.65
+"""The share of golden's own rows that are like enough to others for a fitted model to be a witness on them."""
+
+
+def thin(rows: Ints, most: int) -> Ints:
+    """At most so many of the rows, evenly spread."""
+    return rows if rows.size <= most else rows[np.linspace(0, rows.size - 1, most).astype(np.int64)]
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Parents as one matrix, shape (n, p): numbers as they are, categories as codes."""
+
+    x: Floats
+    names: tuple[str, ...]
+    categorical: Bools
+
+
+def design_of(case: Case, parents: Sequence[Variable], train: Ints) -> Design | None:
+    """The parents, the hour and the weekday as one matrix; None where no parent is known on the rows that teach."""
+    columns, names, categorical = [], [], []
+    for parent in parents:
+        if parent.numbers is not None:
+            column = np.where(np.isinf(parent.numbers), np.nan, parent.numbers)
+        else:
+            assert parent.codes is not None
+            if len(parent.vocabulary) > 200:
+                continue
+            column = np.where(parent.codes < 0, np.nan, parent.codes.astype(float))
+        if not np.isfinite(column[train]).any():
+            continue  # a field that golden never filled teaches nothing
+        columns.append(column)
+        names.append(parent.name)
+        categorical.append(parent.codes is not None)
+    columns.append(np.floor(case.hour))
+    columns.append(case.weekday.astype(float))
+    names += ["hour", "weekday"]
+    categorical += [False, False]
+    return Design(np.stack(columns, axis=1), tuple(names), np.array(categorical)) if len(names) > 2 else None
+
+
+def supported(design: Design, train: Ints, read: Bools) -> Bools:
+    """Rows whose parents that are read lie where golden has been: inside its range, a known category, null only where it was.
+
+    Shape (n,); `read` has shape (p,).
+    """
+    inside = np.ones(len(design.x), dtype=bool)
+    for column, categorical in zip(design.x.T[read], design.categorical[read], strict=True):
+        known = column[train]
+        filled = known[np.isfinite(known)]
+        missing = np.isnan(column)
+        if missing.any() and np.isnan(known).mean() < 0.001:
+            inside &= ~missing
+        if filled.size == 0:
+            continue
+        if categorical:
+            inside &= missing | np.isin(column, np.unique(filled))
+        else:
+            # In a thin tail trees know one or two examples: that is not support.
+            low, high = (
+                np.quantile(filled, [0.003, 0.997]) if np.unique(filled).size > 50 else (filled.min(), filled.max())
+            )
+            inside &= missing | ((column >= low) & (column <= high))
+    return inside
+
+
+def familiar(design: Design, train: Ints, check: Ints, y: Floats | Ints) -> Bools:
+    """Rows like many of golden's, shape (n,): a fitted model is a witness only of what it has often seen.
+
+    The distance to the fifth nearest row of the learning half, each parent weighed by how much it matters for `y`, must be
+    one that `FAMILIAR` of golden's other half keep. On a storm's rows a model fitted in fair weather errs by itself.
+    """
+    from scipy.spatial import cKDTree
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    placed = np.zeros_like(design.x)
+    for j, categorical in enumerate(design.categorical):
+        column = design.x[:, j]
+        known = column[train][np.isfinite(column[train])]
+        centre, spread = (float(known.mean()), float(known.std())) if known.size else (0.0, 1.0)
+        scale = 1.0 if categorical else spread or 1.0
+        placed[:, j] = np.where(np.isnan(column), -6.0, (column - centre) / scale)
+    rows = thin(train, 4_000)
+    kind = ExtraTreesRegressor if np.issubdtype(y.dtype, np.floating) else ExtraTreesClassifier
+    forest = kind(20, min_samples_leaf=5, max_features=0.5, random_state=0).fit(placed[rows], y[rows])
+    weights = forest.feature_importances_
+    top = np.argsort(-weights)[:8]
+    placed = placed[:, top] * np.sqrt(weights[top])
+    distance = cKDTree(placed[train]).query(placed, k=5)[0][:, -1]
+    inside: Bools = distance <= np.quantile(distance[check], FAMILIAR) + 1e-9
+    return inside
