@@ -84,3 +84,20 @@ def test_what_golden_never_did_began_where_it_is_first_seen() -> None:
     case = SimpleNamespace(ts=ts, golden=golden, window=~golden)
     since, from_start = onset(case, excess, np.ones(n, dtype=bool))  # type: ignore[arg-type]
     assert (since, from_start) == (int(ts[1_000 + int(np.flatnonzero(excess[1_000:] > 0.5)[0])]), False)
+
+
+def test_a_loss_in_one_slice_is_seen_through_the_storms_of_all() -> None:
+    """Every hour another share of all colours is lost; the phones lose a quarter more, and only they."""
+    golden, window = cells(20_000, 11, hours=240, start_hour=0), cells(6_000, 12, hours=24, start_hour=240)
+    storms = np.random.default_rng(13).random(400) ** 4 * 0.8
+    for c in (golden, window):
+        hour = (c["ts"] - golden["ts"][0]) // HOUR_US
+        c["inputs.colour"] = np.where(c["noise"][0] < storms[hour], "", c["inputs.colour"])
+    hit = (window["context.device"] == "phone") & (window["noise"][1] < 0.25)
+    window["inputs.colour"] = np.where(hit, "", window["inputs.colour"])
+    found = diagnose_rows(
+        rows(serve(golden, CLEAN), "g"), rows(serve(window, CLEAN[:6_000]), "w"), SCHEMA, app="shop"
+    )  # fmt: skip
+    assert found.findings, found.sentence
+    assert found.findings[0].component == "inputs.colour"
+    assert where_dict(found.findings[0].where) == {"context.device": "phone"}

@@ -38,6 +38,9 @@ LAYER_OF = {
 HANDFUL = 12
 """Different values up to which a number is one of a few classes."""
 
+GRADED = 40
+"""Different values from which on the marks between them are a rule and no chance."""
+
 _ENDS = {2.0**7 - 1, 2.0**15 - 1, 2.0**15, 2.0**16 - 1, 2.0**31 - 1, 2.0**31, 2.0**32 - 1, 2.0**63}
 
 _NOTHING = {"", "none", "null", "nan", "n/a", "na", "nil", "unknown", "undefined", "missing", "?", "-", "--", "unk", "#n/a", "(null)", "not set"}  # fmt: skip
@@ -172,8 +175,8 @@ def _fraction(variable: Variable, golden: Floats) -> list[Channel]:
 def _grid(variable: Variable, golden: Floats) -> list[Channel]:
     """Values between the marks that golden kept to (whole numbers, tenths, cents): converted, averaged, or made up."""
     assert variable.numbers is not None
-    if np.unique(golden).size < 12:
-        return []
+    if np.unique(golden).size < GRADED:
+        return []  # a short scale may have a step that its fair days never needed
     for decimals in range(4):
         if np.mean(_on_grid(golden, decimals)) > 0.998:
             known = np.isfinite(variable.numbers)

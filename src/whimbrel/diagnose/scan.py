@@ -95,6 +95,8 @@ class Scan:
         self._cells = _cells(case)
         self._clusters = _clusters(case)
         self._pairs, self._parents = _pairs(case)
+        hours = np.unique(case.ts // HOUR_US, return_inverse=True)[1]
+        self._hours = sparse.csr_matrix((np.ones(hours.size), (hours, np.arange(hours.size))))
 
     def excess(self, channels: Sequence[Channel]) -> Floats:
         """Channels less what golden's mix explains, shape (n, channels), NaN where a row cannot be judged."""
@@ -115,20 +117,42 @@ class Scan:
         for start in range(0, len(channels), 64):
             batch = channels[start : start + 64]
             excess = self.excess(batch)
-            scores, thresholds, shifts = self._scores(batch, excess)
-            for j, channel in enumerate(batch):
-                passed = (scores[:, j] >= thresholds[j]) & (np.abs(shifts[:, j]) >= channel.floor)
-                if channel.sign > 0:
-                    passed &= shifts[:, j] > 0
-                if channel.not_by:
-                    passed &= ~self._made_of(channel.not_by)
-                if passed.any():
-                    best = int(np.argmax(np.where(passed, scores[:, j], -np.inf)))
-                    sign = 1.0 if shifts[best, j] > 0 else -1.0
-                    hit = self._settle(channel, excess[:, j], sign, float(scores[best, j]), float(thresholds[j]))
-                    if hit is not None:
-                        out.append(hit)
+            found = self._tried(batch, excess)
+            # What was not seen against golden may be seen against the rest of the same hour: storms hit every slice alike.
+            unseen = [j for j in range(len(batch)) if j not in found]
+            if unseen and self.case.dimensions:
+                beside = self._beside(excess[:, unseen])
+                again = self._tried([batch[j] for j in unseen], beside, slices_only=True)
+                found |= {unseen[k]: hit for k, hit in again.items()}
+            out += found.values()
         return sorted(out, key=lambda hit: -hit.score)
+
+    def _tried(self, channels: Sequence[Channel], excess: Floats, *, slices_only: bool = False) -> dict[int, Hit]:
+        """The channels that pass their threshold, by position, each settled in its slice."""
+        scores, thresholds, shifts = self._scores(channels, excess)
+        out: dict[int, Hit] = {}
+        for j, channel in enumerate(channels):
+            passed = (scores[:, j] >= thresholds[j]) & (np.abs(shifts[:, j]) >= channel.floor)
+            passed[0] &= not slices_only
+            if channel.sign > 0:
+                passed &= shifts[:, j] > 0
+            if channel.not_by:
+                passed &= ~self._made_of(channel.not_by)
+            if passed.any():
+                best = int(np.argmax(np.where(passed, scores[:, j], -np.inf)))
+                sign = 1.0 if shifts[best, j] > 0 else -1.0
+                hit = self._settle(channel, excess[:, j], sign, float(scores[best, j]), float(thresholds[j]))
+                if hit is not None and not (slices_only and not hit.where):
+                    out[j] = hit
+        return out
+
+    def _beside(self, excess: Floats) -> Floats:
+        """The excess less its mean over all rows of the same hour, shape (n, channels)."""
+        judged = np.isfinite(excess)
+        filled = np.where(judged, excess, 0.0)
+        counts = np.asarray(self._hours @ judged.astype(np.float64))
+        means = np.asarray(self._hours @ filled) / np.maximum(counts, 1.0)
+        return np.where(judged, excess - self._hours.T @ means, np.nan)
 
     def _made_of(self, roles: frozenset[Role]) -> Bools:
         """Which of the scored slices, singles then pairs, use a dimension with one of these roles."""
