@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
 from whimbrel.errors import EvidenceError, StoreError, UsageError
 from whimbrel.model.window import Condition, Window
-from whimbrel.store.sql import store_errors
+from whimbrel.store import named
 from whimbrel.store.values import Golden
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SCHEMA = "whimbrel.golden/1"
 
 
@@ -25,23 +23,14 @@ def save(folder: Path, name: str, window: Window, *, version: int, predictions: 
         EvidenceError: the window holds nothing.
         StoreError: the log cannot be written.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot be a golden's name", why="a name starts with a letter or digit and has letters, digits, dots, _ and - only",
-            next="choose a name such as november or v7-launch",
-        )  # fmt: skip
+    named.check(name, thing="golden", example="november or v7-launch")
     if not predictions:
         raise EvidenceError(
             "the window holds no predictions, so it cannot be golden", where=f"app {window.app!r}",
             why="its times or conditions fit nothing that the log holds", next="see what the log holds: whimbrel status",
         )  # fmt: skip
     golden = Golden(name, window, version, predictions, datetime.now(UTC).replace(microsecond=0))
-    path = folder / f"{name}.json"
-    with store_errors(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(golden.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+    named.write(folder / f"{name}.json", golden.to_dict())
     return golden
 
 
@@ -79,7 +68,9 @@ def names(folder: Path) -> tuple[str, ...]:
     """The names of all goldens, sorted."""
     if not folder.is_dir():
         return ()
-    return tuple(sorted(path.stem for path in folder.glob("*.json") if _NAME.fullmatch(path.stem) and _is_golden(path)))
+    return tuple(
+        sorted(path.stem for path in folder.glob("*.json") if named.NAME.fullmatch(path.stem) and _is_golden(path))
+    )
 
 
 def _is_golden(path: Path) -> bool:

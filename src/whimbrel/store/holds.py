@@ -7,7 +7,6 @@ asks `held` first: `ingest.py` does, before it leaves out what the policy's shar
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any
 
 from whimbrel.errors import StoreError, UsageError
 from whimbrel.model.window import iso
+from whimbrel.store import named
 from whimbrel.store.sql import store_errors
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SCHEMA = "whimbrel.hold/1"
 
 
@@ -62,22 +61,14 @@ def save(folder: Path, hold: Hold) -> Hold:
         UsageError: not a name, or one that is taken.
         StoreError: the log cannot be written.
     """
-    if not _NAME.fullmatch(hold.name):
-        raise UsageError(
-            f"{hold.name!r} cannot be a hold's name", where="--name", why="a name starts with a letter or digit and has letters, digits, dots, _ and - only",
-            next="choose a name such as incident-4711",
-        )  # fmt: skip
+    named.check(hold.name, thing="hold", example="incident-4711", where="--name")
     path = folder / f"{hold.name}.json"
     if path.exists():
         raise UsageError(
             f"there is a hold named {hold.name!r} already", where=str(path), why="a hold is never changed, for it protects evidence",
             next=f"choose another --name, or let it go first: whimbrel hold release {hold.name}",
         )  # fmt: skip
-    with store_errors(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(hold.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+    named.write(path, hold.to_dict())
     return hold
 
 
