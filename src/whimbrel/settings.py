@@ -1,4 +1,4 @@
-"""One frozen value with every setting: file < environment < argument."""
+"""One frozen value with every setting: environment < argument. What may be recorded is `record/policy.py`'s, from a file."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
 def _is_sentinel(value: float) -> bool:
     """Zero, one below it, all nines, the ends of integers: what programs write where they know nothing."""
     digits = f"{abs(value):g}".replace(".", "")
-    return (value <= 0 and value in (0.0, -1.0)) or (len(digits) > 1 and set(digits) == {"9"}) or abs(value) in _ENDS
+    return value in (0.0, -1.0) or (len(digits) > 1 and set(digits) == {"9"}) or abs(value) in _ENDS
 
 
 def _shares(sample: Floats, values: Floats) -> Floats:

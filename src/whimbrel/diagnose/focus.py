@@ -32,12 +32,13 @@ def sharpen(case: Case, scan: Scan, hits: Sequence[Hit], channels: Sequence[Chan
     excess = scan.excess(asked)
     out = list(hits)
     for j, channel in enumerate(asked):
-        found = max((_apart(case, excess[:, j], hit) for hit in new), key=lambda pair: abs(pair[1]))
-        shift, z = found
+        identity, (shift, z) = max(
+            ((hit, _apart(case, excess[:, j], hit)) for hit in new), key=lambda found: abs(found[1][1])
+        )
         if abs(z) < THRESHOLD or abs(shift) < max(LEAST_SHIFT, 0.5 * channel.floor):
             continue
         values, judged = channel.values, np.isfinite(excess[:, j])
-        here: Bools = case.window & judged & (new[0].channel.values == 1)
+        here: Bools = case.window & judged & (identity.channel.values == 1)
         out.append(Hit(
             channel, (), abs(z), THRESHOLD, shift, float(values[case.golden & judged].mean()), float(values[here].mean()),
             int(here.sum()), excess[:, j], np.ones(len(case.ts), dtype=bool),

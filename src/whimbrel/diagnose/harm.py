@@ -17,10 +17,9 @@ from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.labels import main_score, numeric
 from whimbrel.diagnose.relations import Split, learn, split
-from whimbrel.diagnose.suspects import Proof
+from whimbrel.diagnose.suspects import Proof, events_near
 from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats
-from whimbrel.model.window import micros
 
 ALWAYS = ("labels", "recorder")
 """A broken label or recorder hurts whoever trusts it, whatever the decisions do."""
@@ -109,12 +108,8 @@ def _announced(case: Case, cause: Cause) -> bool:
         if witness.hit.channel.signature == "identity"
         for value in witness.hit.channel.detail["new"]
     }
-    for event in case.events:
-        if -300 <= (cause.suspect.since_us - micros(event.ts)) / 1e6 <= 7_200:
-            words = set(re.split(r"[^\w.]+", event.what.casefold()))
-            if words & (new | {"model", "models"}):
-                return True
-    return False
+    said = (set(re.split(r"[^\w.]+", event.what.casefold())) for event in events_near(case, cause.suspect))
+    return any(words & (new | {"model", "models"}) for words in said)
 
 
 def _losses(case: Case, parts: Split) -> tuple[Floats, Floats] | None:

@@ -63,11 +63,12 @@ def absent(case: Case) -> Floats | None:
 
     Shape (n,). None where the app records no label times.
     """
-    arrival = _arrived(case)
-    if arrival is None:
-        return None
-    out: Floats = np.where(arrival[1] > 0.99, case.variables["label"].missing, np.nan)
-    return out
+    found = _arrived(case)
+    return None if found is None else _absent(case.variables["label"], found[1])
+
+
+def _absent(label: Variable, arrived: Floats) -> Floats:
+    return np.where(arrived > 0.99, label.missing, np.nan)
 
 
 def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
@@ -89,11 +90,11 @@ def _arrived(case: Case) -> tuple[Floats, Floats] | None:
 
 
 def _arrival(case: Case, label: Variable) -> list[Channel]:
-    lost = absent(case)
     found = _arrived(case)
-    if lost is None or found is None:
+    if found is None:
         return []
     delay, arrived = found
+    lost = _absent(label, arrived)
     final = 1.0 - float(np.nanmean(lost[case.golden])) if np.isfinite(lost[case.golden]).any() else 1.0
     out = [_channel("lost", lost, floor=0.04)]
     # Before that, slices differ in how fast their labels come; only a loss past any such difference counts.

@@ -18,8 +18,11 @@ from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.scan import Hit
 from whimbrel.diagnose.shapes import Conversion
 from whimbrel.model.fields import Role, role_of, split
+from whimbrel.model.report import NearEvent
 from whimbrel.model.rows import Bools
-from whimbrel.model.window import Where
+from whimbrel.model.window import Where, micros
+
+_EVENT_BEFORE_S, _EVENT_AFTER_S = 7_200, 300
 
 
 class Proof(IntEnum):
@@ -83,6 +86,20 @@ def abrupt(case: Case, suspect: Suspect) -> bool:
     after = after[np.argsort(case.ts[after], kind="stable")][:200]
     start = float(excess[after].mean())
     return abs(float(excess[before].mean())) < 0.35 * abs(start) and abs(start) > 0.6 * abs(suspect.shift)
+
+
+def events_near(case: Case, suspect: Suspect) -> tuple[NearEvent, ...]:
+    """Events within two hours before the onset that reached the slice, nearest first."""
+    reached = {c.path: c.value for c in suspect.where if c.op == "="}
+    out = []
+    for event in case.events:
+        lag = (suspect.since_us - micros(event.ts)) / 1e6
+        if not -_EVENT_AFTER_S <= lag <= _EVENT_BEFORE_S:
+            continue
+        if any(reached.get(path, value) != value for path, value in event.context.items()):
+            continue
+        out.append(NearEvent(event.ts, event.kind, event.what, round(lag)))
+    return tuple(sorted(out, key=lambda e: abs(e.lag_s)))
 
 
 def overlap(a: Bools, b: Bools) -> float:

@@ -19,17 +19,15 @@ from whimbrel.diagnose.causes import Cause, settle, strength
 from whimbrel.diagnose.gather import gather
 from whimbrel.diagnose.harm import Harm, measure
 from whimbrel.diagnose.scan import Scan
-from whimbrel.diagnose.suspects import Suspect
+from whimbrel.diagnose.suspects import Suspect, events_near
 from whimbrel.model.event import Event
 from whimbrel.model.fields import Role, Schema
 from whimbrel.model.report import CannotTell, Finding, NearEvent, Report, Span, Traffic, Verdict
 from whimbrel.model.rows import Rows
-from whimbrel.model.window import from_micros, iso, micros
+from whimbrel.model.window import from_micros, iso
 
 LEAST_WINDOW, LEAST_GOLDEN = 40, 200
 """Rows below which there is no evidence to speak of."""
-
-_EVENT_BEFORE_S, _EVENT_AFTER_S = 7_200, 300
 
 
 def diagnose_rows(
@@ -97,7 +95,7 @@ def _too_thin(golden: Rows, window: Rows) -> str:
 def _finding(case: Case, app: str, golden: Span, rank: int, cause: Cause, harm: Harm) -> Finding:
     suspect = cause.suspect
     since = from_micros(suspect.since_us)
-    events = _near(case, suspect)
+    events = events_near(case, suspect)
     return Finding(
         rank=rank, layer=cause.layer, component=cause.component, where=suspect.where, since=since,
         confidence=_confidence(cause, events), harmful=harm.matters, harm=harm.numbers, what=words.what(case, cause),
@@ -106,21 +104,6 @@ def _finding(case: Case, app: str, golden: Span, rank: int, cause: Cause, harm: 
         slices=drawing.slices(case, suspect), shapes=drawing.shapes(case, cause),
         examples=drawing.examples(case, cause),
     )  # fmt: skip
-
-
-def _near(case: Case, suspect: Suspect) -> tuple[NearEvent, ...]:
-    """Events within two hours before the onset that reached the slice, nearest first."""
-    since = suspect.since_us
-    out = []
-    for event in case.events:
-        lag = (since - micros(event.ts)) / 1e6
-        if not -_EVENT_AFTER_S <= lag <= _EVENT_BEFORE_S:
-            continue
-        slice_of = {c.path: c.value for c in suspect.where if c.op == "="}
-        if any(slice_of.get(path, value) != value for path, value in event.context.items()):
-            continue
-        out.append(NearEvent(event.ts, event.kind, event.what, round(lag)))
-    return tuple(sorted(out, key=lambda e: abs(e.lag_s)))
 
 
 def _confidence(cause: Cause, events: tuple[NearEvent, ...]) -> float:
