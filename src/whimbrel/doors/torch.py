@@ -65,7 +65,7 @@ class record_modules:  # noqa: N801  it reads as what it does
         def hook(module: Any, arguments: Any, output: Any) -> None:  # noqa: ARG001  torch's signature
             if current() is not None:
                 try:
-                    self._recorder.step(name, _kept(output))
+                    self._recorder.step(name, kept(output))
                 except Exception as error:  # noqa: BLE001  the model runs on, whatever its tensors do
                     scope = current()
                     if scope is not None and scope.prediction is not None:
@@ -74,12 +74,12 @@ class record_modules:  # noqa: N801  it reads as what it does
         return hook
 
 
-def _kept(output: Any) -> Any:
+def kept(output: Any) -> Any:
     """A part's output as it is recorded."""
     if isinstance(output, dict):
-        return {str(name): _kept(value) for name, value in output.items()}
+        return {str(name): kept(value) for name, value in output.items()}
     if isinstance(output, list | tuple):
-        return {str(i): _kept(value) for i, value in enumerate(output)}
+        return {str(i): kept(value) for i, value in enumerate(output)}
     if not hasattr(output, "detach"):
         return output
     tensor = output.detach()

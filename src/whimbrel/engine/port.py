@@ -7,7 +7,7 @@ come) knows how the answer is made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -51,4 +51,11 @@ class Engine(Protocol):
 
     def rows(self, source: Source, window: Window, *, paths: Sequence[str] | None = None, limit: int = 60_000) -> Rows:
         """The window's rows, or a sample of about `limit` of them chosen by a hash of their id: the same each time."""
+        ...
+
+    def records(self, source: Source, window: Window, *, ids: Collection[str]) -> list[dict[str, Any]]:
+        """The predictions of the window that bear these ids, in order of time, each as flat record: its values by path.
+
+        Nulls are left out, whole numbers stay whole, times are aware datetimes; `ts` is microseconds since 1970.
+        """
         ...

@@ -178,8 +178,11 @@ class _Answer:
 
 def read(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """What a look-up returns; a coroutine function's is recorded when it is awaited."""
-    if current() is None:
+    scope = current()
+    if scope is None:
         return function(*args, **kwargs)
+    if scope.prediction is not None and scope.prediction.replays:
+        return scope.prediction.look(name, functools.partial(function, *args, **kwargs))
     return recorded(function, Look(name, function))(*args, **kwargs)
 
 

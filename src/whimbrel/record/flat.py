@@ -33,7 +33,7 @@ def prediction(begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[A
     BEGIN or END may be None, where it is missing. Without an END the record's `error` says that it is unfinished;
     without a BEGIN `recorder.lost` says so.
     """
-    record = _Record()
+    record = Flat()
     given: Mapping[str, Any] = begin if isinstance(begin, dict) else {}
     entries = [entry for body in (*parts, end) if isinstance(body, list) for entry in body if isinstance(entry, list)]
     ends = (e for e in reversed(entries) if len(e) > 2 and e[0] == "end" and isinstance(e[1], int))
@@ -50,9 +50,9 @@ def prediction(begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[A
     for entry in entries:
         record.entry(entry)
     for tag, value in {**given.get("context", {}), **record.tags}.items():
-        record.say(f"context.{_name(tag)}", _text(value))
+        record.say(f"context.{name_of(tag)}", _text(value))
     for name, value in {**given.get("model", {}), **record.model}.items():
-        record.say(f"model.{_name(name)}", _text(value))
+        record.say(f"model.{name_of(name)}", _text(value))
     record.out |= {f"spans.{name}": ns / 1e6 for name, ns in record.spans.items()}
     if took is not None:
         record.out["spans.total"] = took / 1e6
@@ -73,7 +73,7 @@ def label(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def decisions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A DECISION frame as rows: `id`, `path` (`decision` or `decisions.<name>`), `value`, `ts`."""
-    record = _Record()
+    record = Flat()
     record.entry(["decision", body["decision"]] if "decision" in body else ["decisions", body.get("decisions")])
     about = {"id": str(body.get("id")), "ts": body.get("ts")}
     return [about | {"path": path, "value": _single(value)} for path, value in record.out.items()]
@@ -83,16 +83,16 @@ def event(body: Mapping[str, Any]) -> dict[str, Any]:
     """An EVENT frame as a row: `ts`, `kind`, `what`, and `context.<tag>` of whom it reached."""
     row = {"ts": body.get("ts"), "kind": _text(body.get("kind")), "what": _text(body.get("what"))}
     context = body.get("context") or {}
-    return row | {f"context.{_name(tag)}": _text(value) for tag, value in context.items() if value is not None}
+    return row | {f"context.{name_of(tag)}": _text(value) for tag, value in context.items() if value is not None}
 
 
 def process(body: Mapping[str, Any]) -> dict[str, Any]:
     """A PROCESS frame as a row: `id`, `ts` (when the session began) and the facts; the library versions are JSON."""
-    facts = {_name(name): _single(value) for name, value in body.items() if name not in ("process", "ts")}
+    facts = {name_of(name): _single(value) for name, value in body.items() if name not in ("process", "ts")}
     return {"id": str(body["process"]), "ts": body["ts"], **facts}
 
 
-class _Record:
+class Flat:
     """A flat record while it is put together."""
 
     def __init__(self) -> None:
@@ -108,18 +108,18 @@ class _Record:
         """One entry of an END; one that this reader does not know is skipped, for later writers may add some."""
         match entry:
             case ["step", name, value, int(own), *code]:
-                self.step(_name(name), own, code)
-                self.value(_name(name), value)
+                self.step(name_of(name), own, code)
+                self.value(name_of(name), value)
             case ["read", name, value, int(own), *_]:
-                self.step(_name(name), own, [])
-                self.value(_name(name), value)
-                self.out["recorder.reads"] = list(dict.fromkeys([*self.out.get("recorder.reads", ()), _name(name)]))
+                self.step(name_of(name), own, [])
+                self.value(name_of(name), value)
+                self.out["recorder.reads"] = list(dict.fromkeys([*self.out.get("recorder.reads", ()), name_of(name)]))
             case ["failed", name, int(own), *code]:
-                self.step(_name(name), own, code)
+                self.step(name_of(name), own, code)
             case ["span", name, int(ns), *_]:
-                self.step(_name(name), ns, [])
+                self.step(name_of(name), ns, [])
             case ["begun", name, *_]:
-                self.open.append(_name(name))
+                self.open.append(name_of(name))
             case _:
                 self.said(entry)
 
@@ -134,7 +134,7 @@ class _Record:
                 self.leaf("decision", value)
             case ["usage", dict(values), *_]:
                 for name, value in values.items():
-                    self.add(f"usage.{_name(name)}", value)
+                    self.add(f"usage.{name_of(name)}", value)
             case ["age" | "hardware" as group, dict(values), *_]:
                 self.group(group, values, "value")
             case ["model", dict(values), *_]:
@@ -219,7 +219,7 @@ class _Record:
         self.out[path] = value
 
 
-def _name(name: Any) -> str:
+def name_of(name: Any) -> str:
     """A name that stands between two dots of a path."""
     return str(name).replace(".", "_") or "_"
 

@@ -8,7 +8,7 @@ nothing which the app changes later can change the record. Only `recorder.py` ma
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final, Self, overload
@@ -35,6 +35,7 @@ class Scope:
     """A stretch of a prediction that is being timed. `inner` is how much of it its own steps and spans took (ns)."""
 
     __slots__ = ("before", "inner", "mark", "outer", "prediction", "start")
+    replays = False
 
     def __init__(self, prediction: Prediction | None, outer: Scope | None) -> None:
         self.prediction = prediction
@@ -61,13 +62,15 @@ class Scope:
             INNERMOST.set(live(self.before))
         return max(0, took - self.inner)
 
-    def value(self, step: str, value: object) -> None:
-        """Record a step's value; its time is what has passed since the scope began or its last step or span ended."""
+    def value(self, step: str, value: object) -> tuple[Any] | None:
+        """Record a step's value; its time is what has passed since the scope began or its last step or span ended.
+
+        Under a replay the recorded value comes back, in a tuple, where the app is to go on with that one.
+        """
         prediction = self.prediction
         if prediction is None or not prediction.running:
-            if (around := live(self.outer)) is not None:
-                around.value(step, value)
-            return
+            around = live(self.outer)
+            return around.value(step, value) if around is not None else None
         at = now()
         own = at - self.mark
         self.mark = at
@@ -80,8 +83,8 @@ class Scope:
         if part and size < SOON and at < prediction.due:
             prediction.size = size
             prediction.parts.append(part)
-        else:
-            prediction.keep(("step", step, value, own), "steps", part, at)
+            return None
+        return prediction.keep(("step", step, value, own), "steps", part, at)
 
 
 INNERMOST: ContextVar[Scope | None] = ContextVar("whimbrel.scope", default=None)
@@ -156,6 +159,10 @@ class Prediction(Scope):
         if session is None:
             return self
         try:
+            outer = INNERMOST.get()
+            if outer is not None and outer.prediction is not None and outer.prediction.replays:
+                self._session = None  # what is replayed is heard by the replay and not recorded again
+                return self
             if given is None:
                 session.lost("a prediction begun twice", "each needs a recorder.prediction() of its own")
                 return self
@@ -173,7 +180,6 @@ class Prediction(Scope):
             self.parts: list[bytes] = []
             self.size = self.inner = self._said = self._ahead = 0
             self._culprit = _NOBODY
-            outer = INNERMOST.get()
             if outer is not None:
                 self.outer = live(outer)
             self.prediction = self
@@ -270,10 +276,11 @@ class Prediction(Scope):
     def step(self, name: str, value: Any) -> Any:
         """Record a step's value and return it: for threads, callbacks and streams, which have no current prediction."""
         try:
-            if self.running:
-                self._scope().value(name, value)
-            else:
-                self._outside(("step", name))
+            handed = (
+                self._scope().value(name, value) if self.running else self._outside(("step", name, value, 0), "steps")
+            )
+            if handed is not None:
+                return handed[0]
         except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
             self.lost(error)
         return value
@@ -294,12 +301,11 @@ class Prediction(Scope):
             self.add(("span", name, own), "spans")
         return None
 
-    def add(self, entry: tuple[Any, ...], path: str) -> None:
+    def add(self, entry: tuple[Any, ...], path: str) -> tuple[Any] | None:
         """Encode one entry now; `path` is where it will stand. Outside the prediction it comes late, or is counted."""
         try:
             if not self.running:
-                self._outside(entry)
-                return
+                return self._outside(entry, path)
             try:
                 part = encode(entry)
             except Exception:  # noqa: BLE001  a value may raise anything, at any time
@@ -309,11 +315,12 @@ class Prediction(Scope):
                 self.size = size
                 self.parts.append(part)  # one operation, and so is taking the list away: threads may say things at once
             else:
-                self.keep(entry, path, part, at)
+                return self.keep(entry, path, part, at)
         except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
             self.lost(error)
+        return None
 
-    def keep(self, entry: tuple[Any, ...], path: str, part: bytes, at: int) -> None:
+    def keep(self, entry: tuple[Any, ...], path: str, part: bytes, at: int) -> tuple[Any] | None:
         """Keep an encoded entry, said at the time `at` (ns), as far as there is room for it; write ahead what is due."""
         if not 0 < len(part) <= LIMIT:
             twin, lost = rescue(entry, f"steps.{entry[1]}" if path == "steps" else path)
@@ -329,6 +336,11 @@ class Prediction(Scope):
             self.lost("the prediction is longer than it may be")
         if self.size >= SOON or at >= self.due:
             self.write_ahead(at)
+        return None
+
+    def look(self, name: str, function: Callable[[], Any]) -> Any:  # noqa: ARG002  a replay asks the record by this name
+        """Look at the world; a replay takes what the record says that was seen."""
+        return function()
 
     def blame(self, step: str, error: BaseException) -> None:
         """Remember in which step an exception was raised: the innermost says so first."""
@@ -366,11 +378,13 @@ class Prediction(Scope):
         blamed, step = self._culprit
         return _words(error) + (f" (in step {step})" if blamed == id(error) else "")
 
-    def _outside(self, entry: tuple[Any, ...]) -> None:
+    def _outside(self, entry: tuple[Any, ...], path: str) -> tuple[Any] | None:
         """Something said before the `with` or after it: decisions may come late, anything else is counted."""
         session, what = self._session, entry[0]
         if session is None:
-            return
+            scope = current()
+            replayed = scope.prediction if scope is not None else None
+            return replayed.add(entry, path) if replayed is not None and replayed.replays else None
         if what in ("decision", "decisions") and self._seq:
             later, _ = rescue({"ts": time.time_ns() // 1000, "id": self.id, what: entry[1]}, "")
             session.write(frames.Kind.DECISION, self._seq, encode(later))
@@ -378,6 +392,7 @@ class Prediction(Scope):
             session.lost(
                 f"{what} outside its prediction", "it was said before the `with` was entered or after it was left"
             )
+        return None
 
 
 class Span:

@@ -68,7 +68,8 @@ class Recorder:
         if not self._off:
             with contextlib.suppress(Exception):  # the app starts, whatever its host hides
                 process.lasting()
-        self._session = None if self._off else self._new_session()
+        silent = self._off or os.environ.get("WHIMBREL", "").lower() == "replay"
+        self._session = None if silent else self._new_session()
         self._model: msgspec.Raw | None = None
         self.model = model
 
@@ -130,7 +131,9 @@ class Recorder:
             scope = INNERMOST.get()
             if scope is not None:
                 try:
-                    scope.value(name, value if names is None else self._row(value, names))
+                    handed = scope.value(name, value if names is None else self._row(value, names))
+                    if handed is not None:
+                        return handed[0] if names is None else _unnamed(handed[0], value)
                 except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
                     self._lost("step", error)
             return value
@@ -359,6 +362,16 @@ def micros(ts: Any) -> int:
         moment = ts.replace(tzinfo=dt.UTC) if ts.tzinfo is None else ts
         return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
     return round(float(ts) * 1e6)
+
+
+def _unnamed(row: Any, like: Any) -> Any:
+    """A row of names and values as the plain array or list that it was made of."""
+    items = list(row.values()) if isinstance(row, Mapping) else row
+    if hasattr(like, "dtype"):
+        like = like.copy()
+        like[...] = [float("nan") if item is None else item for item in items]
+        return like
+    return type(like)(items)
 
 
 def _again(app: str, home: str | Path | None, model: Mapping[str, object], policy: Mapping[str, Any]) -> Recorder:

@@ -84,14 +84,17 @@ class Step:
                 around = around.outer
         return self._code
 
-    def done(self, scope: Scope, value: object, own: int) -> None:
-        """Record the value; nothing that goes wrong here reaches the app."""
+    def done(self, scope: Scope, value: Any, own: int) -> Any:
+        """Record the value; nothing that goes wrong here reaches the app. A replay answers with the recorded one."""
         prediction = scope.prediction
         if prediction is not None and prediction.running:
             try:
-                prediction.add((self.word, self.name, value, own, self.code(scope)), "steps")
+                handed = prediction.add((self.word, self.name, value, own, self.code(scope)), "steps")
+                if handed is not None:
+                    return handed[0]
             except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
                 prediction.lost(error)
+        return value
 
     def failed(self, scope: Scope, error: BaseException, own: int) -> None:
         """Record that it raised; nothing that goes wrong here reaches the app."""
@@ -124,8 +127,7 @@ def _call(function: Callable[..., Any], step: Step) -> Callable[..., Any]:
         except BaseException as error:
             step.failed(scope, error, scope.leave())
             raise
-        step.done(scope, value, scope.leave())
-        return value
+        return step.done(scope, value, scope.leave())
 
     return call
 
@@ -141,7 +143,6 @@ def _coroutine(function: Callable[..., Any], step: Step) -> Callable[..., Any]:
         except BaseException as error:
             step.failed(scope, error, scope.leave())
             raise
-        step.done(scope, value, scope.leave())
-        return value
+        return step.done(scope, value, scope.leave())
 
     return call

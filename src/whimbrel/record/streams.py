@@ -20,7 +20,7 @@ class Recorded(Protocol):
 
     name: str
 
-    def done(self, scope: Scope, value: object, own: int) -> None:
+    def done(self, scope: Scope, value: Any, own: int) -> Any:
         """It ended with this value after so many nanoseconds of its own."""
 
     def failed(self, scope: Scope, error: BaseException, own: int) -> None:

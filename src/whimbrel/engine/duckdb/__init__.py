@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whimbrel.engine.port import Source
 from whimbrel.errors import StoreError, UsageError
@@ -54,6 +54,13 @@ class DuckDB:
         fields = tuple(source.schema) if paths is None else fields_of(source, paths)
         with self._asking(source, window) as view:
             return sampled(view, fields, limit, view.extent()[0])
+
+    def records(self, source: Source, window: Window, *, ids: Collection[str]) -> list[dict[str, Any]]:
+        """The predictions of the window that bear these ids, in order of time, each as flat record: its values by path."""
+        from whimbrel.engine.duckdb.sample import records_of
+
+        with self._asking(source, window) as view:
+            return records_of(view, tuple(source.schema), list(ids))
 
     def binning(self, source: Source, window: Window) -> Binning:
         """Edges, vocabularies and dimensions learned on a window (golden), to profile this and other windows by."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -113,3 +114,19 @@ def _rescued(table: Table) -> dict[str, Bools]:
         for path in paths or ():
             flags.setdefault(path, np.zeros(len(keys), np.bool_))[row] = True
     return flags
+
+
+def records_of(view: View, fields: Sequence[Field], ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Single predictions as flat records, in order of time."""
+    bound = Bound()
+    sql = f"SELECT * FROM ({view.select(fields, bound, ids=ids)}) ORDER BY ts, id"
+    found = view.connection.execute(sql, bound.values)
+    names = [column[0] for column in found.description or ()]
+    times = {field.path for field in fields if field.kind is Kind.TIME}
+    out = []
+    for row in found.fetchall():
+        record = {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for path in times & record.keys():
+            record[path] = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=record[path])
+        out.append(record)
+    return out

@@ -95,8 +95,12 @@ class View:
         ((rows, first, last),) = self.connection.execute(sql, bound.values).fetchall()
         return int(rows), int(first), int(last)
 
-    def select(self, fields: Sequence[Field], bound: Bound, *, share: float = 1.0) -> str:
-        """A SELECT of `id`, `ts`, `rescued`, `label_ts` and `fields` over all rows, or over a share by hash of id.
+    def select(
+        self, fields: Sequence[Field], bound: Bound, *, share: float = 1.0, ids: Sequence[str] | None = None
+    ) -> str:
+        """A SELECT of `id`, `ts`, `rescued`, `label_ts` and `fields` over all rows, a share by hash of id, or these ids.
+
+        Of single ids whole numbers stay whole, where all files hold them so.
 
         Raises:
             UsageError: a condition names an unknown path, or a value that its field's kind cannot hold.
@@ -104,7 +108,11 @@ class View:
         conditions = tuple(c for c in self.window.where if c.path not in ("id", "app"))
         wanted = tuple(dict.fromkeys((*fields, *fields_of(self.source, (c.path for c in conditions)))))
         sample = f"hash(id) < {bound(int(share * 2**64))}::UBIGINT" if share < 1 else "TRUE"
-        parts = [_select(group, self.window, wanted, sample, bound) for group in self.groups] or [_nothing(wanted)]
+        if ids is not None:
+            sample = f"id IN (SELECT unnest({bound(list(ids))}::VARCHAR[]))"
+        whole = ids is not None
+        parts = [_select(group, self.window, wanted, sample, bound, whole) for group in self.groups]
+        parts = parts or [_nothing(wanted)]
         stacked = _with_late(self.connection, self.source, wanted, "\nUNION ALL\n".join(parts), sample, bound)
         tests = [_test(self.source, condition, bound) for condition in self.window.where]
         return f"SELECT * FROM ({stacked})" + (f"\nWHERE {' AND '.join(tests)}" if tests else "")
@@ -190,14 +198,14 @@ def _nothing(fields: Sequence[Field]) -> str:
     return f"SELECT {head}{none} WHERE FALSE"
 
 
-def _select(group: Group, window: Window, fields: Sequence[Field], sample: str, bound: Bound) -> str:
+def _select(group: Group, window: Window, fields: Sequence[Field], sample: str, bound: Bound, whole: bool) -> str:
     """One group's rows inside the window's stretch of time, flattened."""
     zoned = "zone" in str(group.columns[TS].id)
     chosen = [f"t.{quoted(ID)} AS id", f"epoch_us(t.{quoted(TS)}) AS ts"]
     chosen.append(f"t.{RESCUED} AS rescued" if RESCUED in group.columns else "NULL::MAP(VARCHAR, VARCHAR) AS rescued")
     chosen.append(f"epoch_us(t.{LABEL_TS}) AS label_ts" if LABEL_TS in group.columns else "NULL::BIGINT AS label_ts")
     for item in fields:
-        chosen.append(f"{_value(group.columns, item)} AS {quoted(item.path)}")
+        chosen.append(f"{_value(group.columns, item, whole)} AS {quoted(item.path)}")
     tests = [sample]
     for moment, sign in ((window.since, ">="), (window.until, "<")):
         if moment is not None:
@@ -227,19 +235,25 @@ SQL_TYPE = {
 """How the flat view holds each kind; a time is microseconds since 1970, exact in a double until the year 2255."""
 
 
-def _value(columns: Tree, item: Field) -> str:
-    """The expression that reads a field, NULL of its type where the group lacks it."""
+def _value(columns: Tree, item: Field, whole: bool) -> str:
+    """The expression that reads a field, NULL where the group lacks it; `whole` numbers stay what they are."""
     at: Tree = columns
     kind: DuckDBPyType | None = None
     steps: list[str] = []
     for part in split(item.path):
         kind = at.get(part)
         if kind is None:
-            return f"NULL::{SQL_TYPE[item.kind]}"
+            plain = whole and item.kind in (Kind.NUMBER, Kind.NUMBERS)
+            return "NULL" if plain else f"NULL::{SQL_TYPE[item.kind]}"
         steps.append(quoted(part))
         at = dict(_children(kind))
     assert kind is not None
+    if whole and str(kind).removesuffix("[]") in _WHOLE:
+        return "t." + ".".join(steps)
     return as_kind("t." + ".".join(steps), str(kind), item.kind)
+
+
+_WHOLE = frozenset(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"))
 
 
 def as_kind(expression: str, sql_type: str, kind: Kind) -> str:

@@ -1,0 +1,15 @@
+"""Recorded inputs through other code: the strongest evidence there is. Where do they first differ?
+
+In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli/` may call. The rooms inside:
+
+    pipelines     what code can be replayed: functions, scikit-learn (`sklearn`), ONNX (`onnx`), PyTorch (`torch`), HTTP
+    replayed      one prediction that runs again under the recorder's own `step` and `read`
+    apart         the process of its own in which named code runs
+    judged        replayed columns beside recorded ones; `shapes` says what kind of change it is
+    parity        the question as a whole
+"""
+
+from whimbrel.replay.parity import parity, replay
+from whimbrel.replay.pipelines import Pipeline, Played, pipeline_of
+
+__all__ = ["Pipeline", "Played", "parity", "pipeline_of", "replay"]

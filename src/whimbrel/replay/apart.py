@@ -1,0 +1,157 @@
+"""Code that is judged runs in a process of its own, with a time limit: a crash in it is a finding about it.
+
+In: what names a pipeline, and flat records. Out: what it made of each. The child answers in messages of msgpack behind
+their length; what the code prints goes to standard error. `main` is the child.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import msgspec
+
+from whimbrel.errors import InputError, UsageError, WhimbrelError
+from whimbrel.replay.pipelines import Pipeline, Played, load
+from whimbrel.replay.record import Record
+
+LIMIT_S = 120.0
+"""Seconds that a replay may take in all."""
+
+_ACCIDENTS = 3
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the code made of all records: `kind` says what it is; `accidents` how its process ended, where it did."""
+
+    kind: str
+    answers: list[Played]
+    accidents: list[str] = field(default_factory=list)
+
+
+def play(code: str | Pipeline, records: Sequence[Record], *, free: bool = False, limit_s: float = LIMIT_S) -> Outcome:
+    """Run records through a pipeline: one named by a text in a process of its own, an object in this one.
+
+    Raises:
+        InputError: the pipeline cannot be loaded.
+    """
+    if not isinstance(code, str):
+        return Outcome(code.kind, list(code.play(records, free=free, heed=lambda _: None)))
+    outcome = Outcome("", [])
+    while len(outcome.answers) < len(records) or not outcome.kind:
+        rest = records[len(outcome.answers) :]
+        child = _Child(code, rest, free, limit_s)
+        outcome.kind = child.kind or outcome.kind
+        outcome.answers += child.answers
+        if not child.accident:
+            break
+        outcome.accidents.append(child.accident)
+        if len(outcome.answers) < len(records):
+            outcome.answers.append(Played(failed=child.accident, failed_in=child.step))
+        if len(outcome.accidents) >= _ACCIDENTS or child.timed_out:
+            why = f"not replayed: {child.accident}, and the replay was given up"
+            outcome.answers += [Played(failed=why) for _ in records[len(outcome.answers) :]]
+            break
+    return outcome
+
+
+class _Child:
+    """One process that runs the code; read until it has answered, died or taken too long."""
+
+    def __init__(self, code: str, records: Sequence[Record], free: bool, limit_s: float) -> None:
+        self.kind = self.step = self.accident = ""
+        self.answers: list[Played] = []
+        self.timed_out = False
+        environment = {**os.environ, "WHIMBREL": "replay"}
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from whimbrel.replay.apart import main; main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )  # fmt: skip
+        timer = threading.Timer(limit_s, self._late, (process,))
+        timer.start()
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            threading.Thread(target=_ask, args=(process.stdin, [code, free, records]), daemon=True).start()
+            ended = self._hear(process.stdout)
+            status = process.wait()
+            if not ended:
+                self.accident = self._how(status, limit_s)
+        finally:
+            timer.cancel()
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def _late(self, process: subprocess.Popen[bytes]) -> None:
+        self.timed_out = True
+        process.kill()
+
+    def _hear(self, stream: IO[bytes]) -> bool:
+        """Read the child's messages; whether it came to its end."""
+        while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
+            body = stream.read(*_LENGTH.unpack(head))
+            try:
+                word, *said = msgspec.msgpack.decode(body)
+            except msgspec.DecodeError:
+                return False  # it died while it spoke
+            if word == "kind":
+                self.kind = said[0]
+            elif word == "step":
+                self.step = said[0]
+            elif word == "played":
+                self.answers.append(msgspec.convert(said[0], Played))
+            elif word == "refused":
+                what, where, why, after = said[1:]
+                raise (UsageError if said[0] == "usage" else InputError)(what, where=where, why=why, next=after)
+            elif word == "end":
+                return True
+        return False
+
+    def _how(self, status: int, limit_s: float) -> str:
+        if self.timed_out:
+            return f"it took longer than {limit_s:g} s"
+        if status < 0:
+            return f"its process was killed by {signal.Signals(-status).name}"
+        return f"its process ended with status {status}"
+
+
+def _ask(stream: IO[bytes], request: list[Any]) -> None:
+    try:
+        with stream:
+            stream.write(msgspec.msgpack.encode(request))
+    except OSError:
+        pass  # it died before it had heard all: how it ended says so
+
+
+def main() -> None:
+    """The child: read the request, answer on what was standard output, which the code itself may not write to."""
+    code, free, records = msgspec.msgpack.decode(sys.stdin.buffer.read())
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+
+    def say(*message: Any) -> None:
+        body = msgspec.msgpack.encode(message, enc_hook=str)
+        out.write(_LENGTH.pack(len(body)) + body)
+        out.flush()
+
+    try:
+        pipeline = load(code)
+    except WhimbrelError as error:
+        word = "usage" if isinstance(error, UsageError) else "input"
+        say("refused", word, error.what, error.where, error.why, error.next)
+        return
+    say("kind", pipeline.kind)
+    for answer in pipeline.play(records, free=free, heed=lambda step: say("step", step)):
+        say("played", answer)
+    say("end")
+    os._exit(0)  # threads that the code started need not be waited for

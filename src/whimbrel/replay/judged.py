@@ -1,0 +1,270 @@
+"""Replayed columns beside recorded ones: which fields differ by more than noise, in which rows, in what way.
+
+In: flat records of a window and of golden, and what the code made of them. Out: `StepParity`s in the order in which the code
+ran. Tolerance is what golden's own replay differs by; what does not even agree with itself is not replayable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from whimbrel.model.parity import Difference, Standing, StepParity
+from whimbrel.model.rows import Bools, Floats
+from whimbrel.model.window import Condition, Where
+from whimbrel.replay.pipelines import Played
+from whimbrel.replay.record import Record, same
+from whimbrel.replay.shapes import shape
+
+NOISE = 1e-4
+"""Relative differences up to here, in golden, are those of other sums and other float types; past it golden differs."""
+
+_FLOOR = 1e-9
+_UNKNOWN = 1e-6
+"""The tolerance where there is no golden to measure it on: that of single precision."""
+_EXAMPLES = 3
+_WHOM = ("context.", "hardware.", "model.", "code.", "recorder.process")
+"""What a difference may be confined to; of two that say as much, the earlier."""
+
+_BLURRED = 1e-3
+"""Decisions that may flip for noise in their score: one, and at most this share of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One window's records, what the code made of them, and of some of them a second time, in another order."""
+
+    records: Sequence[Record]
+    answers: Sequence[Played]
+    again: Mapping[int, Played]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Column:
+    """One field over one side's rows, shape (n,): both values, the relative gap (inf where they are no numbers)."""
+
+    recorded: list[Any]
+    replayed: list[Any]
+    there: Bools
+    gap: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Rows in which a step differs at all (`touched`), and those in which it does by more than noise, shape (n,)."""
+
+    touched: Bools
+    differing: Bools
+
+
+def judge(window: Side, golden: Side) -> list[StepParity]:
+    """How each step stands, in the order in which the code ran."""
+    steps: dict[str, list[str]] = {}
+    for path in _paths(window):
+        steps.setdefault(_step(path), []).append(path)
+    order = [*(s for s in steps if s.startswith("steps.")), *(s for s in ("outputs", "decision") if s in steps)]
+    out: list[StepParity] = []
+    outputs: _Rows | None = None
+    for name in order:
+        found, rows = _judge_step(name, steps[name], window, golden, outputs if name == "decision" else None)
+        out.append(found)
+        if name == "outputs":
+            outputs = rows
+    return _with_failures(out, window)
+
+
+def _paths(side: Side) -> list[str]:
+    """All fields that the code made, then those that were recorded and the code never made; what was read is no step."""
+    reads = {f"steps.{name}" for record in side.records for name in record.get("recorder.reads", ())}
+    known: dict[str, None] = {}
+    for answer in side.answers:
+        for path in answer.out:
+            known.setdefault(path)
+    for record in side.records:
+        for path in record:
+            known.setdefault(path)
+    return [path for path in known if _step(path) and _step(path) not in reads]
+
+
+def _step(path: str) -> str:
+    head, _, rest = path.partition(".")
+    if head == "steps":
+        return f"steps.{rest.partition('.')[0]}"
+    return {"outputs": "outputs", "decision": "decision", "decisions": "decision"}.get(head, "")
+
+
+def _judge_step(
+    name: str, paths: Sequence[str], window: Side, golden: Side, before: _Rows | None
+) -> tuple[StepParity, _Rows]:
+    layer = {"outputs": "model", "decision": "decision"}.get(name, "features")
+    touched = np.zeros(len(window.records), dtype=bool)
+    differing = touched.copy()
+    none = _Rows(touched, differing)
+    recorded = any(path in record for record in window.records for path in paths)
+    replayed = any(path in answer.out for answer in window.answers for path in paths)
+    if not recorded or not replayed:
+        says = (
+            "the code makes it, the record does not hold it" if replayed else "recorded, and the code does not make it"
+        )
+        return StepParity(name, layer, "not recorded" if replayed else "not run", says=says), none
+    unkept = any(name == f"steps.{step}" for answer in window.answers for step in answer.unkept)
+    if any(_unstable(path, window) for path in paths):
+        says = "it differs from itself when it is run twice on the same inputs: hidden state, a clock, or randomness"
+        return StepParity(name, layer, "not replayable", len(window.records), says=says), none
+    differences, compared, most, noisy = [], 0, 0.0, False
+    columns = {path: _column(path, window) for path in paths}
+    for path, column in columns.items():
+        beside = _column(path, golden)
+        tolerance = _tolerance(beside)
+        most = max(most, tolerance)
+        compared = max(compared, int(column.there.sum()))
+        touched |= column.there & (column.gap > 0)
+        noisy |= bool(np.any(column.gap[column.there] > 0))
+        wrong = column.there & (column.gap > tolerance)
+        if before is not None:
+            wrong &= ~before.differing
+            blurred = wrong & before.touched
+            if blurred.sum() <= 1 + _BLURRED * column.there.sum():
+                wrong &= ~blurred
+        if not wrong.any():
+            continue
+        differing |= wrong
+        differences.append(_difference(path, column, wrong, beside, tolerance, window))
+    differences = _swapped(differences, columns)
+    standing: Standing = "different" if differences else "within tolerance" if noisy else "equal"
+    says = "its recorded value could not be handed on" if unkept and differences else ""
+    ranked = tuple(sorted(differences, key=lambda d: -d.differ))
+    return StepParity(name, layer, standing, compared, int(differing.sum()), ranked, says, most), _Rows(
+        touched, differing
+    )
+
+
+def _column(path: str, side: Side) -> _Column:
+    recorded = [record.get(path) for record in side.records]
+    replayed = [answer.out.get(path) for answer in side.answers]
+    step = _step(path)
+    there = np.array(
+        [
+            (r is not None or c is not None) and (r is not None or _ran(record, step))
+            and (c is not None or _ran(answer.out, step))
+            for record, answer, r, c in zip(side.records, side.answers, recorded, replayed, strict=True)
+        ], dtype=bool,
+    )  # fmt: skip
+    return _Column(recorded, replayed, there, np.array([_gap(r, c) for r, c in zip(recorded, replayed, strict=True)]))
+
+
+def _ran(record: Record, step: str) -> bool:
+    """Whether a record holds anything of a step: else a null there says nothing."""
+    heads = (f"{step}.", "decision", "decisions.") if step == "decision" else (f"{step}.",)
+    return any(path.startswith(heads) for path in record)
+
+
+def _gap(a: Any, b: Any) -> float:
+    """The relative difference of two values; 0 where they are the same, infinite where they are no numbers alike."""
+    if same(a, b):
+        return 0.0
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return max(_gap(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, str | bool) or isinstance(b, str | bool):
+        return 0.0 if str(a) == str(b) else np.inf  # classes that are recorded as text
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        gap = abs(a - b) / max(abs(a), abs(b))
+        return float(gap) if gap == gap else np.inf
+    return np.inf
+
+
+def _tolerance(golden: _Column) -> float:
+    gaps = golden.gap[golden.there]
+    if not gaps.size:
+        return _UNKNOWN
+    noise = gaps[gaps <= NOISE]
+    return float(max(4 * noise.max(initial=0.0), _FLOOR))
+
+
+def _unstable(path: str, side: Side) -> bool:
+    for i, answer in side.again.items():
+        first, second = side.answers[i], answer
+        if not first.failed and not second.failed and _gap(first.out.get(path), second.out.get(path)) > NOISE:
+            return True
+    return False
+
+
+def _difference(path: str, column: _Column, wrong: Bools, golden: _Column, tolerance: float, side: Side) -> Difference:
+    rows = np.flatnonzero(wrong)
+    return Difference(
+        path, int(column.there.sum()), len(rows),
+        shape([column.recorded[i] for i in rows], [column.replayed[i] for i in rows], column.replayed),
+        _whom(wrong, column.there, side.records), int(golden.there.sum()),
+        int((golden.there & (golden.gap > tolerance)).sum()),
+        tuple(
+            {"id": side.records[i].get("id"), "recorded": column.recorded[i], "replayed": column.replayed[i]}
+            for i in rows[:_EXAMPLES]
+        ),
+    )  # fmt: skip
+
+
+def _whom(wrong: Bools, there: Bools, records: Sequence[Record]) -> Where:
+    """One condition that holds for the rows that differ and for hardly any other; none where there is no such."""
+    best: tuple[float, Where] = (0.0, ())
+    n = int(wrong.sum())
+    if n < 3 or n >= 0.98 * there.sum():
+        return ()
+    known = {path for record in records for path in record}
+    paths = [path for group in _WHOM for path in sorted(known) if path.startswith(group)]
+    for path in paths:
+        values = [str(record.get(path)) if path in record else "" for record in records]
+        for value in set(values) - {""}:
+            inside = np.array([v == value for v in values]) & there
+            hit = int((wrong & inside).sum())
+            if hit < 0.98 * n or inside.sum() > 0.95 * there.sum():
+                continue
+            score = hit / inside.sum()
+            if score > best[0]:
+                best = (score, (Condition(path, value),))
+    return best[1] if best[0] >= 0.5 else ()
+
+
+def _swapped(differences: list[Difference], columns: Mapping[str, _Column]) -> list[Difference]:
+    """Two fields of a step, each of which holds the other's values."""
+    out = list(differences)
+    for i, a in enumerate(out):
+        for j, b in enumerate(out[:i]):
+            first, second = columns[a.path], columns[b.path]
+            rows = np.flatnonzero(first.there & second.there & ((first.gap > _UNKNOWN) | (second.gap > _UNKNOWN)))
+            crossed = [
+                same(first.recorded[k], second.replayed[k]) and same(second.recorded[k], first.replayed[k])
+                for k in rows
+            ]
+            if crossed and np.mean(crossed) > 0.95:
+                out[i] = replace(a, shape=f"swapped with {b.path}")
+                out[j] = replace(b, shape=f"swapped with {a.path}")
+    return out
+
+
+def _with_failures(steps: list[StepParity], side: Side) -> list[StepParity]:
+    """Steps in which the code raised or its process died; outputs where it does not say in which step."""
+    failures: dict[str, list[int]] = {}
+    for i, answer in enumerate(side.answers):
+        if answer.failed:
+            failures.setdefault(f"steps.{answer.failed_in}" if answer.failed_in else "outputs", []).append(i)
+    out = list(steps)
+    for name, rows in failures.items():
+        says = side.answers[rows[0]].failed
+        at = next((i for i, step in enumerate(out) if step.name == name), None)
+        if at is None and name == "steps.model":
+            name, at = "outputs", next((i for i, step in enumerate(out) if step.name == "outputs"), None)
+        own = [i for i in rows if "error" not in side.records[i]]
+        if not own:
+            continue  # it failed in production as well
+        failed = StepParity(
+            name, {"outputs": "model"}.get(name, "features"), "failed", len(side.records), len(own),
+            says=f"{says} (of {len(side.records)} predictions, {len(own)})",
+        )  # fmt: skip
+        if at is None:
+            out.append(failed)
+        else:
+            out[at] = replace(failed, differences=out[at].differences)
+    return out
