@@ -17,12 +17,17 @@ CODES = {"fault": 1, "notice": 1, "healthy": 0, "insufficient": 4}
     epilog=examples("whimbrel diagnose --last 24h --where country=US --golden november --html finding.html"),
 )
 @asks("window", "app", "golden", "home")
+@click.option(
+    "--pipeline",
+    metavar="CODE",
+    help="Replay recorded inputs through this code too: module:attribute, file.py:attribute, model.onnx, http://….",
+)
 @out.page_option
-def diagnose(asked: Asked, page: Path | None) -> int:
+def diagnose(asked: Asked, page: Path | None, pipeline: str | None) -> int:
     """Say which layer broke, which component, for whom and since when, on what evidence.
 
     Without --since, --until or --last it looks at the last 24 hours. Without golden it compares with the
-    preceding windows of the same hours and weekdays.
+    preceding windows of the same hours and weekdays. With --pipeline it replays recorded inputs as well.
 
     Exit status: 0 healthy, 1 something was found, 4 not enough evidence.
     """
@@ -36,7 +41,7 @@ def diagnose(asked: Asked, page: Path | None) -> int:
     with out.progress("diagnosing"):
         report = diagnose_log(
             log, asked_for.window.app, window=asked_for.window, golden=asked_for.golden,
-            golden_window=asked_for.golden_window, engine=using,
+            golden_window=asked_for.golden_window, engine=using, pipeline=pipeline,
         )  # fmt: skip
     if asked.as_json:
         out.answer_json(report)

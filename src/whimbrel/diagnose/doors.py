@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.diagnose.verdict import diagnose_rows
 from whimbrel.engine.port import Engine, Source
 from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.model.event import Event
+from whimbrel.model.parity import Parity
 from whimbrel.model.report import Report, Span
 from whimbrel.model.rows import Rows
-from whimbrel.model.window import Window, from_micros
+from whimbrel.model.window import Where, Window, from_micros
 
 if TYPE_CHECKING:
     from whimbrel.store import Log
@@ -59,14 +61,41 @@ def _events(events: Any) -> tuple[Event, ...]:
 
 def diagnose_log(
     log: Log, app: str | None = None, *, window: Window, golden: str | None = None,
-    golden_window: Window | None = None, engine: str = "duckdb",
+    golden_window: Window | None = None, engine: str = "duckdb", pipeline: Any = None,
 ) -> Report:  # fmt: skip
     """Diagnose a window of a log against a named golden, a golden window, or the preceding weeks' same hours.
+
+    With a `pipeline` (see `whimbrel.replay.parity`) recorded inputs are replayed through it: exact evidence.
 
     Raises:
         UsageError: the app or the golden does not exist.
         EvidenceError: nothing is left to compare with.
+        InputError: the pipeline cannot be loaded.
     """
+    report = _diagnosed(log, app, window, golden, golden_window, engine)
+    if pipeline is None or report.verdict == "insufficient":
+        return report
+    from whimbrel.diagnose.exact import weigh
+    from whimbrel.replay import parity
+
+    started = time.perf_counter()
+
+    def ask(where: Where, since: datetime | None, free: bool) -> Parity:
+        asked = replace(
+            window, since=since or report.window.since, until=window.until, where=tuple(dict.fromkeys((*window.where, *where)))
+        )  # fmt: skip
+        before = golden_window or Window(report.app, report.golden.since, report.golden.until, window.where)
+        return parity(
+            log, pipeline, app=report.app, window=asked, golden=golden, golden_window=before, free=free, engine=engine
+        )  # fmt: skip
+
+    weighed = weigh(report, ask)
+    return replace(weighed, took_s=round(report.took_s + time.perf_counter() - started, 3))
+
+
+def _diagnosed(
+    log: Log, app: str | None, window: Window, golden: str | None, golden_window: Window | None, engine: str
+) -> Report:
     from whimbrel.engine import engine_named
 
     app = app or window.app

@@ -70,7 +70,7 @@ def _judge(case: Case, app: str, golden_span: Span, window_span: Span, started: 
     verdict: Verdict = "fault" if any(f.harmful for f in findings) else "notice" if findings else "healthy"
     cleared, unknown = _layers(case, learned, findings)
     return Report(
-        app, window_span, golden_span, verdict, _sentence(verdict, findings, cleared, window_span), findings,
+        app, window_span, golden_span, verdict, sentence(verdict, findings, cleared, window_span), findings,
         _traffic(case, soft), cleared, unknown, tuple(case.notes), round(time.perf_counter() - started, 3),
     )  # fmt: skip
 
@@ -130,7 +130,8 @@ def _next(app: str, golden: Span, cause: Cause) -> str:
     return shlex.join(asked)
 
 
-def _sentence(verdict: Verdict, findings: tuple[Finding, ...], cleared: tuple[str, ...], span: Span) -> str:
+def sentence(verdict: Verdict, findings: tuple[Finding, ...], cleared: tuple[str, ...], span: Span) -> str:
+    """The whole answer in one sentence."""
     if not findings:
         looked = f"{span.predictions:,} predictions"
         return f"HEALTHY: nothing broke in {looked}; cleared: {', '.join(cleared) or 'nothing could be judged'}."
