@@ -44,7 +44,7 @@ def test_a_decision_that_was_changed_keeps_its_prediction() -> None:
     records = ordinary(1000)
     for n in range(500):
         records[n] |= {"decision": "accept", "decisions.limit": 100}
-    said = {
+    said: dict[int, list[tuple[str, Any]]] = {
         1: [("decision", "refuse")], 2: [("decision", "accept")], 3: [("decisions.limit", 50)], 4: [("decisions.other", 50)],
         600: [("decision", "accept")], 601: [("decision", "accept"), ("decision", "refuse")], 602: [("decision", True)] * 2,
     }  # fmt: skip
