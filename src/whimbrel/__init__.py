@@ -15,19 +15,21 @@ if TYPE_CHECKING:
     from whimbrel.compare import compare as compare
     from whimbrel.diagnose import diagnose as diagnose
     from whimbrel.record import Recorder as Recorder
+    from whimbrel.record import decrypt as decrypt
     from whimbrel.store import Log as Log
     from whimbrel.store import open_log as open  # noqa: A004
 
 _HOMES = {
     "Recorder": ("whimbrel.record", "Recorder"),
     "Log": ("whimbrel.store", "Log"),
+    "decrypt": ("whimbrel.record", "decrypt"),
     "open": ("whimbrel.store", "open_log"),
     "compare": ("whimbrel.compare", ""),
     "diagnose": ("whimbrel.diagnose", ""),
 }
 """Where each name lives; `compare` and `diagnose` are rooms that can be called."""
 
-__all__ = ["Log", "Recorder", "__version__", "compare", "diagnose", "open"]
+__all__ = ["Log", "Recorder", "__version__", "compare", "decrypt", "diagnose", "open"]
 
 
 def __getattr__(name: str) -> Any:

@@ -124,3 +124,17 @@ def test_the_doors_and_the_sidecar_come_with_it(fresh: Fresh, tmp_path: Path) ->
     log = whimbrel.open(tmp_path)
     log.ingest()
     assert log.layout.hardware.exists
+
+
+def test_the_rule_that_needs_an_extra_says_so_where_that_is_missing(fresh: Fresh, tmp_path: Path) -> None:
+    code = """if True:
+        import os, sys
+        import whimbrel_recorder as whimbrel
+
+        os.environ["WHIMBREL_ENCRYPT_KEY"] = "A" * 43 + "="
+        try:
+            whimbrel.Recorder("fares", home=sys.argv[1], policy={"redact": {"inputs.name": "encrypt"}})
+        except whimbrel.errors.UsageError as error:
+            print(error)
+    """
+    assert "pip install cryptography" in fresh.run(code, tmp_path)

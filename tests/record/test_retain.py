@@ -40,6 +40,41 @@ def test_what_is_special_is_kept_with_certainty() -> None:
     assert kept == {f"order {i}": 1.0 for i in (3, 4, 5, 6)}
 
 
+def test_a_decision_that_was_changed_keeps_its_prediction() -> None:
+    records = ordinary(1000)
+    for n in range(500):
+        records[n] |= {"decision": "accept", "decisions.limit": 100}
+    said: dict[int, list[tuple[str, Any]]] = {
+        1: [("decision", "refuse")], 2: [("decision", "accept")], 3: [("decisions.limit", 50)], 4: [("decisions.other", 50)],
+        600: [("decision", "accept")], 601: [("decision", "accept"), ("decision", "refuse")], 602: [("decision", True)] * 2,
+    }  # fmt: skip
+    later = [{"id": f"order {n}", "path": path, "value": value} for n, rows in said.items() for path, value in rows]
+    later += [{"id": "unknown", "path": "decision", "value": value} for value in ("accept", "refuse")]
+    kept = {record["id"]: record["recorder.share"] for record in Retention(0.0).choose(records, None, later)}
+    assert kept == {f"order {n}": 1.0 for n in (1, 3, 601)}
+
+
+def test_what_a_reviewer_overruled_is_in_the_log_and_what_was_confirmed_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "whimbrel.toml").write_text("[retain]\nshare = 0\n")
+    recorder, log = Recorder("fares", home=tmp_path / "home"), open_log(tmp_path / "home")
+    for n in range(20):
+        with recorder.prediction({"n": n}) as p:
+            p.decision("accept")
+            p.decision(limit=100)
+        if n == 3:
+            recorder.decision(p.id, "refuse")
+        if n == 4:
+            recorder.decision(p.id, "accept", limit=100)
+        if n == 5:
+            recorder.decision(p.id, limit=50)
+    recorder.close()
+    assert log.ingest().sampled_out == 18
+    assert {row["inputs"]["n"] for row in rows(log)} == {3, 5}
+
+
 def test_ingest_keeps_what_the_policy_retains_and_counts_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """The recorder: it lives in the app's process and writes every prediction down before, while and after it is made.
 
 In: what the app says. Out: segment files (`docs/format.md`) that survive `kill -9`, and their reader. Apps call
-`Recorder` and `fingerprint`; `store/ingest.py` calls the reader; nobody else.
+`Recorder` and `fingerprint`, readers of encrypted fields `decrypt`; `store/ingest.py` calls the reader; nobody else.
 
     from whimbrel.record import Recorder
 
@@ -26,16 +26,18 @@ from whimbrel.record.prediction import Prediction
 from whimbrel.record.recorder import Recorder
 
 if TYPE_CHECKING:
+    from whimbrel.record.encrypt import decrypt as decrypt
     from whimbrel.record.fingerprints import fingerprint as fingerprint
 
-__all__ = ["Prediction", "Recorder", "fingerprint"]
+__all__ = ["Prediction", "Recorder", "decrypt", "fingerprint"]
+_LATER = {"decrypt": "whimbrel.record.encrypt", "fingerprint": "whimbrel.record.fingerprints"}
 
 
 def __getattr__(name: str) -> Any:
-    if name != "fingerprint":
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = import_module("whimbrel.record.fingerprints").fingerprint
+    value = getattr(import_module(_LATER[name]), name)
     globals()[name] = value
     return value

@@ -8,10 +8,12 @@ is written: to the bytes themselves, so that nothing hides in an object, and a r
     when_full = "overwrite"          # or "stop": keep the old, record nothing new
     blobs = "keep"                   # large binary values in blobs/, by content; "hash": their hash alone
     blob_budget_bytes = 1073741824
+    encrypt_key_file = "/run/secrets/whimbrel"    # else WHIMBREL_ENCRYPT_KEY
 
     [record.redact]                  # a path, or a pattern with *: the longest that fits holds
     "inputs.card" = "drop"
     "inputs.email" = "hash"          # keyed with WHIMBREL_REDACT_KEY: equal values stay equal
+    "inputs.note" = "encrypt"        # read again with whimbrel.decrypt by whoever has the key
     "inputs.age" = { bucket = 10 }
     "steps.*.email" = "hash"
 """
@@ -31,7 +33,7 @@ from whimbrel.errors import UsageError
 from whimbrel.record.frames import Kind
 
 ENV_FILE, ENV_KEY = "WHIMBREL_POLICY", "WHIMBREL_REDACT_KEY"
-_PLAIN_RULES = ("keep", "drop", "hash")
+_PLAIN_RULES = ("keep", "drop", "hash", "encrypt")
 _CHOICES = {"when_full": ("overwrite", "stop"), "blobs": ("keep", "hash")}
 _KNOWN_PATHS = 10_000
 _DEPTH = 40
@@ -44,17 +46,19 @@ _VALUES = {
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What a recorder may write down; the fields are the keys of `[record]`."""
+    """What a recorder may write down; the fields are the keys of `[record]`, and `key` is that of encryption."""
 
     budget_bytes: int = 4 << 30
     when_full: str = "overwrite"
     blobs: str = "keep"
     blob_budget_bytes: int = 1 << 30
+    encrypt_key_file: str = ""
     redact: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    key: bytes | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The keys of `[record]`."""
-        return {name: getattr(self, name) for name in self.__struct_fields__}
+        """The keys of `[record]`; never the key of encryption."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "key"}
 
     @staticmethod
     def load(given: str | Path | Mapping[str, Any] | None = None) -> Policy:
@@ -93,7 +97,7 @@ def read_table(path: Path, table: str) -> dict[str, Any]:
 
 
 def _checked(table: dict[str, Any], where: str) -> Policy:
-    known = [name for name in Policy.__struct_fields__ if name != "redact"]
+    known = [name for name in Policy.__struct_fields__ if name not in ("redact", "key")]
     for key, value in table.items():
         if key not in (*known, "redact"):
             raise UsageError(
@@ -105,12 +109,23 @@ def _checked(table: dict[str, Any], where: str) -> Policy:
         if (wanted and value not in wanted) or (key.endswith("_bytes") and not number):
             said = " or ".join(map(repr, wanted)) if wanted else "a positive number of bytes"
             raise UsageError(f"{key} = {value!r} makes no sense", where=where, why=f"it is {said}", next="correct it")
+        if key == "encrypt_key_file" and not isinstance(value, str):
+            raise UsageError(f"{key} = {value!r} makes no sense", where=where, why="it is a path", next="correct it")
     redact = table.get("redact", {})
     if not isinstance(redact, Mapping):
         raise UsageError("redact is no table", where=where, next='write [record.redact] and "inputs.card" = "drop"')
     for path, rule in redact.items():
         _check_rule(path, rule, where)
-    return Policy(**table)
+    if "encrypt" not in redact.values():
+        return Policy(**table)
+    from whimbrel.record.encrypt import read_key
+
+    if Rules(Policy(redact=redact)).rule("id") == "encrypt":
+        raise UsageError(
+            "ids would be encrypted", where=where, why="each time to another text, so that no label and no decision joins",
+            next='write "id" = "hash", or "keep"',
+        )  # fmt: skip
+    return Policy(**table, key=read_key(table.get("encrypt_key_file")))
 
 
 def _check_rule(path: object, rule: object, where: str) -> None:
@@ -118,7 +133,7 @@ def _check_rule(path: object, rule: object, where: str) -> None:
     sane = isinstance(width, int | float) and not isinstance(width, bool) and math.isfinite(width) and width > 0
     if rule not in _PLAIN_RULES and not sane:
         raise UsageError(
-            f"{path!r} = {rule!r} is no rule", where=where, why='a rule is "keep", "drop", "hash" or { bucket = WIDTH }',
+            f"{path!r} = {rule!r} is no rule", where=where, why='a rule is "keep", "drop", "hash", "encrypt" or { bucket = WIDTH }',
             next="correct it: a field without a working rule must not be recorded by accident",
         )  # fmt: skip
     if rule == "hash" and not os.environ.get(ENV_KEY):
@@ -129,11 +144,14 @@ def _check_rule(path: object, rule: object, where: str) -> None:
 
 
 class Rules:
-    """Redaction, applied to the bodies of frames."""
+    """Redaction, applied to the bodies of frames. What could not be redacted, and was dropped, is counted in `losses`."""
 
-    def __init__(self, redact: Mapping[str, Any]) -> None:
+    def __init__(self, policy: Policy, losses: dict[str, int] | None = None) -> None:
         from hashlib import blake2b
 
+        redact = policy.redact
+        self.secret = policy.key
+        self.losses = {} if losses is None else losses
         self.exact = {path: rule for path, rule in redact.items() if "*" not in path}
         self.patterns = sorted((path for path in redact if "*" in path), key=len, reverse=True)
         self.redact = redact
@@ -154,6 +172,7 @@ class Rules:
                 found = {key: value for key, value in found.items() if value is not _GONE}
             return msgspec.msgpack.encode(found)
         except Exception:  # noqa: BLE001  whatever went wrong, nothing may be written that a rule forbids
+            self.losses["redact"] = self.losses.get("redact", 0) + 1
             loss = "it could not be redacted, and was dropped"
             if kind in (Kind.END, Kind.PART):
                 return msgspec.msgpack.encode([["lost", "steps", loss]])
@@ -172,6 +191,9 @@ class Rules:
         """One field by its rule, or by the rules of what is in it."""
         rule = self.rule(path)
         if rule is not None and rule != "keep":
+            if isinstance(value, dict) and "." not in path and rule != "drop":  # a whole group: it stays one
+                parts = {name: self.changed(rule, part) for name, part in value.items()}
+                return {name: part for name, part in parts.items() if part is not _GONE}
             return self.changed(rule, value)
         if depth > _DEPTH:
             return _GONE
@@ -203,9 +225,23 @@ class Rules:
 
             data = value.encode() if isinstance(value, str) else msgspec.msgpack.encode(value)
             return f"h-{blake2b(data, key=self.key, digest_size=12).hexdigest()}"
+        if rule == "encrypt":
+            return self.sealed(value)
         if isinstance(rule, Mapping) and isinstance(value, int | float) and not isinstance(value, bool):
             width = rule["bucket"]
             return math.floor(value / width) * width if math.isfinite(value) else _GONE
+        return _GONE
+
+    def sealed(self, value: Any) -> Any:
+        """A value encrypted; without a key, and whatever else goes wrong, it is dropped and counted."""
+        try:
+            if self.secret is not None:
+                from whimbrel.record.encrypt import seal
+
+                return seal(value, self.secret)
+        except Exception:  # noqa: BLE001, S110  nothing may be written that was to be encrypted
+            pass
+        self.losses["encrypt"] = self.losses.get("encrypt", 0) + 1
         return _GONE
 
 

@@ -45,11 +45,11 @@ class Session:
 
     def __init__(self, folder: Path, facts: Callable[[Session], dict[str, Any]], policy: Policy) -> None:
         self.folder = folder
-        self.rules = Rules(policy.redact) if policy.redact else None
         self.opened_us = time.time_ns() // 1000
         self.id = frames.new_session(self.opened_us)
         self.next_seq = itertools.count(1).__next__
         self.losses: dict[str, int] = {}
+        self.rules = Rules(policy, self.losses) if policy.redact else None
         self.page = _fork_page()
         self._seed, self._mark = frames.new_seed()
         self._facts = facts

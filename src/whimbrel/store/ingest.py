@@ -162,10 +162,10 @@ class _Batch:
         """The news in the log's tables."""
         log, app = self.log, self.app
         recorded = [row for news in told for row in news.predictions]
-        chosen = self.retention.choose(recorded, self.is_held if self.holds else None)
+        decisions = [row for news in told for row in news.decisions]
+        chosen = self.retention.choose(recorded, self.is_held if self.holds else None, decisions)
         predictions = narrow([_timed(row, "ts") for row in chosen])
         labels = [_timed(row, "label_ts") for news in told for row in news.labels]
-        decisions = [row for news in told for row in news.decisions]
         events = [_timed(row, "ts") | {"app": app} for news in told for row in news.events]
         processes = [row for news in told for row in news.processes]
         done = [

@@ -56,25 +56,48 @@ class Retention:
         return Retention(**table)
 
     def choose(
-        self, records: list[dict[str, Any]], held: Callable[[Mapping[str, Any]], bool] | None = None
+        self,
+        records: list[dict[str, Any]],
+        held: Callable[[Mapping[str, Any]], bool] | None = None,
+        decisions: Iterable[Mapping[str, Any]] = (),
     ) -> list[dict[str, Any]]:
-        """The records that are kept, among them all that are `held`."""
+        """The records that are kept, among them all that are `held`, and all whose decision one of `decisions` changed.
+
+        The latter are rows of `id`, `path` and `value`: what was decided of predictions after they had ended.
+        """
         if self.share >= 1:
             return records
         counts = (
             Counter(tag for record in records for tag in _tags(record)) if self.rare else Counter[tuple[str, Any]]()
         )
+        flips = _flips(records, decisions)
         bar = self.share * 2**64
         kept = []
         for record in records:
             special = (
                 bool(record.get("error")) or "spans.total" not in record or record["spans.total"] >= self.slow_ms
-                or (held is not None and held(record)) or (self.rare and any(counts[tag] <= self.rare for tag in _tags(record)))
+                or record["id"] in flips or (held is not None and held(record)) or (self.rare and any(counts[tag] <= self.rare for tag in _tags(record)))
             )  # fmt: skip
             if special or xxh3_64_intdigest(str(record["id"]).encode()) < bar:
                 record["recorder.share"] = 1.0 if special else self.share
                 kept.append(record)
         return kept
+
+
+def _flips(records: Iterable[Mapping[str, Any]], decisions: Iterable[Mapping[str, Any]]) -> set[Any]:
+    """Ids of which one thing was decided twice, and not alike. The first decision of something that came late is none."""
+    later: dict[Any, list[Mapping[str, Any]]] = {}
+    for row in decisions:
+        later.setdefault(row["id"], []).append(row)
+    if not later:
+        return set()
+    given = {record["id"]: record for record in records if record["id"] in later}
+    flips = set()
+    for ident, rows in later.items():
+        known = dict(given.get(ident, {}))
+        if any(known.setdefault(row["path"], row["value"]) != row["value"] for row in rows):
+            flips.add(ident)
+    return flips
 
 
 def _tags(record: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
