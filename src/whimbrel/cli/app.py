@@ -14,6 +14,7 @@ from whimbrel.cli.hold import hold
 from whimbrel.cli.imports import import_
 from whimbrel.cli.ls import ls
 from whimbrel.cli.options import examples
+from whimbrel.cli.show import show
 from whimbrel.cli.sidecar import sidecar
 from whimbrel.cli.status import status
 from whimbrel.version import __version__
@@ -47,5 +48,5 @@ def whimbrel() -> None:
     """
 
 
-for command in (demo, import_, status, ls, golden, compare, diagnose, hold, drill, sidecar, doctor):
+for command in (demo, import_, status, ls, golden, compare, diagnose, show, hold, drill, sidecar, doctor):
     whimbrel.add_command(command)
