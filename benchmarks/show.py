@@ -18,19 +18,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
 import whimbrel
 from whimbrel.errors import UsageError
+from whimbrel.model.window import Window
 
 DAYS, TIMES = 30, 9
+FIRST_S = 1_761_955_200
+MIDDLE_S = FIRST_S + DAYS * 43_200
 
 ROWS = """
     SELECT {ident} AS id, make_timestamp(us) AS ts, {inputs}, random() AS "steps.scale.value", random() AS "outputs.score",
     random() < 0.2 AS decision, ['ios', 'web', 'pos'][1 + i % 3] AS "context.channel", random() AS "spans.scale", 2 * random() AS "spans.total"
-    FROM (SELECT i, (1761955200000000 + i * {step})::BIGINT AS us FROM range({n}) AS r(i))
+    FROM (SELECT i, ({first} + i * {step})::BIGINT AS us FROM range({n}) AS r(i))
 """
 UUID7 = """format('{:08x}-{:04x}-7{:03x}-{:04x}-{:012x}', (us // 1000) >> 16, (us // 1000) & 65535, i & 4095, 32768 | ((i >> 12) & 16383),
     (random() * 281474976710655)::BIGINT)"""
@@ -41,7 +45,7 @@ def made(home: Path, n: int, ident: str) -> list[str]:
     inputs = ", ".join([f'random() AS "inputs.x{i}"' for i in range(11)] + ["'k' || (i % 40) AS \"inputs.kind\""])
     file = home / "rows.parquet"
     home.mkdir(parents=True)
-    sql = ROWS.format(ident=ident, inputs=inputs, step=DAYS * 86_400_000_000 // n, n=n)
+    sql = ROWS.format(first=FIRST_S * 1_000_000, ident=ident, inputs=inputs, step=DAYS * 86_400_000_000 // n, n=n)
     with duckdb.connect() as con:
         con.execute(f"COPY ({sql}) TO '{file}' (FORMAT parquet)")
         ids = con.execute(f"SELECT id FROM '{file}' USING SAMPLE {2 * TIMES} ROWS (reservoir, 7)").fetchall()
@@ -88,15 +92,20 @@ def main() -> None:
             def beginning(ident: str, log: whimbrel.Log = log) -> None:
                 log.find(ident[:-2])
 
-            def command(ident: str, home: Path = home) -> None:
-                again = [sys.executable, "-m", "whimbrel", "show", ident, "--home", str(home), "--json"]
+            def command(ident: str, *more: str, home: Path = home) -> None:
+                again = [sys.executable, "-m", "whimbrel", "show", ident, "--home", str(home), "--json", *more]
                 subprocess.run(again, check=True, stdout=subprocess.DEVNULL)
+
+            def placed(ident: str, ask: Callable[..., None] = command) -> None:
+                ask(ident, "--golden", "half")
 
             print(f"  the first one      {timed(log.find, ids[:1])}")
             print(f"  found              {timed(log.find, ids[1:TIMES])}")
             print(f"  beginning alone    {timed(beginning, ids[1:4])}")
             print(f"  not there          {timed(absent, ids[1:4])}")
             print(f"  whimbrel show      {timed(command, ids[TIMES : TIMES + 5])}")
+            log.set_golden("half", Window("bench", until=datetime.fromtimestamp(MIDDLE_S, UTC)))
+            print(f"  … --golden         {timed(placed, ids[TIMES : TIMES + 3])}")
 
 
 if __name__ == "__main__":

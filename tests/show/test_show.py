@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -213,18 +214,28 @@ def test_any_id_is_found_in_tables_of_many_rows(tmp_path: Path, monkeypatch: pyt
     for i in (0, 1, 77, 199):
         found = log.find(f"{i * 7919 % 1000:03}")
         assert found.values["inputs.fare"] == i * 37 % 1000
-    assert list((tmp_path / "index").rglob("*.u4"))
+    kept = list((tmp_path / "index").rglob("*.u4"))
+    assert kept
+    stale = kept[0].with_name("part-gone.parquet.1.0.u4")
+    stale.write_bytes(b"1234")
     with pytest.raises(UsageError):
         log.find("xyz")
     log.append("fares", [row(9000, id="later", **{"inputs.new": 3.0})])
     assert log.find("later").values["inputs.new"] == 3.0
+    log.append("fares", [row(i, id=f"500x{i:02}") for i in range(20)])
+    assert log.find("500x03").values["inputs.fare"] == 3.0
+    assert not stale.exists()
 
 
 def test_rows_that_only_share_a_hash_are_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find, "_MANY", 10)
     log = whimbrel.open(tmp_path)
     log.append("fares", [row(i) for i in range(20)])
-    monkeypatch.setattr(rownumbers, "_hashes", lambda *_: np.full(20, 7, "<u4"))
+    monkeypatch.setattr(rownumbers, "_HASH", "(hash('p00005x') >> 32)::UINTEGER")
+    found = list(log.layout.predictions("fares").folder.rglob("*.parquet"))
+    with duckdb.connect() as con:
+        ((_, rows),) = rownumbers.rows_with(con, tmp_path / "index", [str(found[0])], "p00005x", table=tmp_path)
+    assert rows == list(range(20))
     with pytest.raises(UsageError):
         log.find("p00005x")
 

@@ -1,6 +1,6 @@
 """One prediction by its id: in the tables first, then in what recorders wrote and the log has not taken in yet.
 
-In: a log's layout and an id, or the beginning of one. Out: `Found`. Nothing is written, and what waits is left waiting:
+In: a log's layout and an id, or the beginning of one. Out: `Found`. What waits is left waiting:
 whoever looks for one prediction does not pay for the ingest of all. `show/` may call, through `Log.find`.
 
 The way to one row of millions: Delta's own first and last id of each file leave out most files, Parquet's leave out most

@@ -12,7 +12,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _HASH = "(hash(id) >> 32)::UINTEGER"
 _BYTES = np.dtype("<u4")
+Hashes: TypeAlias = np.ndarray[tuple[int], np.dtype[np.uint32]]
 
 
 def rows_with(
@@ -32,40 +33,52 @@ def rows_with(
 ) -> Iterator[tuple[str, list[int]]]:
     """Files that may hold an id, each with the numbers of the rows that may be it."""
     wanted = con.execute("SELECT (hash($1::VARCHAR) >> 32)::UINTEGER", [ident]).fetchall()[0][0]
+    swept = False
     for file in files:
-        rows: Ints = np.flatnonzero(_hashes(con, folder, file, table) == wanted)
+        hashes = _kept(folder, file)
+        if hashes is None:
+            if not swept:
+                _sweep(folder, table)
+            hashes, swept = _made(con, folder, file), True
+        rows: Ints = np.flatnonzero(hashes == wanted)
         if len(rows):
             yield file, rows.tolist()
 
 
-def _hashes(
-    con: DuckDBPyConnection, folder: Path, file: str, table: Path
-) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    """The hashes of a file's ids, shape (rows,): as they were kept, or made now and kept."""
+def _path(folder: Path, file: str) -> Path:
+    """Where a file's hashes are kept. DuckDB's hash may be another one in another version."""
     import duckdb
 
-    # DuckDB's hash may be another one in another version, and what cannot be read is made anew.
-    path = folder / f"{Path(file).name}.{duckdb.__version__}.u4"
+    return folder / f"{Path(file).name}.{duckdb.__version__}.u4"
+
+
+def _kept(folder: Path, file: str) -> Hashes | None:
+    """The hashes of a file's ids, shape (rows,), as they were kept; None where they were not."""
     with contextlib.suppress(OSError, ValueError):
-        return np.memmap(path, _BYTES, "r")
+        return np.memmap(_path(folder, file), _BYTES, "r")
+    return None
+
+
+def _made(con: DuckDBPyConnection, folder: Path, file: str) -> Hashes:
+    """The hashes of a file's ids, made from the file and kept where the log can be written."""
     sql = f"SELECT {_HASH} AS h FROM read_parquet([{literal(file)}], file_row_number = true, hive_partitioning = false)"
     made = np.ascontiguousarray(con.execute(f"{sql} ORDER BY file_row_number").fetchnumpy()["h"], _BYTES)
-    with contextlib.suppress(OSError):  # a log that may only be read
-        _keep(folder, path, made.tobytes(), table)
+    path = _path(folder, file)
+    draft = path.with_suffix(f".{os.getpid()}.partial")
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_bytes(made.tobytes())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     return made
 
 
-def _keep(folder: Path, path: Path, data: bytes, table: Path) -> None:
-    if not folder.is_dir():
-        folder.mkdir(parents=True)
-    draft = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    if len(list(folder.iterdir())) > 2 * len(list(table.rglob("*.parquet"))):
-        held = {left.name for left in table.rglob("*.parquet")}
-        for left in folder.iterdir():
-            if left.name.partition(".parquet")[0] + ".parquet" not in held:
-                left.unlink(missing_ok=True)
+def _sweep(folder: Path, table: Path) -> None:
+    """Remove the hashes of files that left the table."""
+    held = {file.name for file in table.rglob("*.parquet")}
+    for left in folder.glob("*.parquet.*.u4"):
+        if left.name.partition(".parquet")[0] + ".parquet" not in held:
+            with contextlib.suppress(OSError):
+                left.unlink()
