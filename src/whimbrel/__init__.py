@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from whimbrel.diagnose import diagnose as diagnose
     from whimbrel.record import Recorder as Recorder
     from whimbrel.record import decrypt as decrypt
+    from whimbrel.show import show as show
     from whimbrel.store import Log as Log
     from whimbrel.store import open_log as open  # noqa: A004
 
@@ -26,10 +27,11 @@ _HOMES = {
     "open": ("whimbrel.store", "open_log"),
     "compare": ("whimbrel.compare", ""),
     "diagnose": ("whimbrel.diagnose", ""),
+    "show": ("whimbrel.show", ""),
 }
-"""Where each name lives; `compare` and `diagnose` are rooms that can be called."""
+"""Where each name lives; `compare`, `diagnose` and `show` are rooms that can be called."""
 
-__all__ = ["Log", "Recorder", "__version__", "compare", "decrypt", "diagnose", "open"]
+__all__ = ["Log", "Recorder", "__version__", "compare", "decrypt", "diagnose", "open", "show"]
 
 
 def __getattr__(name: str) -> Any:

@@ -85,14 +85,27 @@ def question(asked: Asked, log: Log, *, using: str = "duckdb", default: timedelt
     name = app(asked, log)
     clock = Clock(_newest(log, using, name))
     window = _window(asked, name, clock, default)
-    if asked.golden and (asked.golden_since or asked.golden_until):
+    return Question(window, asked.golden, _golden_window(asked, name, clock, window.since, window.where))
+
+
+def golden_window(asked: Asked, log: Log, ident: str, *, using: str = "duckdb") -> Window | None:
+    """The window that --golden-since and --golden-until name, of the app of one prediction; None where they are not given."""
+    if not (asked.golden_since or asked.golden_until):
+        return None
+    name = log.find(ident, app=asked.app).app
+    return _golden_window(asked, name, Clock(_newest(log, using, name)), None, ())
+
+
+def _golden_window(asked: Asked, name: str, clock: Clock, end: datetime | None, where: Where) -> Window | None:
+    """Golden by its times; it ends where the window begins, unless said otherwise."""
+    if not (asked.golden_since or asked.golden_until):
+        return None
+    if asked.golden:
         why = "--golden names a window, and so do --golden-since and --golden-until"
         raise UsageError("golden is given twice", why=why, next="give one of the two")
-    if not (asked.golden_since or asked.golden_until):
-        return Question(window, asked.golden, None)
     since = clock.time(asked.golden_since) if asked.golden_since else None
-    until = clock.time(asked.golden_until) if asked.golden_until else window.since
-    return Question(window, None, Window(name, since, until, window.where))
+    until = clock.time(asked.golden_until) if asked.golden_until else end
+    return Window(name, since, until, where)
 
 
 def stretch(asked: Asked, log: Log) -> tuple[datetime, datetime]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from whimbrel.store.events import events_of as events_of
+    from whimbrel.store.find import Found as Found
     from whimbrel.store.log import Log as Log
     from whimbrel.store.log import open_log as open_log
     from whimbrel.store.log import source_of as source_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from whimbrel.store.values import Golden as Golden
     from whimbrel.store.values import Status as Status
 
-__all__ = ["Added", "AppStatus", "Golden", "Log", "Status", "events_of", "open_log", "source_of"]
+__all__ = ["Added", "AppStatus", "Found", "Golden", "Log", "Status", "events_of", "open_log", "source_of"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,7 +30,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'whimbrel.store' has no attribute {name!r}")
     from importlib import import_module
 
-    room = {"events_of": "events", "Log": "log", "open_log": "log", "source_of": "log"}.get(name, "values")
+    room = {"events_of": "events", "Found": "find", "Log": "log", "open_log": "log", "source_of": "log"}.get(
+        name, "values"
+    )
     value = getattr(import_module(f"whimbrel.store.{room}"), name)
     globals()[name] = value
     return value

@@ -76,6 +76,11 @@ class Layout:
         return self.home / "counters"
 
     @property
+    def index(self) -> Path:
+        """Where ids stand in the tables' files; made anew where it is missing."""
+        return self.home / "index"
+
+    @property
     def scratch(self) -> Path:
         """Files that live no longer than an import."""
         return self.home / "scratch"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from whimbrel.store.files import File
+    from whimbrel.store.find import Found
     from whimbrel.store.ingest import Ingested
     from whimbrel.store.raw import Raw
 
@@ -195,6 +196,18 @@ class Log:
         if late:
             schema += Schema(tuple(Field(path, Kind.TEXT) for path in _paths(late) if path not in schema))
         return Source(app, schema, table.files(delta), labels.files(labels.open()) if labels.exists else (), late)
+
+    def find(self, ident: str, *, app: str | None = None) -> Found:
+        """The prediction of this id, or of the only id that begins so; what recorders left waiting is looked through as well.
+
+        Raises:
+            UsageError: there is none, there are several, or the log does not know the app.
+            EvidenceError: the log holds nothing at all.
+            StoreError: a table is damaged.
+        """
+        from whimbrel.store.find import find
+
+        return find(self.layout, ident, app=app)
 
     def events(
         self, app: str | None = None, since: datetime | None = None, until: datetime | None = None
