@@ -19,6 +19,8 @@ from whimbrel.record.values import ARRAY, encode, pack_array
 HERE = Path(__file__).parent
 VECTOR = HERE / "vectors" / "segment-v1.seg"
 EXPECTED = HERE / "vectors" / "segment-v1.json"
+CLOCKS = HERE / "vectors" / "clocks-v1.seg"
+EXPECTED_CLOCKS = HERE / "vectors" / "clocks-v1.json"
 PAGE = HERE.parents[1] / "docs" / "format.md"
 
 SESSION = bytes.fromhex("0199a0b1c2d37e4f8011223344556677")
@@ -90,12 +92,41 @@ def read_all(data: bytes) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def build_clocks() -> bytes:
+    """The published segment of a session whose clock was put back by an hour, half a minute after it began."""
+    hour, half_minute = 3_600_000_000, 30_000_000
+    facts = {"app": "fares", "process": SESSION.hex(), "ts": TS, "host": "box", "libraries": {}}
+    clocks = [
+        {"ts": TS + 10, "monotonic": 86_400_000_000},
+        {"ts": TS + 10 + half_minute - hour, "monotonic": 86_400_000_000 + half_minute},
+    ]
+    return b"".join((
+        frames.Header(SESSION, 2, SEED, MARK, TS).pack(),
+        frames.frame(MARK, SEED, Kind.PROCESS, 0, encode(facts)),
+        *(frames.frame(MARK, SEED, Kind.CLOCK, 0, encode(clock)) for clock in clocks),
+    ))  # fmt: skip
+
+
 def test_the_published_segment_reads_as_it_was_published() -> None:
     assert read_all(VECTOR.read_bytes()) == json.loads(EXPECTED.read_text())
 
 
 def test_the_writer_still_writes_the_published_segment() -> None:
     assert build() == VECTOR.read_bytes()
+
+
+def test_the_published_clocks_read_as_they_were_published_and_are_still_written_so() -> None:
+    data = CLOCKS.read_bytes()
+    assert build_clocks() == data
+    segment = read_segment(data)
+    assert (segment.tail, segment.damaged) == (0, ())
+    assert [[f.kind, f.stream, f.start, f.end, f.decode()] for f in segment.frames] == json.loads(
+        EXPECTED_CLOCKS.read_text()
+    )
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, str(PAGE), "exec"), names)
+    assert names["read"](data) == ([(f.kind, f.stream, f.decode()) for f in segment.frames], 0)
 
 
 def test_the_pages_own_reader_finds_the_same_frames() -> None:

@@ -213,6 +213,18 @@ def test_a_prediction_that_says_too_much_keeps_its_first_part_and_its_end(tmp_pa
     assert recorder.losses == {"call": 5}
 
 
+def test_a_prediction_of_countless_small_steps_is_cut_as_well(tmp_path: Path) -> None:
+    recorder = Recorder("fares", home=tmp_path)
+    with recorder.prediction({"n": 1}):
+        for _ in range(25_000):
+            recorder.step("small", "x" * 400)
+    (record,) = records(tmp_path)
+    assert record["spans.total"] > 0
+    assert "the prediction was full" in record["recorder.lost"]
+    assert recorder.losses["call"] > 1000
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.seg")) < 9 << 20
+
+
 class Color(enum.Enum):
     RED = "red"
 

@@ -223,6 +223,17 @@ def test_an_id_and_an_event_time_of_ones_own_are_kept(home: Path) -> None:
     assert by_id == {"order-17": 1372680000_000_000, q.id: 1372680000_000_000}
 
 
+def test_inputs_may_be_named_and_must_be_there(home: Path) -> None:
+    recorder = Recorder("fares", home=home)
+    with recorder.prediction(inputs={"fare": 1.0}, id=None, ts=None, names=None, country="US"):
+        pass
+    with pytest.raises(TypeError, match="inputs"):
+        recorder.prediction(country="US")  # type: ignore[call-arg]
+    (record,) = records(home)
+    assert (record["inputs.fare"], record["context.country"]) == (1.0, "US")
+    assert not {"context.inputs", "context.id", "context.ts", "context.names"} & set(record)
+
+
 def test_ids_are_uuid7_in_the_order_of_time(home: Path) -> None:
     from uuid import UUID
 

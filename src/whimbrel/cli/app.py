@@ -49,5 +49,20 @@ def whimbrel() -> None:
     """
 
 
-for command in (demo, import_, status, ls, golden, compare, diagnose, show, parity, replay, hold, drill, sidecar, doctor):
+for command in (
+    demo,
+    import_,
+    status,
+    ls,
+    golden,
+    compare,
+    diagnose,
+    show,
+    parity,
+    replay,
+    hold,
+    drill,
+    sidecar,
+    doctor,
+):
     whimbrel.add_command(command)

@@ -29,6 +29,7 @@ MAX_BODY = 8 << 20
 """No frame's body is longer (bytes); a reader may take a longer length for damage."""
 
 
+_HEADS = tuple(bytes((0x90 | n,)) for n in range(16))
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
@@ -79,7 +80,7 @@ def frame(mark: int, seed: int, kind: int, stream: int, body: bytes) -> bytes:
 def array_head(n: int) -> bytes:
     """The msgpack head of an array of `n` items that follow it."""
     if n < 16:
-        return bytes((0x90 | n,))
+        return _HEADS[n]
     return b"\xdc" + n.to_bytes(2, "big") if n < 1 << 16 else b"\xdd" + n.to_bytes(4, "big")
 
 

@@ -26,6 +26,7 @@ disk before the next begins, and short ones cost no write of their own."""
 
 _ROOM = frames.MAX_BODY - LIMIT
 SOON = 64 << 10  # bytes of entries that wait to be written together
+SHORT = 512  # bytes of an entry that is not counted: in 250 µs nobody says so many that they matter
 _ERROR_CHARACTERS = 2000
 _NOBODY = (0, "")
 now = time.perf_counter_ns
@@ -75,16 +76,7 @@ class Scope:
         own = at - self.mark
         self.mark = at
         self.inner += own
-        try:  # `Prediction.add` in place: a call less for each step
-            part = encode(("step", step, value, own))
-        except Exception:  # noqa: BLE001  a value may raise anything, at any time
-            part = b""
-        size = prediction.size + len(part)
-        if part and size < SOON and at < prediction.due:
-            prediction.size = size
-            prediction.parts.append(part)
-            return None
-        return prediction.keep(("step", step, value, own), "steps", part, at)
+        return prediction.add(("step", step, value, own), "steps")
 
 
 INNERMOST: ContextVar[Scope | None] = ContextVar("whimbrel.scope", default=None)
@@ -131,15 +123,14 @@ class Prediction(Scope):
     )
 
     def __init__(self, session: Session | None, given: dict[str, Any], ts: int) -> None:
-        self.prediction: Prediction | None = None
-        self.outer: Scope | None = None
-        self.before = None
-        self.running = self._full = False
         self._session = session
         self._given: dict[str, Any] | None = given
         self._ts = ts
-        self._seq = 0
+        self.prediction: Prediction | None = None
+        self.outer: Scope | None = None
         self._id: str | None = None
+        self.running = self._full = False
+        self._seq = self.due = 0
 
     @property
     def id(self) -> str:
@@ -167,8 +158,7 @@ class Prediction(Scope):
                 session.lost("a prediction begun twice", "each needs a recorder.prediction() of its own")
                 return self
             self._given = None
-            if "id" in given:
-                self._id = given["id"]
+            self._id = given.get("id")
             self._seq = seq = session.next_seq()
             try:
                 body = encode(given)
@@ -202,17 +192,17 @@ class Prediction(Scope):
             if error is not None:
                 self.add(("error", self._story(error)), "error")
             self.running = False
+            self.due = 0
             self.prediction = None
-            if self.outer is not None:
-                self.outer = live(self.outer)
+            outer = self.outer
+            if outer is not None:
+                self.outer = outer = live(outer)
             if INNERMOST.get() is self:
-                INNERMOST.set(self.outer)
+                INNERMOST.set(outer)
             if session.page[0]:  # a forked child leaves its parent's prediction: the parent says how it ended
-                parts = self.parts
-                self.parts = []
-                parts.append(
-                    encode(("end", took, self._ts, ahead) if (ahead := self._ahead) else ("end", took, self._ts))
-                )
+                parts, self.parts = self.parts, []
+                ahead = self._ahead
+                parts.append(encode(("end", took, self._ts, ahead) if ahead else ("end", took, self._ts)))
                 if self._begin:
                     session.write(2, self._seq, self._begin)
                 session.write(3, self._seq, frames.array_head(len(parts)) + b"".join(parts))  # Kind.END
@@ -304,18 +294,17 @@ class Prediction(Scope):
     def add(self, entry: tuple[Any, ...], path: str) -> tuple[Any] | None:
         """Encode one entry now; `path` is where it will stand. Outside the prediction it comes late, or is counted."""
         try:
-            if not self.running:
-                return self._outside(entry, path)
+            at = now()
             try:
                 part = encode(entry)
             except Exception:  # noqa: BLE001  a value may raise anything, at any time
                 part = b""
-            size, at = self.size + len(part), now()
-            if part and size < SOON and at < self.due:
-                self.size = size
+            if at < self.due and 0 < len(part) < SHORT:
                 self.parts.append(part)  # one operation, and so is taking the list away: threads may say things at once
-            else:
+            elif self.running:
                 return self.keep(entry, path, part, at)
+            else:
+                return self._outside(entry, path)
         except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
             self.lost(error)
         return None
@@ -359,20 +348,21 @@ class Prediction(Scope):
 
     def write_ahead(self, at: int) -> None:
         """Write down what was said so far: what took long to make, or is much, does not wait for the end."""
-        session = self._session
-        self.due = at + AHEAD_NS
-        if session is None or not session.page[0] or not self.running:
+        session, room = self._session, _ROOM - SOON
+        self.due = at + AHEAD_NS if self._said + self.size < room else 0  # 0: from now on, all entries are counted
+        if session is None or not session.page[0] or not self.running or not self.parts:
             return
         parts, self.parts = self.parts, []
-        size, self.size = self.size, 0
+        self.size = 0
         if self._begin and session.write(2, self._seq, self._begin):
             self._begin = b""
-        if session.write(8, self._seq, frames.array_head(len(parts)) + b"".join(parts)):  # Kind.PART
-            self._said += size
+        body = frames.array_head(len(parts)) + b"".join(parts)
+        if session.write(8, self._seq, body):  # Kind.PART
+            self._said += len(body)
             self._ahead += 1
         else:
             self.parts[:0] = parts  # tried again later, and with the end
-            self.size += size
+            self.size += len(body)
 
     def _story(self, error: BaseException) -> str:
         blamed, step = self._culprit

@@ -20,9 +20,6 @@ from whimbrel.record.steps import COROUTINE, flags_of
 from whimbrel.record.values import LIMIT, encode, rescue
 from whimbrel.replay.record import Record, nested, same
 
-_ALWAYS = 1 << 62
-"""A size past which `Scope.value` hands every entry to `keep`."""
-
 
 class UnlikeError(Exception):
     """A recorded value cannot be made into an object like the one that the code returned."""
@@ -45,8 +42,7 @@ class Replayed(Prediction):
         self.prediction = self
         self.running = True
         self.parts = []
-        self.size = _ALWAYS
-        self.inner = self.due = 0
+        self.inner = self.due = 0  # always due: every entry goes to `keep`
         self._culprit = (0, "")
         self.start = self.mark = 0
         self.recorded = recorded
