@@ -152,6 +152,7 @@ def test_an_unknown_id_says_what_to_do(program: Program) -> None:
     assert (ran.code, error["type"], error["exit_code"]) == (2, "UsageError", 2)
     assert all(error[part] for part in ("what", "where", "why", "next"))
     assert program("show", "").code == 2
+    assert program("show", "odd\udcff").code == 2, "bytes that are no text"
     assert program("show", "odd", "--app", "nothing").code == 2
 
 

@@ -71,6 +71,8 @@ def find(layout: Layout, ident: str, *, app: str | None = None) -> Found:
     apps = _apps(layout, app)
     if not ident:
         raise UsageError("an id is missing", where="ID", next="whimbrel ls lists the newest predictions")
+    if not ident.isascii() and ident != ident.encode("utf-8", "replace").decode():
+        raise _unknown(layout, ident, apps)  # bytes of a command line that are no text
     with store_errors(layout.home, "read"), connect() as con:
         found = [one for name in apps if (one := _exact(con, layout, name, ident))]
         if not found:
