@@ -104,11 +104,7 @@ class DataDiff:
     def sentence(self) -> str:
         """The answer in one sentence."""
         pair = f"{self.before.spec} and {self.after.spec}"
-        if self.same:
-            text = f"{pair} hold the same columns and rows"
-        else:
-            text = f"{pair} differ: {self.differs}"
-        rows = self.facts.rows
+        text = f"{pair} hold the same columns and rows" if self.same else f"{pair} differ: {self.differs}"
         if self.before.name != self.after.name:
             text += f"; {self.overlap}"
         return text + "."

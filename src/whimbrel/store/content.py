@@ -58,13 +58,18 @@ def row_text(cells: Sequence[str]) -> str:
     return f"to_json([{', '.join(cells) or 'NULL::VARCHAR'}])::VARCHAR"
 
 
+def is_nan(sql: str) -> str:
+    """Whether a float is NaN. Asked of its text: DuckDB answers `isnan` from a Parquet file's least and greatest value, which leave NaN out."""
+    return f"({sql}::VARCHAR = 'nan')"
+
+
 def canonical(sql: str, kind: Any, depth: int = 0) -> str:
     """A value as text; see `Content.cells`."""
     x = f"x{depth}"
     match kind.id:
         case "float" | "double":
-            whole = f"{sql} = trunc({sql}) AND abs({sql}) < {2**53}"
-            return f"CASE WHEN isnan({sql}) THEN 'NaN' WHEN {whole} THEN {sql}::BIGINT::VARCHAR ELSE {sql}::VARCHAR END"
+            whole = f"CASE WHEN {sql} = trunc({sql}) AND abs({sql}) < {2**53} THEN TRY_CAST({sql} AS BIGINT) END"
+            return f"CASE WHEN {is_nan(sql)} THEN 'NaN' ELSE coalesce({whole}::VARCHAR, {sql}::VARCHAR) END"
         case "decimal":
             text = f"{sql}::VARCHAR"
             return f"CASE WHEN contains({text}, '.') THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
@@ -122,8 +127,8 @@ def read_table(con: DuckDBPyConnection, table: Any) -> Content:
         InputError: it cannot be read.
     """
     with input_errors("the table", type(table).__name__):
-        columns = getattr(table, "columns", None)
-        _check_names([str(c) for c in columns] if columns is not None else [], "the table")
+        names = getattr(table, "column_names", None)  # Arrow's; a data frame has them under `columns`
+        _check_names([str(c) for c in (getattr(table, "columns", ()) if names is None else names)], "the table")
         con.register("given", table)
         return _storable(con, "given")
 
@@ -169,10 +174,10 @@ def _folders(file: File, roots: Sequence[Path], names: Sequence[str]) -> list[st
 def _check_names(names: Sequence[str], where: str) -> None:
     check_width(len(names), where)
     seen: set[str] = set()
-    for one_name in names:
-        if one_name.lower() in seen:
-            raise _twins(where, one_name)
-        seen.add(one_name.lower())
+    for column in names:
+        if column.lower() in seen:
+            raise _twins(where, column)
+        seen.add(column.lower())
 
 
 def _twins(where: str, twin: str) -> InputError:
@@ -207,7 +212,7 @@ def _fits(c: str, texts: str) -> list[str]:
     number = f"TRY_CAST({held} AS DOUBLE) IS NOT NULL AND NOT {code} AND left({held}, 1) <> '\"'"
     flat = f"{held} LIKE '[%' AND {held} NOT LIKE '_%[%' AND NOT regexp_matches({held}, '[\"{{a-zN]')"
     tests = [
-        "true", f"regexp_full_match({held}, '-?(0|[1-9][0-9]{{0,17}})')", number,
+        "true", f"regexp_full_match({held}, '0|-?[1-9][0-9]*') AND TRY_CAST({held} AS BIGINT) IS NOT NULL", number,
         f"lower({held}) IN ('true', 'false')", f"left({held}, 1) = '\"'" if texts == "json" else "false",
         flat if texts == "json" else "false",
     ]  # fmt: skip

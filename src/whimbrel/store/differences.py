@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from whimbrel.engine.port import Source
 from whimbrel.errors import UsageError
 from whimbrel.model.fields import Field, Kind, Schema
-from whimbrel.store.content import Content, row_text
+from whimbrel.store.content import Content, is_nan, row_text
 from whimbrel.store.leaves import Family, Leaf
 from whimbrel.store.raw import columns_of
 from whimbrel.store.sql import literal, name, one
@@ -85,7 +85,8 @@ def facts(con: DuckDBPyConnection, before: Content, after: Content, *, key: Sequ
             )  # fmt: skip
     for side, content in (("a", before), ("b", after)):
         cells = content.cells()
-        picked = [f"md5_number({row_text([cells[c] for c in common])}) AS h"]
+        compared = [cells[c] for c in common] or [literal(side)]  # with no column in common no row is another's equal
+        picked = [f"md5_number({row_text(compared)}) AS h"]
         features = [c for c in common if c != label and c not in key]
         if label or key:
             picked.append(f"md5_number({row_text([cells[c] for c in features])}) AS u")
@@ -169,7 +170,7 @@ def _empty(
         kinds = dict(content.columns)
         asks = []
         for c in common:
-            nan = f"count(*) FILTER (isnan({name(c)}))" if kinds[c].id in _EMPTY else "0"
+            nan = f"count(*) FILTER ({is_nan(name(c))})" if kinds[c].id in _EMPTY else "0"
             asks += [f"count(*) FILTER ({name(c)} IS NULL)", nan]
         found.append(one(con, f"SELECT {', '.join(asks)} FROM {content.relation}") if asks else ())
     return {c: (*found[0][2 * i : 2 * i + 2], *found[1][2 * i : 2 * i + 2]) for i, c in enumerate(common)}
@@ -216,7 +217,7 @@ def as_source(con: DuckDBPyConnection, content: Content, file: Path, title: str)
 def _value(leaf: Leaf) -> str:
     match leaf.family:
         case Family.FLOAT:
-            return f"CASE WHEN NOT isnan({leaf.sql}) THEN {leaf.sql} END"
+            return f"CASE WHEN NOT {is_nan(leaf.sql)} THEN {leaf.sql} END"
         case Family.INTEGER:
             return f"{leaf.sql}::DOUBLE"
     return leaf.sql
