@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from whimbrel.cli.compare import compare
+from whimbrel.cli.data import data
 from whimbrel.cli.demo import demo
 from whimbrel.cli.diagnose import diagnose
 from whimbrel.cli.doctor import doctor
@@ -50,19 +51,7 @@ def whimbrel() -> None:
 
 
 for command in (
-    demo,
-    import_,
-    status,
-    ls,
-    golden,
-    compare,
-    diagnose,
-    show,
-    parity,
-    replay,
-    hold,
-    drill,
-    sidecar,
-    doctor,
+    *(demo, import_, status, ls, golden, compare, diagnose, show, parity, replay),
+    *(data, hold, drill, sidecar, doctor),
 ):
     whimbrel.add_command(command)

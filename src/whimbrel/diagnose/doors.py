@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from whimbrel.diagnose.lineage import Trained, told_by
 from whimbrel.diagnose.verdict import diagnose_rows
 from whimbrel.engine.port import Engine, Source
 from whimbrel.errors import EvidenceError, UsageError
@@ -102,7 +103,7 @@ def _diagnosed(
     chosen = engine_named(engine)
     source = log.source(app)
     window = replace(window, app=app)
-    events = log.events(app)
+    events, trained = log.events(app), told_by(log, app)
     if golden is not None:
         kept = log.golden(golden)
         if kept.window.app != app:
@@ -111,25 +112,29 @@ def _diagnosed(
                 next="whimbrel golden list",
             )  # fmt: skip
         narrowed = replace(kept.window, where=tuple(dict.fromkeys((*kept.window.where, *window.where))))
-        return _report(chosen, (log.source(app, kept.version), narrowed), (source, window), app, events, golden)
+        return _report(
+            chosen, (log.source(app, kept.version), narrowed), (source, window), app, events, golden, trained
+        )
     if golden_window is not None:
-        return _report(chosen, (source, replace(golden_window, app=app)), (source, window), app, events)
-    return _against_the_past(chosen, source, window, events)
+        return _report(chosen, (source, replace(golden_window, app=app)), (source, window), app, events, "", trained)
+    return _against_the_past(chosen, source, window, events, trained)
 
 
 def _report(
     engine: Engine, golden: tuple[Source, Window], window: tuple[Source, Window], app: str,
-    events: tuple[Event, ...], name: str = "",
+    events: tuple[Event, ...], name: str = "", trained: Trained | None = None,
 ) -> Report:  # fmt: skip
     before, after = (engine.rows(source, chosen, limit=ROWS) for source, chosen in (golden, window))
     schema = golden[0].schema + window[0].schema
     return diagnose_rows(
         before, after, schema, app=app, events=events,
-        golden_span=_span(golden[1], before, name), window_span=_span(window[1], after),
+        golden_span=_span(golden[1], before, name), window_span=_span(window[1], after), trained=trained,
     )  # fmt: skip
 
 
-def _against_the_past(engine: Engine, source: Source, window: Window, events: tuple[Event, ...]) -> Report:
+def _against_the_past(
+    engine: Engine, source: Source, window: Window, events: tuple[Event, ...], trained: Trained
+) -> Report:
     """Golden is what came before: the same hours of the same weekdays, else the same hours, else everything."""
     n, first, last = engine.extent(source, window)
     if n == 0:
@@ -148,7 +153,7 @@ def _against_the_past(engine: Engine, source: Source, window: Window, events: tu
             span = _span(replace(window, since=held[-1][0].since, until=held[0][0].until), rows, "")
             return diagnose_rows(
                 rows, after, source.schema, app=window.app, events=events, golden_span=span,
-                window_span=_span(replace(window, since=since, until=until), after),
+                window_span=_span(replace(window, since=since, until=until), after), trained=trained,
             )  # fmt: skip
     raise EvidenceError(
         "there are too few predictions before the window to compare it with",

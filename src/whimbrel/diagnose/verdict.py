@@ -13,11 +13,12 @@ from datetime import datetime
 
 from threadpoolctl import threadpool_limits
 
-from whimbrel.diagnose import absence, boundaries, contracts, drawing, focus, labels, surroundings, words
+from whimbrel.diagnose import absence, boundaries, contracts, drawing, focus, labels, lineage, surroundings, words
 from whimbrel.diagnose.case import Case, build
 from whimbrel.diagnose.causes import Cause, settle, strength
 from whimbrel.diagnose.gather import gather
 from whimbrel.diagnose.harm import Harm, measure
+from whimbrel.diagnose.lineage import Trained
 from whimbrel.diagnose.scan import Scan
 from whimbrel.diagnose.suspects import Suspect, events_near
 from whimbrel.model.event import Event
@@ -32,7 +33,7 @@ LEAST_WINDOW, LEAST_GOLDEN = 40, 200
 
 def diagnose_rows(
     golden: Rows, window: Rows, schema: Schema, *, app: str, events: Sequence[Event] = (),
-    golden_span: Span | None = None, window_span: Span | None = None,
+    golden_span: Span | None = None, window_span: Span | None = None, trained: Trained | None = None,
 ) -> Report:  # fmt: skip
     """Say which layer broke, which component, for whom, since when; or that nothing did; or that it cannot be told."""
     started = time.perf_counter()
@@ -46,10 +47,12 @@ def diagnose_rows(
     import sklearn.ensemble  # noqa: F401  its thread pool must be there to be limited
 
     with threadpool_limits(1):  # the models are small: threads would cost more in waiting than they save
-        return _judge(build(golden, window, schema, events), app, golden_span, window_span, started)
+        return _judge(build(golden, window, schema, events), app, golden_span, window_span, started, trained)
 
 
-def _judge(case: Case, app: str, golden_span: Span, window_span: Span, started: float) -> Report:
+def _judge(
+    case: Case, app: str, golden_span: Span, window_span: Span, started: float, trained: Trained | None
+) -> Report:
     learned = boundaries.learn_all(case)
     channels = [
         *contracts.channels(case),
@@ -67,6 +70,8 @@ def _judge(case: Case, app: str, golden_span: Span, window_span: Span, started: 
         ((c, measure(case, c)) for c in causes), key=lambda pair: (-pair[1].matters, *(-x for x in strength(pair[0])))
     )
     findings = tuple(_finding(case, app, golden_span, rank, c, h) for rank, (c, h) in enumerate(weighed, 1))
+    if trained is not None:
+        findings = tuple(lineage.followed(case, c, f, trained) for (c, _), f in zip(weighed, findings, strict=True))
     verdict: Verdict = "fault" if any(f.harmful for f in findings) else "notice" if findings else "healthy"
     cleared, unknown = _layers(case, learned, findings)
     return Report(

@@ -104,7 +104,7 @@ def probe(con: DuckDBPyConnection, file: File) -> None:
         raise _empty(file.path)
     with input_errors(file.path.name, file.path):
         if file.format == "parquet":
-            con.execute("SELECT num_rows FROM parquet_file_metadata($path)", {"path": _plain(file.path)}).fetchall()
+            con.execute("SELECT num_rows FROM parquet_file_metadata($path)", {"path": plain_path(file.path)}).fetchall()
         elif file.format == "csv":
             _header(file.path)
         else:
@@ -132,13 +132,13 @@ def open_file(con: DuckDBPyConnection, file: File) -> Raw:
         return roomy(con, lambda: read(con, file.path))
 
 
-def _plain(path: Path) -> str:
+def plain_path(path: Path) -> str:
     """The path for DuckDB, which reads any path as a glob."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
 
 
 def _parquet(con: DuckDBPyConnection, path: Path) -> Raw:
-    rows = con.execute("SELECT name, num_children FROM parquet_schema($path)", {"path": _plain(path)}).fetchall()
+    rows = con.execute("SELECT name, num_children FROM parquet_schema($path)", {"path": plain_path(path)}).fetchall()
     names, pending = [], 0
     for name, children in rows[1:]:
         if pending == 0:
@@ -146,7 +146,7 @@ def _parquet(con: DuckDBPyConnection, path: Path) -> Raw:
         pending += (children or 0) - (pending > 0)
     check_width(len(names), str(path))
     columns = ", ".join(f"c{i}" for i in range(len(names)))
-    relation = f"(SELECT * FROM read_parquet({literal(_plain(path))}, file_row_number = true, hive_partitioning = false) t({columns}, rn))"
+    relation = f"(SELECT * FROM read_parquet({literal(plain_path(path))}, file_row_number = true, hive_partitioning = false) t({columns}, rn))"
     return Raw(path.name, relation, columns_of(con, relation, names))
 
 
@@ -198,7 +198,7 @@ def _json(con: DuckDBPyConnection, path: Path) -> Raw:
     with _open(path) as stream:
         start = stream.read(4096).lstrip()
     if start.startswith(b"["):
-        lines = f"""(SELECT row_number() OVER () - 1 AS rn, json::VARCHAR AS line FROM read_json_objects({literal(_plain(path))},
+        lines = f"""(SELECT row_number() OVER () - 1 AS rn, json::VARCHAR AS line FROM read_json_objects({literal(plain_path(path))},
             format = 'array', compression = {_compression(path)}, maximum_object_size = {_LONGEST_LINE}))"""
         return json_rows(con, lines, path.name)
     read = _reader(path, 1, delimiter="'\x02'", quote="''", escape="''", header="false", strict_mode="false")
@@ -212,7 +212,7 @@ def _reader(path: Path, columns: int, **options: str) -> str:
     given = {"columns": "{" + ", ".join(f"c{i}: 'VARCHAR'" for i in range(columns)) + "}", **options}
     limits = f"max_line_size = {_LONGEST_LINE}, buffer_size = {_BUFFER}, rejects_limit = 0"
     fixed = f"auto_detect = false, store_rejects = true, compression = {_compression(path)}, {limits}"
-    return f"read_csv({literal(_plain(path))}, {fixed}, {', '.join(f'{k} = {v}' for k, v in given.items())})"
+    return f"read_csv({literal(plain_path(path))}, {fixed}, {', '.join(f'{k} = {v}' for k, v in given.items())})"
 
 
 def _compression(path: Path) -> str:

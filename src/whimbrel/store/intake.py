@@ -39,6 +39,13 @@ _DAY = ", make_timestamp(us)::DATE AS day"
 @contextmanager
 def working(layout: Layout) -> Iterator[DuckDBPyConnection]:
     """A connection that keeps what does not fit into memory in a folder of the log; the folder goes when it closes."""
+    with scratch(layout) as folder, connect(spill=folder) as con:
+        yield con
+
+
+@contextmanager
+def scratch(layout: Layout) -> Iterator[Path]:
+    """A folder of the log for files that live no longer than the block; what a killed process left goes too."""
     with store_errors(layout.home):
         layout.scratch.mkdir(parents=True, exist_ok=True)
         host = re.sub(r"[^A-Za-z0-9.]", "_", gethostname())
@@ -47,8 +54,7 @@ def working(layout: Layout) -> Iterator[DuckDBPyConnection]:
                 rmtree(left, ignore_errors=True)
         folder = Path(mkdtemp(dir=layout.scratch, prefix=f"{host}-{os.getpid()}-"))
     try:
-        with connect(spill=folder) as con:
-            yield con
+        yield folder
     finally:
         rmtree(folder, ignore_errors=True)
 

@@ -50,6 +50,15 @@ class Layout:
         """One row for each thing that a sidecar looked at, each time it looked."""
         return Table(self.home / "hardware", self.home / "locks" / "hardware")
 
+    def dataset(self, name: str) -> Table:
+        """All versions of one set of training data."""
+        return self._table("datasets", name)
+
+    @property
+    def models(self) -> Path:
+        """Which data a model was trained on, a JSON file each."""
+        return self.home / "models"
+
     @property
     def golden(self) -> Path:
         """Golden windows, a JSON file each."""

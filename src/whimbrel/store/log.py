@@ -19,6 +19,7 @@ from whimbrel.store.values import Added, Golden, Status
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from whimbrel.store.datasets import Datasets
     from whimbrel.store.files import File
     from whimbrel.store.find import Found
     from whimbrel.store.ingest import Ingested
@@ -242,6 +243,13 @@ class Log:
         from whimbrel.store.golden import load, names
 
         return tuple(load(self.layout.golden, name) for name in names(self.layout.golden))
+
+    @property
+    def data(self) -> Datasets:
+        """Versions of training data."""
+        from whimbrel.store.datasets import Datasets
+
+        return Datasets(self.layout)
 
     def status(self) -> Status:
         """What the log holds. Raises StoreError where a table is damaged."""
