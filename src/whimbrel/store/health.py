@@ -28,6 +28,7 @@ from whimbrel.record.policy import ENV_FILE, Policy
 from whimbrel.report.words import number, size, took
 from whimbrel.store.log import Log
 from whimbrel.store.retain import Retention
+from whimbrel.store.scrub import Scrub
 from whimbrel.store.status import read_status
 from whimbrel.store.waiting import Waiting, waiting
 
@@ -91,12 +92,14 @@ def _switch() -> Check:
 def _policy() -> tuple[Check, int]:
     """Whether the policy that recorders would read here makes sense, and how many bytes it lets an app's segments take."""
     try:
-        policy, retention = Policy.load(), Retention.load()
+        policy, retention, scrub = Policy.load(), Retention.load(), Scrub.load()
     except UsageError as error:
         return Check("policy", "bad", f"{error.what} ({error.where})", error.next), Policy().budget_bytes
     said = [f"segments may take {size(policy.budget_bytes)}", f"{number(len(policy.redact))} redacted paths"]
     if retention.share < 1:
         said.append(f"{retention.share:.0%} of ordinary predictions are retained")
+    if scrub.paths:
+        said.append(f"texts of {', '.join(scrub.paths)} are scrubbed")
     return Check("policy", "ok", ", ".join(said)), policy.budget_bytes
 
 

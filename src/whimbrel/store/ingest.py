@@ -32,6 +32,7 @@ from whimbrel.store.delta import Table
 from whimbrel.store.holds import Hold, held
 from whimbrel.store.raw import Refusal
 from whimbrel.store.retain import Retention
+from whimbrel.store.scrub import Scrub
 from whimbrel.store.sql import connect, literal, store_errors
 from whimbrel.store.tables import encode
 from whimbrel.store.values import Added
@@ -60,8 +61,8 @@ class Ingested:
     """What an ingest brought into the log. `gaps` are predictions that recorders began and could not write.
 
     `unfinished` of the predictions never ended. `torn` counts stretches of segments that could not be read; such
-    segments are kept in the quarantine. `sampled_out` were recorded and not retained, as the policy says. `duplicates`
-    were in the log before: an interrupted ingest done again, or an id used twice.
+    segments are kept in the quarantine. `sampled_out` were recorded and not retained, as the policy says, and `scrubbed`
+    counts what it replaced in texts. `duplicates` were in the log before: an interrupted ingest done again, or an id used twice.
     """
 
     predictions: int = 0
@@ -75,6 +76,7 @@ class Ingested:
     duplicates: int = 0
     quarantined: int = 0
     sampled_out: int = 0
+    scrubbed: int = 0
     notes: tuple[str, ...] = ()
 
     def __add__(self, other: Ingested) -> Ingested:
@@ -91,7 +93,7 @@ def ingest(log: Log) -> Ingested:
 
     Raises:
         StoreError: the log cannot be written, or another ingest holds it; nothing is lost, and the next one goes on.
-        UsageError: `[retain]` of the policy makes no sense.
+        UsageError: `[retain]` or `[scrub]` of the policy makes no sense.
     """
     root = log.layout.segments
     if not root.is_dir():
@@ -116,6 +118,7 @@ class _Batch:
     folder: Path
     retention: Retention
     holds: tuple[Hold, ...] = ()
+    scrub: Scrub = field(default_factory=Scrub.load)
     news: list[News] = field(default_factory=list)
     marks: dict[str, Mark] = field(default_factory=dict)
 
@@ -166,6 +169,7 @@ class _Batch:
         chosen = self.retention.choose(recorded, self.is_held if self.holds else None, decisions)
         predictions = narrow([_timed(row, "ts") for row in chosen])
         labels = [_timed(row, "label_ts") for news in told for row in news.labels]
+        scrubbed = self.scrub.clean((*predictions, *labels, *decisions))
         events = [_timed(row, "ts") | {"app": app} for news in told for row in news.events]
         processes = [row for news in told for row in news.processes]
         done = [
@@ -180,7 +184,7 @@ class _Batch:
             predictions=done[0].rows, unfinished=sum(news.unfinished for news in told), labels=done[1].labels,
             decisions=done[2].rows, events=done[3].rows, processes=done[4].rows, torn=sum(news.torn for news in told),
             gaps=sum(news.gaps for news in told), duplicates=sum(added.duplicates for added in done),
-            quarantined=sum(added.quarantined for added in done), sampled_out=len(recorded) - len(chosen),
+            quarantined=sum(added.quarantined for added in done), sampled_out=len(recorded) - len(chosen), scrubbed=scrubbed,
             notes=tuple(dict.fromkeys([*said, *(warning for added in done for warning in added.warnings)])),
         )  # fmt: skip
 
