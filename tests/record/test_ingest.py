@@ -322,8 +322,8 @@ def test_an_end_that_is_read_before_its_begin_waits_for_it(recorder: Recorder, h
     other.write_bytes(data[: begin.start] + data[end.start :])
     mark, session = Mark(), next(iter(sessions(path.parent)))
     reading = catch_up(path.parent, session, mark)
-    assert next(reading).predictions == []
-    assert next(reading).predictions == []
+    assert list(next(reading).predictions) == []
+    assert list(next(reading).predictions) == []
     path.write_bytes(data[: begin.end])
     (joined,) = [record for news in reading for record in news.predictions]
     assert (joined["inputs.n"], joined["outputs.score"]) == (0, 0.0)
