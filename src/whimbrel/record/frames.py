@@ -101,10 +101,8 @@ def noise(session: bytes) -> int:
 def numbered_id(noise: int, seq: int, ts_us: int) -> str:
     """`prediction_id`, where the session's noise is known: 32 bits of the number lie around the variant's two."""
     ms = ts_us // 1000
-    return (
-        f"{ms >> 16 & 0xFFFFFFFF:08x}-{ms & 0xFFFF:04x}-7{seq >> 20 & 0xFFF:03x}-{0x8000 | seq >> 6 & 0x3FFF:04x}"
-        f"-{(seq & 0x3F) << 42 | noise:012x}"
-    )
+    time, number = (ms >> 16 & 0xFFFFFFFF, ms & 0xFFFF), (seq >> 20 & 0xFFF, 0x8000 | seq >> 6 & 0x3FFF)
+    return "%08x-%04x-7%03x-%04x-%012x" % (*time, *number, (seq & 0x3F) << 42 | noise)  # noqa: UP031  half the time
 
 
 def _uuid7(ts_us: int, bits74: int) -> int:

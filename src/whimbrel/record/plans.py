@@ -168,34 +168,41 @@ class Plans:
 
 
 def _said(begin: _Begin, entries: list[Any]) -> Said:
-    """What a plain prediction said."""
+    """What a plain prediction said. In a structure names are texts, and what stands between them is none."""
     inputs, context, model = begin.inputs, begin.context, begin.model
     structure: list[Any] = [*inputs, None, *context, None, *model]
-    values, spans = [*inputs.values()], []
+    values: list[Any] = [*inputs.values()]
+    spans = []
     took = None
     for entry in entries:
         kind = type(entry)
         if kind is _Step:
             value, code = entry.value, entry.code
+            structure += (kind, entry.name)
             if code is not None:
+                structure.append(True)
                 values.append(code)
             spans.append(entry.own / 1e6)
             if type(value) is dict:
-                structure.append((kind, entry.name, code is None, *value))
+                structure += value
                 values += value.values()
             else:
-                structure += (kind, entry.name, code is None), None
+                structure.append(None)
                 values.append(value)
-        elif kind is _Span:
-            structure.append((kind, entry.name))
-            spans.append(entry.own / 1e6)
         elif kind is _Decision:
             structure.append(kind)
             values.append(entry.value)
         elif kind is _End:
             structure.append(kind)
             took = entry.took
+        elif kind is _Span:
+            structure += (kind, entry.name)
+            spans.append(entry.own / 1e6)
         else:
-            structure.append((kind, *entry.values))
+            structure.append(kind)
+            structure += entry.values
             values += entry.values.values()
-    return tuple(structure), [*values, *context.values(), *model.values(), *spans], took
+    values += context.values()
+    values += model.values()
+    values += spans
+    return tuple(structure), values, took

@@ -141,7 +141,9 @@ def _moment(us: Any) -> Any:
 
 def _kind(column: list[Any]) -> str | None:
     """The one kind of value that a column holds beside None; None where it holds several, or another."""
-    kinds = set(map(type, column)) - {type(None)}
+    types = list(map(type, column))
+    kinds = {types[0]} if types.count(types[0]) == len(types) else set(types)
+    kinds.discard(type(None))
     if kinds == {float}:
         return "number"
     if kinds == {str}:
