@@ -15,6 +15,7 @@ import pytest
 from whimbrel.record import Recorder
 from whimbrel.record.backlog import Mark, catch_up, sessions
 from whimbrel.record.flat import UNFINISHED
+from whimbrel.record.records import Records
 from whimbrel.store.ingest import Ingested, narrow
 from whimbrel.store.log import Log, open_log
 
@@ -322,8 +323,8 @@ def test_an_end_that_is_read_before_its_begin_waits_for_it(recorder: Recorder, h
     other.write_bytes(data[: begin.start] + data[end.start :])
     mark, session = Mark(), next(iter(sessions(path.parent)))
     reading = catch_up(path.parent, session, mark)
-    assert next(reading).predictions == []
-    assert next(reading).predictions == []
+    assert list(next(reading).predictions) == []
+    assert list(next(reading).predictions) == []
     path.write_bytes(data[: begin.end])
     (joined,) = [record for news in reading for record in news.predictions]
     assert (joined["inputs.n"], joined["outputs.score"]) == (0, 0.0)
@@ -371,3 +372,27 @@ def test_hostile_names_of_apps_and_fields_reach_the_log(home: Path, log: Log) ->
     (row,) = rows(log, app=app)
     assert row["inputs"] == {"it's": 1.0, 'a"b': 2.0, "_": 3.0, "x.y": 4.0, "Ünï": 5.0}
     assert row["context"] == {"tag_dot": "v'"}
+
+
+def test_of_an_id_that_different_records_bear_the_first_stands(recorder: Recorder, log: Log) -> None:
+    """Records of other fields lie in other blocks; the order in which they were made holds across them."""
+    for inputs, own in (({"a": 1}, "1"), ({"b": 2}, "2"), ({"a": 3}, "2"), ({"b": 4}, "1"), ({"A": 5}, "3")):
+        with recorder.prediction(inputs, id=own):
+            pass
+    done = log.ingest()
+    assert (done.predictions, done.duplicates) == (3, 2)
+    found = {row["id"]: row for row in rows(log)}
+    assert found["1"]["inputs"] == {"a": 1, "b": None}
+    assert found["2"]["inputs"] == {"a": None, "b": 2}
+    assert dict(found["3"]["rescued"]) == {"inputs.A": "5"}
+
+
+@pytest.mark.parametrize("ts", [2**63, -(2**40), 2**64 - 1, 1.5e15, None, True, "now"])
+def test_a_time_that_is_none_costs_its_own_record_only(ts: Any, log: Log) -> None:
+    records = Records([{"id": str(n), "ts": 1_795_271_127_929_310 + n, "inputs.n": n} for n in range(5)])
+    records.extend(Records([{"id": "odd", "ts": ts, "inputs.n": 9}]))
+    added = log.append_flat("fares", records)
+    assert added.rows + added.quarantined == 6
+    found = {row["id"]: row for row in rows(log)}
+    assert {str(n) for n in range(5)} <= set(found)
+    assert round(found["3"]["ts"].timestamp() * 1e6) == 1_795_271_127_929_313

@@ -26,6 +26,7 @@ from whimbrel.errors import InputError
 from whimbrel.record import flat, frames
 from whimbrel.record.plans import Plans
 from whimbrel.record.reader import Frame, decode_body, is_newer, read_header, read_segment
+from whimbrel.record.records import Records
 
 Place = tuple[int, int, int]
 """Where a frame stands: number of the segment, first byte, byte after the last."""
@@ -35,6 +36,7 @@ _SETTLED_S = 10.0
 _ABANDONED_S = 86_400.0
 _FACTS_BYTES = 1 << 16
 _PIECE = 5_000
+_BEGIN, _END = _HALVES = int(frames.Kind.BEGIN), int(frames.Kind.END)
 
 
 class Mark(msgspec.Struct, kw_only=True):
@@ -71,7 +73,7 @@ class Mark(msgspec.Struct, kw_only=True):
 class News:
     """What a stretch of a session brought."""
 
-    predictions: list[dict[str, Any]] = field(default_factory=list)
+    predictions: Records = field(default_factory=Records)
     labels: list[dict[str, Any]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -117,8 +119,7 @@ class _Reading:
         self.mark = mark
         self.bodies: dict[Place, bytes] = {}
         self.id = bytes.fromhex(session)
-        self.plans = Plans()
-        self.place: dict[str, Any] = {}
+        self.plans = Plans(self.id, {})
         self.still: set[Path] = set()
         """Segments that nobody writes any more."""
 
@@ -167,8 +168,8 @@ class _Reading:
             self.spoiled(path, f"its last {segment.tail} bytes are torn: no whole frame", news)
         for frame in segment.frames:
             self.take(frame, (number, frame.start, frame.end), path, news)
-            self.mark.read[number] = frame.end
-            if len(news.predictions) + len(news.labels) >= _PIECE:
+            if news.predictions.count + len(news.labels) >= _PIECE:
+                self.mark.read[number] = frame.end
                 yield news
                 news = News()
         self.mark.read[number] = segment.end + (segment.tail if still else 0)
@@ -186,14 +187,17 @@ class _Reading:
         if first is not None and first.kind == frames.Kind.PROCESS:
             with contextlib.suppress(InputError):
                 facts = first.decode()
-                self.place = {f"hardware.{fact}": facts[fact] for fact in ("host", "gpu") if fact in facts}
+                place = {f"hardware.{fact}": facts[fact] for fact in ("host", "gpu") if fact in facts}
+                if place != self.plans.place:
+                    self.plans = Plans(self.id, place)
 
     def take(self, frame: Frame, place: Place, path: Path, news: News) -> None:
         """One frame's worth of news."""
         try:
+            if frame.kind in _HALVES:
+                self.half(frame, place, news)
+                return
             match frame.kind:
-                case frames.Kind.BEGIN | frames.Kind.END:
-                    self.half(frame, place, news)
                 case frames.Kind.PART:
                     self.mark.parts.setdefault(frame.stream, []).append(place)
                     self.bodies[place] = frame.body
@@ -215,29 +219,32 @@ class _Reading:
 
     def half(self, frame: Frame, place: Place, news: News) -> None:
         """A BEGIN or an END: joined with its other half, or kept until that comes."""
-        begins = frame.kind == frames.Kind.BEGIN
-        if begins:
-            self.count(frame.stream)
-        mine, others = (self.mark.begun, self.mark.ended) if begins else (self.mark.ended, self.mark.begun)
-        other = others.pop(frame.stream, None)
-        if other is None:
-            mine[frame.stream] = place
-            self.bodies[place] = frame.body
-        elif begins:
-            news.predictions.append(self.join(frame.stream, frame.body, self.body(other)))
+        mark, stream = self.mark, frame.stream
+        if frame.kind == _BEGIN:
+            self.count(stream)
+            if stream in mark.ended:
+                self.join(stream, frame.body, self.body(mark.ended.pop(stream)), news)
+            else:
+                mark.begun[stream], self.bodies[place] = place, frame.body
+        elif stream in mark.begun:
+            self.join(stream, self.body(mark.begun.pop(stream)), frame.body, news)
         else:
-            news.predictions.append(self.join(frame.stream, self.body(other), frame.body))
+            mark.ended[stream], self.bodies[place] = place, frame.body
 
     def count(self, stream: int) -> None:
         """One prediction of which there is a trace."""
-        self.mark.seen += 1
-        self.mark.top = max(self.mark.top, stream)
-        self.mark.low = min(self.mark.low or stream, stream)
+        mark = self.mark
+        mark.seen += 1
+        if stream > mark.top:
+            mark.top = stream
+        if stream < mark.low or not mark.low:
+            mark.low = stream
 
     def body(self, place: Place) -> bytes | None:
         """The body of a frame that was read earlier, maybe by another process; None where its segment is gone."""
-        if place in self.bodies:
-            return self.bodies.pop(place)
+        held = self.bodies.pop(place, None)
+        if held is not None:
+            return held
         number, start, end = place
         try:
             with (self.folder / frames.segment_name(bytes.fromhex(self.session), number)).open("rb") as file:
@@ -248,19 +255,20 @@ class _Reading:
             return None
         return found[0].body if found else None
 
-    def join(self, stream: int, begin: bytes | None, end: bytes | None) -> dict[str, Any]:
+    def join(self, stream: int, begin: bytes | None, end: bytes | None, news: News) -> None:
         """One prediction, from what there is of it."""
-        parts = [decode(self.body(place)) for place in self.mark.parts.pop(stream, ())]
-        record = self.plans.prediction(decode(begin), decode(end), self.id, stream, parts)
-        record.update(self.place)
-        return record
+        parts = [self.body(place) for place in self.mark.parts.pop(stream, ())] if self.mark.parts else ()
+        lost = ""
+        if end is None and (self.mark.lossy or self.mark.hurt):
+            lost = "its end may be among what could not be written or read"
+        self.plans.take(news.predictions, begin, end, stream, parts, lost=lost)
 
     def orphans(self, streams: set[int]) -> News:
         """Predictions of which only the end is left."""
         news = News()
         for stream in sorted(streams & self.mark.ended.keys()):
             self.count(stream)
-            news.predictions.append(self.join(stream, None, self.body(self.mark.ended.pop(stream))))
+            self.join(stream, None, self.body(self.mark.ended.pop(stream)), news)
         return news
 
     def rest(self) -> News:
@@ -270,10 +278,7 @@ class _Reading:
         over = self.still.issuperset(paths)
         if over:
             for stream, place in sorted(self.mark.begun.items()):
-                record = self.join(stream, self.body(place), None)
-                if self.mark.lossy or self.mark.hurt:
-                    record["recorder.lost"] = "its end may be among what could not be written or read"
-                news.predictions.append(record)
+                self.join(stream, self.body(place), None, news)
                 news.unfinished += 1
             self.mark.begun, self.mark.parts = {}, {}
             news.gaps = 0 if self.mark.over else self.mark.gaps

@@ -18,6 +18,8 @@ from whimbrel.errors import InputError
 from whimbrel.record import frames
 from whimbrel.record.values import ARRAY
 
+_CHECK_BYTES, _MAX_BODY = frames.CHECK_BYTES, frames.MAX_BODY
+
 
 class Frame(NamedTuple):
     """One good frame: where it starts and ends in the segment (bytes), its kind, its stream, its body."""
@@ -88,21 +90,20 @@ def read_segment(data: bytes, start: int = 0) -> Segment:
     found: list[Frame] = []
     damaged: list[tuple[int, int]] = []
     sign, seed, size, view = struct.pack("<I", header.mark), header.seed, frames.HEAD.size, memoryview(data)
-    unpack, find = frames.HEAD.unpack_from, data.find
+    unpack, find, total, make = frames.HEAD.unpack_from, data.find, len(data), tuple.__new__
     while (at := find(sign, at)) >= 0:
         body_at = at + size
-        if body_at > len(data):
+        if body_at > total:
             break
         _, length, stream, kind = unpack(data, at)
         body_end = body_at + length
-        after = body_end + frames.CHECK_BYTES
-        whole = length <= frames.MAX_BODY and after <= len(data)
-        if not whole or xxh3_64_digest(view[at:body_end], seed) != data[body_end:after]:
+        after = body_end + _CHECK_BYTES
+        if length > _MAX_BODY or after > total or xxh3_64_digest(view[at:body_end], seed) != data[body_end:after]:
             at += 1
             continue
         if at > end:
             damaged.append((end, at))
-        found.append(Frame(at, after, kind & 0xFF, stream, data[body_at:body_end]))
+        found.append(make(Frame, (at, after, kind & 0xFF, stream, data[body_at:body_end])))
         at = end = after
     return Segment(header, tuple(found), end, len(data) - end, tuple(damaged))
 

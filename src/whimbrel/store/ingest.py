@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from whimbrel.errors import InputError, StoreError
 from whimbrel.model.window import from_micros
 from whimbrel.record.backlog import Mark, News, catch_up, sessions
 from whimbrel.record.frames import app_of
+from whimbrel.record.records import Records
 from whimbrel.store import quarantine
 from whimbrel.store.delta import Table
 from whimbrel.store.holds import Hold, held
@@ -39,6 +40,8 @@ from whimbrel.store.values import Added
 
 if TYPE_CHECKING:
     from whimbrel.store.log import Log
+
+Rows = TypeVar("Rows", list[dict[str, Any]], Records)
 
 _ENOUGH = 20_000
 """Predictions that are appended at once: more takes memory, fewer makes many small files."""
@@ -128,7 +131,7 @@ class _Batch:
         for news in catch_up(self.folder, session, mark):
             self.news.append(news)
             self.marks[session] = mark
-            if sum(len(held.predictions) + len(held.labels) for held in self.news) >= _ENOUGH:
+            if sum(held.predictions.count + len(held.labels) for held in self.news) >= _ENOUGH:
                 total += self.flush()
         return total
 
@@ -164,12 +167,23 @@ class _Batch:
     def append(self, told: Sequence[News]) -> Ingested:
         """The news in the log's tables."""
         log, app = self.log, self.app
-        recorded = [row for news in told for row in news.predictions]
         decisions = [row for news in told for row in news.decisions]
-        chosen = self.retention.choose(recorded, self.is_held if self.holds else None, decisions)
-        predictions = narrow([_timed(row, "ts") for row in chosen])
+        predictions = Records()
+        for news in told:
+            predictions.extend(news.predictions)
+        recorded = predictions.count
+        if self.retention.share < 1:
+            kept = self.retention.choose(list(predictions), self.is_held if self.holds else None, decisions)
+            predictions = Records(kept)
+        sampled_out = recorded - predictions.count
+        if len(predictions.names()) > _WIDEST:
+            predictions = Records(narrow(list(predictions)))
         labels = [_timed(row, "label_ts") for news in told for row in news.labels]
-        scrubbed = self.scrub.clean((*predictions, *labels, *decisions))
+        scrubbed = self.scrub.clean((*labels, *decisions))
+        if self.scrub.paths:
+            texts = list(predictions)
+            scrubbed += self.scrub.clean(texts)
+            predictions = Records(texts)
         events = [_timed(row, "ts") | {"app": app} for news in told for row in news.events]
         processes = [row for news in told for row in news.processes]
         done = [
@@ -184,7 +198,7 @@ class _Batch:
             predictions=done[0].rows, unfinished=sum(news.unfinished for news in told), labels=done[1].labels,
             decisions=done[2].rows, events=done[3].rows, processes=done[4].rows, torn=sum(news.torn for news in told),
             gaps=sum(news.gaps for news in told), duplicates=sum(added.duplicates for added in done),
-            quarantined=sum(added.quarantined for added in done), sampled_out=len(recorded) - len(chosen), scrubbed=scrubbed,
+            quarantined=sum(added.quarantined for added in done), sampled_out=sampled_out, scrubbed=scrubbed,
             notes=tuple(dict.fromkeys([*said, *(warning for added in done for warning in added.warnings)])),
         )  # fmt: skip
 
@@ -195,7 +209,7 @@ class _Batch:
             return any(hold.covers(self.app, ts) for hold in self.holds)
         return False
 
-    def put(self, what: str, rows: list[dict[str, Any]], take: Callable[[list[dict[str, Any]]], Added]) -> Added:
+    def put(self, what: str, rows: Rows, take: Callable[[Rows], Added]) -> Added:
         """Rows into their table; where none of them can be read they are set aside, so that they hold up no others."""
         if not rows:
             return Added()

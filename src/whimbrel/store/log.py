@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from whimbrel.store.values import Added, Golden, Status
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from whimbrel.record.records import Records
     from whimbrel.store.datasets import Datasets
     from whimbrel.store.files import File
     from whimbrel.store.find import Found
@@ -78,8 +79,8 @@ class Log:
         lines = [encode(record) for record in records]
         return self._take(lambda con: open_records(con, lines, f"records of {app}"), app, None) if lines else Added()
 
-    def append_flat(self, app: str, records: Sequence[Mapping[str, Any]]) -> Added:
-        """Add flat records whose values are plain (numbers, texts, times, lists of either): the quick way of `append`."""
+    def append_flat(self, app: str, records: Records) -> Added:
+        """Add flat records of plain values (numbers, texts, lists of either), `ts` in µs: the quick way of `append`."""
         from whimbrel.store.tables import open_flat
 
         return self._take(lambda con: open_flat(con, records, f"records of {app}"), app, None) if records else Added()

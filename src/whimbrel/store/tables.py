@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.errors import InputError, UsageError
+from whimbrel.record.records import Records
 from whimbrel.store.leaves import Leaf
 from whimbrel.store.raw import Raw, check_width, columns_of, json_column, json_rows
 from whimbrel.store.sql import input_errors
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _EXACT = 2**53
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_FIRST_US, _LAST_US = ((end.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND for end in (datetime.min, datetime.max))
 
 
 def _typed(column: list[Any], kind: str) -> Any:
@@ -27,8 +28,9 @@ def _typed(column: list[Any], kind: str) -> Any:
 
     types = arrow.DataType
     if kind == "time":
-        micros = [None if value is None else (value - _EPOCH) // _MICROSECOND for value in column]
-        return arrow.Array(micros, types.int64()).cast(types.timestamp("us", tz="UTC"))
+        column = [None if value is None else (value - _EPOCH) // _MICROSECOND for value in column]
+    if kind in ("time", "micros"):
+        return arrow.Array(column, types.int64()).cast(types.timestamp("us", tz="UTC"))
     scalar = {"number": types.float64(), "text": types.utf8(), "flag": types.bool()}
     if kind in scalar:
         return arrow.Array(column, scalar[kind])
@@ -68,42 +70,80 @@ def open_records(con: DuckDBPyConnection, records: list[str], label: str) -> Raw
     return json_rows(con, "(SELECT row_number() OVER () - 1 AS rn, line FROM records)", label)
 
 
-def open_flat(con: DuckDBPyConnection, records: Sequence[Mapping[str, Any]], label: str) -> Raw:
+def open_flat(con: DuckDBPyConnection, records: Records, label: str) -> Raw:
     """Flat records as raw input, column by column: one kind of value makes a typed column, several one of JSON.
+
+    `ts` is in microseconds since 1970; a time that is none stays what it is, and is refused later.
 
     Raises:
         InputError: more different names than a log can hold fields.
     """
     import arro3.core as arrow
 
-    names = list(dict.fromkeys(chain.from_iterable(records)))
+    names = records.names()
     check_width(len(names), label)
-    held: dict[str, Any] = {}
+    numbers, columns = _columns(records)
+    held: dict[str, Any] = {"rn": arrow.Array(numbers, arrow.DataType.int64())}
     mixed = set()
-    alike = all(list(record) == names for record in records)
-    columns = zip(*(record.values() for record in records), strict=True) if alike else None
     for i, name in enumerate(names):
-        column = list(next(columns)) if columns else [record.get(name) for record in records]
-        kind = _kind(column)
+        column = columns.pop(name)
+        kind = "micros" if name == "ts" and _are_micros(column) else None
+        if name == "ts" and kind is None:
+            column = list(map(_moment, column))
+        kind = kind or _kind(column)
         if kind is None:
             mixed.add(i)
             column = [None if value is None else encode(value) for value in column]
         held[f"c{i}"] = _typed(column, kind or "text")
-    relation = _numbered(con, arrow.Table.from_pydict(held), len(names))
+    con.register("given", arrow.Table.from_pydict(held))
     typed = [i for i in range(len(names)) if i not in mixed]
     listed = ", ".join(f"c{i}" for i in typed)
-    found = columns_of(con, f"(SELECT rn, {listed} FROM {relation})", [names[i] for i in typed]) if typed else ()
+    found = columns_of(con, f"(SELECT rn, {listed} FROM given)", [names[i] for i in typed]) if typed else ()
     plain = {leaf.name: [leaf] for leaf in found}
     leaves: list[Leaf] = []
     for i, name in enumerate(names):
-        column_sql = f"(SELECT rn, c{i} FROM {relation})"
+        column_sql = f"(SELECT rn, c{i} FROM given)"
         leaves.extend(json_column(con, column_sql, f"c{i}", name) if i in mixed else plain[name])
-    return Raw(label, relation, tuple(leaves))
+    return Raw(label, "given", tuple(leaves))
+
+
+def _columns(records: Records) -> tuple[list[int], dict[str, list[Any]]]:
+    """The numbers of all records, block after block, and in that order each field's values: None where there is none."""
+    numbers: list[int] = []
+    columns: dict[str, list[Any]] = {}
+    for names, block in records.blocks.items():
+        at = len(numbers)
+        numbers += block.numbers
+        for name, values in zip(names, zip(*block.rows, strict=True), strict=True):
+            column = columns.get(name)
+            if column is None:
+                column = columns[name] = []
+            if len(column) < at:
+                column += [None] * (at - len(column))
+            column += values
+    for column in columns.values():
+        column += [None] * (len(numbers) - len(column))
+    return numbers, columns
+
+
+def _are_micros(column: list[Any]) -> bool:
+    """Whether these are all microseconds since 1970 of a time that there is."""
+    return set(map(type, column)) == {int} and min(column) >= _FIRST_US and max(column) <= _LAST_US
+
+
+def _moment(us: Any) -> Any:
+    """Microseconds since 1970 as a time; what is none stays as it is."""
+    try:
+        return _EPOCH + timedelta(microseconds=us)
+    except (TypeError, OverflowError):
+        return us
 
 
 def _kind(column: list[Any]) -> str | None:
     """The one kind of value that a column holds beside None; None where it holds several, or another."""
-    kinds = set(map(type, column)) - {type(None)}
+    types = list(map(type, column))
+    kinds = {types[0]} if types.count(types[0]) == len(types) else set(types)
+    kinds.discard(type(None))
     if kinds == {float}:
         return "number"
     if kinds == {str}:
