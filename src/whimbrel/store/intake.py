@@ -155,7 +155,7 @@ def _fresh(con: DuckDBPyConnection, table: Table, delta: Any, batch: Batch, app:
     files = []
     if delta is not None and total:
         where = "(max_id IS NULL OR max_id >= ?) AND (min_id IS NULL OR min_id <= ?)"
-        files = [row[0] for row in table.actions(delta, "path", where, (low, high), con)]
+        files = [row[0] for row in table.actions(delta, "path", where, (low, high), con=con)]
     if files:
         listed = ", ".join(map(literal, files))
         con.execute(
