@@ -15,6 +15,7 @@ from whimbrel.cli.imports import import_
 from whimbrel.cli.ls import ls
 from whimbrel.cli.options import examples
 from whimbrel.cli.parity import parity, replay
+from whimbrel.cli.session import session
 from whimbrel.cli.sidecar import sidecar
 from whimbrel.cli.status import status
 from whimbrel.version import __version__
@@ -48,5 +49,20 @@ def whimbrel() -> None:
     """
 
 
-for command in (demo, import_, status, ls, golden, compare, diagnose, parity, replay, hold, drill, sidecar, doctor):
+for command in (
+    demo,
+    import_,
+    status,
+    ls,
+    golden,
+    compare,
+    diagnose,
+    parity,
+    replay,
+    session,
+    hold,
+    drill,
+    sidecar,
+    doctor,
+):
     whimbrel.add_command(command)
