@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.replay.test_sessions import PLAIN, call, ids, linear  # noqa: F401  a fixture
+from tests.replay import serving
+from tests.replay.test_sessions import PLAIN, call, ids, linear, rides  # noqa: F401  two fixtures
 from whimbrel.errors import EvidenceError, InputError, UsageError
 from whimbrel.replay import sessions
 from whimbrel.replay.bisect import bisect
@@ -141,3 +142,29 @@ def test_commits_that_cannot_be_loaded_are_passed_over_and_named(linear: Path, k
     found = bisect(kept, linear / "repo", commits[0], commits[8], pipeline="code.py:predict")
     assert found.commit == commits[6]
     assert found.suspects == tuple(commits[4:6])
+
+
+def test_a_command_decides_and_finds_the_log(linear: Path, kept: sessions.Session) -> None:  # noqa: F811
+    """The status of a command run in each work tree says good or bad; it knows the log's folder."""
+    commits = history(linear / "repo", 3, n=4)
+    command = 'test -f "$WHIMBREL_HOME/sessions/s.json" && grep -q 0.02 code.py'
+    code, out, err = call(linear, "session", "bisect", "s", "--good", commits[0], "--bad", "main", "--repo",
+                          f"{linear}/repo", "--run", command)  # fmt: skip
+    assert code == 0, err
+    assert out.startswith(f"first bad commit {commits[3][:12]}: Planted factor")
+
+
+def test_bisect_names_the_decorated_step_that_changed(rides: Path) -> None:  # noqa: F811
+    """Code under the recorder's `@step`: the commit that changed one step is found with that step's name."""
+    assert call(rides, "session", "new", "s", "--ids", ids(rides))[0] == 0
+    repo = rides / "repo"
+    repo.mkdir()
+    git(repo, "init", "-q", "-b", "main")
+    for i in range(4):
+        serving.write(repo, *([("- 20.0) / 9.0", "- 23.0) / 9.0")] if i > 1 else []))
+        (repo / "version").write_text(str(i))
+        git(repo, "add", "-A")
+        git(repo, "commit", "-q", "-m", f"Change {i}")
+    kept = sessions.load(rides / "home" / "sessions", "s")
+    found = bisect(kept, repo, "main~3", "main", pipeline="train.py:predict")
+    assert (found.subject, found.step) == ("Change 2", "steps.scale")

@@ -163,9 +163,10 @@ def bisect(
     from whimbrel.replay.bisect import bisect as search
     from whimbrel.report.words import visible
 
-    kept = sessions.load(ask.open_log(asked).layout.sessions, name)
+    log = ask.open_log(asked)
+    kept = sessions.load(log.layout.sessions, name)
     with out.progress("bisecting"):
-        found = search(kept, repo, good, bad, pipeline=pipeline, command=command, limit_s=limit_s)
+        found = search(kept, repo, good, bad, pipeline=pipeline, command=command, limit_s=limit_s, home=log.home)
     if asked.as_json:
         out.answer_json(found.to_dict())
         return 0

@@ -57,15 +57,9 @@ class _Verdict:
 
 
 def bisect(
-    session: Session,
-    repo: Path,
-    good: str,
-    bad: str,
-    *,
-    pipeline: str = "",
-    command: str = "",
-    limit_s: float = LIMIT_S,
-) -> Bisected:
+    session: Session, repo: Path, good: str, bad: str, *, pipeline: str = "", command: str = "", limit_s: float = LIMIT_S,
+    home: Path | None = None,
+) -> Bisected:  # fmt: skip
     """Find the first commit after `good`, up to `bad`, along first parents, at which the session fails.
 
     The answer rests on a commit that was seen to fail and a parent that was seen to hold. A commit whose code cannot be
@@ -79,6 +73,7 @@ def bisect(
         pipeline: `file.py:attribute` or `module:attribute`, read from each commit's work tree.
         command: instead, a shell command run in each work tree: status 0 is good, 125 cannot be judged, all else bad.
         limit_s: seconds that each run may take.
+        home: the log's folder, which a command finds as WHIMBREL_HOME.
 
     Raises:
         UsageError: neither or both of pipeline and command, or revisions that do not follow one another.
@@ -98,7 +93,9 @@ def bisect(
 
     def judge(index: int) -> _Verdict:
         with _checked_out(repo, commits[index]) as folder:
-            return _by_command(command, folder, limit_s) if command else _by_run(session, pipeline, folder, limit_s)
+            return (
+                _by_command(command, folder, limit_s, home) if command else _by_run(session, pipeline, folder, limit_s)
+            )
 
     seen = _search(len(commits), judge)
     low = max(index for index, verdict in seen.items() if verdict.bad is False)
@@ -139,8 +136,11 @@ def _by_run(session: Session, pipeline: str, folder: Path, limit_s: float) -> _V
     return _Verdict(bool(done.failures), done)
 
 
-def _by_command(command: str, folder: Path, limit_s: float) -> _Verdict:
-    process = subprocess.Popen(command, shell=True, cwd=folder, stdout=2, start_new_session=True)  # noqa: S602  the user's own command
+def _by_command(command: str, folder: Path, limit_s: float, home: Path | None) -> _Verdict:
+    environment = {**os.environ, **({"WHIMBREL_HOME": str(home)} if home else {})}
+    process = subprocess.Popen(  # noqa: S602  the user's own command
+        command, shell=True, cwd=folder, env=environment, stdout=2, start_new_session=True
+    )
     try:
         status = process.wait(limit_s)
     except subprocess.TimeoutExpired:
@@ -176,8 +176,8 @@ def _checked_out(repo: Path, commit: str) -> Iterator[Path]:
     """A commit's files in a temporary folder; a new one each time, so that no compiled file of another commit is taken."""
     with tempfile.TemporaryDirectory(prefix="whimbrel-bisect-") as around:
         folder = Path(around) / "tree"
+        _git(repo, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(folder), commit)
         try:
-            _git(repo, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(folder), commit)
             yield folder
         finally:
             _git(repo, "worktree", "remove", "--force", str(folder))
