@@ -16,6 +16,7 @@ from whimbrel.cli.imports import import_
 from whimbrel.cli.ls import ls
 from whimbrel.cli.options import examples
 from whimbrel.cli.parity import parity, replay
+from whimbrel.cli.session import session
 from whimbrel.cli.show import show
 from whimbrel.cli.sidecar import sidecar
 from whimbrel.cli.status import status
@@ -51,7 +52,7 @@ def whimbrel() -> None:
 
 
 for command in (
-    *(demo, import_, status, ls, golden, compare, diagnose, show, parity, replay),
+    *(demo, import_, status, ls, golden, compare, diagnose, show, parity, replay, session),
     *(data, hold, drill, sidecar, doctor),
 ):
     whimbrel.add_command(command)

@@ -7,6 +7,8 @@ In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli
     apart         the process of its own in which named code runs
     judged        replayed columns beside recorded ones; `shapes` says what kind of change it is
     parity        the question as a whole
+    sessions      predictions that went wrong, kept with what a later run must give (`expect`); `export` makes a test of them,
+                  `bisect` finds the commit from which on they fail
 """
 
 from whimbrel.replay.parity import parity, replay

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import msgspec
@@ -38,8 +39,13 @@ class Outcome:
     accidents: list[str] = field(default_factory=list)
 
 
-def play(code: str | Pipeline, records: Sequence[Record], *, free: bool = False, limit_s: float = LIMIT_S) -> Outcome:
+def play(
+    code: str | Pipeline, records: Sequence[Record], *, free: bool = False, limit_s: float = LIMIT_S,
+    folder: Path | None = None,
+) -> Outcome:  # fmt: skip
     """Run records through a pipeline: one named by a text in a process of its own, an object in this one.
+
+    That process works in `folder`, from which relative names are read; in this one's where none is given.
 
     Raises:
         InputError: the pipeline cannot be loaded.
@@ -49,7 +55,7 @@ def play(code: str | Pipeline, records: Sequence[Record], *, free: bool = False,
     outcome = Outcome("", [])
     while len(outcome.answers) < len(records) or not outcome.kind:
         rest = records[len(outcome.answers) :]
-        child = _Child(code, rest, free, limit_s)
+        child = _Child(code, rest, free, limit_s, folder)
         outcome.kind = child.kind or outcome.kind
         outcome.answers += child.answers
         if not child.accident:
@@ -67,13 +73,14 @@ def play(code: str | Pipeline, records: Sequence[Record], *, free: bool = False,
 class _Child:
     """One process that runs the code; read until it has answered, died or taken too long."""
 
-    def __init__(self, code: str, records: Sequence[Record], free: bool, limit_s: float) -> None:
+    def __init__(self, code: str, records: Sequence[Record], free: bool, limit_s: float, folder: Path | None) -> None:
         self.kind = self.step = self.accident = ""
         self.answers: list[Played] = []
         self.timed_out = False
         environment = {**os.environ, "WHIMBREL": "replay"}
         process = subprocess.Popen(
-            [sys.executable, "-c", "from whimbrel.replay.apart import main; main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-c", "from whimbrel.replay.apart import main; main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
+            cwd=folder,
         )  # fmt: skip
         timer = threading.Timer(limit_s, self._late, (process,))
         timer.start()

@@ -16,7 +16,7 @@ from whimbrel.model.parity import Difference, Standing, StepParity
 from whimbrel.model.rows import Bools, Floats
 from whimbrel.model.window import Condition, Where
 from whimbrel.replay.pipelines import Played
-from whimbrel.replay.record import Record, same
+from whimbrel.replay.record import Record, gap, same
 from whimbrel.replay.shapes import shape
 
 NOISE = 1e-4
@@ -64,7 +64,7 @@ def judge(window: Side, golden: Side) -> list[StepParity]:
     """How each step stands, in the order in which the code ran."""
     steps: dict[str, list[str]] = {}
     for path in _paths(window):
-        steps.setdefault(_step(path), []).append(path)
+        steps.setdefault(step_of(path), []).append(path)
     order = [*(s for s in steps if s.startswith("steps.")), *(s for s in ("outputs", "decision") if s in steps)]
     out: list[StepParity] = []
     outputs: _Rows | None = None
@@ -86,10 +86,11 @@ def _paths(side: Side) -> list[str]:
     for record in side.records:
         for path in record:
             known.setdefault(path)
-    return [path for path in known if _step(path) and _step(path) not in reads]
+    return [path for path in known if step_of(path) and step_of(path) not in reads]
 
 
-def _step(path: str) -> str:
+def step_of(path: str) -> str:
+    """The step that a field belongs to: `steps.<step>`, `outputs` or `decision`; empty where it is none's."""
     head, _, rest = path.partition(".")
     if head == "steps":
         return f"steps.{rest.partition('.')[0]}"
@@ -145,7 +146,7 @@ def _judge_step(
 def _column(path: str, side: Side) -> _Column:
     recorded = [record.get(path) for record in side.records]
     replayed = [answer.out.get(path) for answer in side.answers]
-    step = _step(path)
+    step = step_of(path)
     there = np.array(
         [
             (r is not None or c is not None) and (r is not None or _ran(record, step))
@@ -153,27 +154,13 @@ def _column(path: str, side: Side) -> _Column:
             for record, answer, r, c in zip(side.records, side.answers, recorded, replayed, strict=True)
         ], dtype=bool,
     )  # fmt: skip
-    return _Column(recorded, replayed, there, np.array([_gap(r, c) for r, c in zip(recorded, replayed, strict=True)]))
+    return _Column(recorded, replayed, there, np.array([gap(r, c) for r, c in zip(recorded, replayed, strict=True)]))
 
 
 def _ran(record: Record, step: str) -> bool:
     """Whether a record holds anything of a step: else a null there says nothing."""
     heads = (f"{step}.", "decision", "decisions.") if step == "decision" else (f"{step}.",)
     return any(path.startswith(heads) for path in record)
-
-
-def _gap(a: Any, b: Any) -> float:
-    """The relative difference of two values; 0 where they are the same, infinite where they are no numbers alike."""
-    if same(a, b):
-        return 0.0
-    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        return max(_gap(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, str | bool) or isinstance(b, str | bool):
-        return 0.0 if str(a) == str(b) else np.inf  # classes that are recorded as text
-    if isinstance(a, int | float) and isinstance(b, int | float):
-        gap = abs(a - b) / max(abs(a), abs(b))
-        return float(gap) if gap == gap else np.inf
-    return np.inf
 
 
 def _tolerance(golden: _Column) -> float:
@@ -187,7 +174,7 @@ def _tolerance(golden: _Column) -> float:
 def _unstable(path: str, side: Side) -> bool:
     for i, answer in side.again.items():
         first, second = side.answers[i], answer
-        if not first.failed and not second.failed and _gap(first.out.get(path), second.out.get(path)) > NOISE:
+        if not first.failed and not second.failed and gap(first.out.get(path), second.out.get(path)) > NOISE:
             return True
     return False
 

@@ -92,7 +92,7 @@ def replay(
     twice = list(range(len(records)))[: AGAIN_N if len(records) > 1 else 0][::-1]
     # Golden, the window, and some of the window once more in another order: what keeps state shows there.
     asked = [*golden, *records, *(records[i] for i in twice)]
-    outcome = play(code, _known(asked), free=free, limit_s=limit_s)
+    outcome = play(code, known(asked), free=free, limit_s=limit_s)
     middle, end = len(golden), len(golden) + len(records)
     again = dict(zip(twice, outcome.answers[end:], strict=True))
     window_side = Side(records, outcome.answers[middle:end], again)
@@ -107,7 +107,7 @@ def replay(
     )  # fmt: skip
 
 
-def _known(records: Sequence[Record]) -> list[Record]:
+def known(records: Sequence[Record]) -> list[Record]:
     """What the code may see: no label, which nobody knew then; and inputs that are whole throughout as integers.
 
     The log holds all numbers as doubles, and code that counts or indexes with an input fails on 3.0.

@@ -155,7 +155,7 @@ class FunctionPipeline:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._call = _calling(function)
+        self._call = calling(function)
 
     @property
     def kind(self) -> str:
@@ -186,7 +186,7 @@ def played(replayed: Replayed, call: Callable[[], Any]) -> Played:
     return Played(replayed.out, failed, failed_in, tuple(sorted(replayed.live)), tuple(sorted(replayed.unkept)))
 
 
-def _calling(function: Callable[..., Any]) -> Callable[[Record], Any]:
+def calling(function: Callable[..., Any]) -> Callable[[Record], Any]:
     """How a function takes a record: its parameters are fields and tags by name, or a single one takes all inputs."""
     try:
         parameters = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeAlias
 
 Record: TypeAlias = dict[str, Any]
@@ -17,6 +18,20 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     return False
+
+
+def gap(a: Any, b: Any) -> float:
+    """The relative difference of two values; 0 where they are the same, infinite where they are no numbers alike."""
+    if same(a, b):
+        return 0.0
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return max(gap(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, str | bool) or isinstance(b, str | bool):
+        return 0.0 if str(a) == str(b) else math.inf  # classes that are recorded as text
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        apart = abs(a - b) / max(abs(a), abs(b))
+        return float(apart) if apart == apart else math.inf
+    return math.inf
 
 
 def nested(record: Record, group: str) -> dict[str, Any]:

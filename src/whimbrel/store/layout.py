@@ -65,6 +65,11 @@ class Layout:
         return self.home / "golden"
 
     @property
+    def sessions(self) -> Path:
+        """Debug sessions, a JSON file each."""
+        return self.home / "sessions"
+
+    @property
     def holds(self) -> Path:
         """Stretches of time that nothing may drop, a JSON file each."""
         return self.home / "holds"
