@@ -130,7 +130,7 @@ def test_a_home_that_is_not_ours_to_write_breaks_nothing(tmp_path: Path) -> None
     (tmp_path / "home").mkdir(mode=0o555)
     code = """
     import os
-    for folder in (home, *home.parents)[:4]:  # pytest's folders are for their owner alone
+    for folder in (home, *home.parents):  # pytest's folders are for their owner alone
         if os.geteuid() == 0 and folder != home and not folder.stat().st_mode & 1: folder.chmod(0o755)
     if os.geteuid() == 0: os.seteuid(65534)  # no mode binds root
     for n in range(50): assert predict(n) == n
