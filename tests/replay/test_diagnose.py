@@ -64,3 +64,10 @@ def test_a_pipeline_that_never_was_production_s_is_said_and_not_blamed(tmp_path:
     report = diagnosed(tmp_path, code=(("- 4.0) / 2.5", "- 4.0) / 2.9"),))
     assert of_code(report) == []
     assert any("differs from what golden recorded as well" in note for note in report.notes)
+
+
+def test_code_that_cannot_be_run_at_all_blames_nobody(tmp_path: Path) -> None:
+    """A pipeline that fails on golden as well says nothing of the window; the notes say that it fails."""
+    report = diagnosed(tmp_path, code=(("    scaled = scale(row)", "    raise RuntimeError('no model here')"),))
+    assert of_code(report) == []
+    assert any("no model here" in note for note in report.notes)

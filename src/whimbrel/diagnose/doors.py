@@ -90,7 +90,7 @@ def diagnose_log(
             log, pipeline, app=report.app, window=asked, golden=golden, golden_window=before, free=free, engine=engine
         )  # fmt: skip
 
-    weighed = weigh(report, ask)
+    weighed = weigh(report, ask, pipeline if isinstance(pipeline, str) else type(pipeline).__name__)
     return replace(weighed, took_s=round(report.took_s + time.perf_counter() - started, 3))
 
 

@@ -7,14 +7,16 @@ golden, is cleared, and what had moved there is traffic. Only `doors.py` may cal
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
 from whimbrel.diagnose.verdict import sentence
+from whimbrel.errors import EvidenceError
 from whimbrel.model.parity import Difference, Parity, StepParity
 from whimbrel.model.report import CannotTell, Evidence, Finding, Report, Traffic, Verdict
-from whimbrel.model.window import Where
+from whimbrel.model.window import Where, iso
 
 _CODE = ("features", "model", "decision")
 _ENOUGH = 30
@@ -24,8 +26,9 @@ Ask = Callable[[Where, datetime | None, bool], Parity]
 """Replays a slice of the window: conditions, since when (None: the window's start), and whether it runs free."""
 
 
-def weigh(report: Report, ask: Ask) -> Report:
-    """The report with what replay proves."""
+def weigh(report: Report, ask: Ask, pipeline: str) -> Report:
+    """The report with what replay proves; `pipeline` is how a command names the code."""
+    again = _command(report, pipeline)
     whole = ask((), None, False)
     findings: list[Finding] = []
     refuted: list[Traffic] = []
@@ -33,10 +36,13 @@ def weigh(report: Report, ask: Ask) -> Report:
         if finding.layer not in _CODE:
             findings.append(finding)
             continue
-        asked = ask(finding.where, finding.since, False) if finding.where or finding.since else whole
+        try:
+            asked = ask(finding.where, finding.since, False) if finding.where or finding.since else whole
+        except EvidenceError:
+            asked = whole  # too little of the slice is left to replay by itself
         first = _new(asked)
         if first is not None:
-            findings.append(_proven(finding, first, asked))
+            findings.append(replace(_proven(finding, first, asked), next=again))
         elif _clears(asked, finding.component):
             refuted.append(
                 Traffic(f"{finding.component} moved, and its code does what it did in golden", (finding.component,))
@@ -45,14 +51,22 @@ def weigh(report: Report, ask: Ask) -> Report:
             findings.append(finding)
     found = _new(whole)
     if found is not None and not any(_step(f.component) == found.name for f in findings):
-        findings.append(_unseen(found, whole, ask))
+        findings.append(replace(_unseen(found, whole, ask), next=again))
     return _settled(report, whole, _merged(findings), refuted)
+
+
+def _command(report: Report, pipeline: str) -> str:
+    """The command that shows it step by step."""
+    asked = ["whimbrel", "parity", "--app", report.app, "--pipeline", pipeline]
+    for option, moment in (("--since", report.window.since), ("--until", report.window.until)):
+        asked += [option, iso(moment)] if moment is not None else []
+    return shlex.join(asked)
 
 
 def _new(parity: Parity) -> StepParity | None:
     """The first step that differs by more in the window than in golden: what always differed did not break now."""
     for step in parity.steps:
-        if step.standing == "failed":
+        if step.standing == "failed" and step.differ / max(step.compared, 1) > 2 * step.golden_failed + 0.001:
             return step
         if step.standing == "different" and any(_is_new(one) for one in step.differences):
             return step
@@ -80,14 +94,15 @@ def _clears(parity: Parity, component: str) -> bool:
 
 def _evidence(step: StepParity, parity: Parity) -> Evidence:
     at = [s.name for s in parity.steps].index(step.name) + 1
+    equal = all(s.standing in ("equal", "within tolerance") for s in parity.steps[: at - 1])
     if step.standing == "failed":
         return Evidence(
             "exact", f"in replay {step.name} fails: {step.says}", {"replayed": parity.replayed, "differ": step.differ}
         )
     says = (
-        f"{step.differ} of {step.compared} replayed predictions differ at {step.name}, step {at} of {len(parity.steps)}; "
-        "what came before it is equal"
+        f"{step.differ} of {step.compared} replayed predictions differ at {step.name}, step {at} of {len(parity.steps)}"
     )
+    says += "; every step before it is equal" if equal and at > 1 else ""
     return Evidence("exact", says, {"replayed": step.compared, "differ": step.differ})
 
 
@@ -126,7 +141,6 @@ def _unseen(step: StepParity, parity: Parity, ask: Ask) -> Finding:
         0, step.layer, lead.path if lead else step.name, lead.where if lead else (), None, 0.97,
         flipped >= 0.003 or decided is None, {"decisions_flipped": round(flipped, 4), "share_of_traffic": round(share, 4)},
         _what(step), (_evidence(step, parity),), examples=lead.examples if lead else (),
-        next="whimbrel parity --pipeline … shows it step by step",
     )  # fmt: skip
 
 

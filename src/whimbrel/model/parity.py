@@ -55,12 +55,14 @@ class StepParity:
     says: str = ""
     tolerance: float = 0.0
     """The largest relative difference that passes for noise, measured by replaying golden."""
+    golden_failed: float = 0.0
+    """The share of golden's predictions that fail there as well: code that cannot be run at all is nobody's fault."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return {
             "name": self.name, "layer": self.layer, "standing": self.standing, "compared": self.compared,
-            "differ": self.differ, "says": self.says, "tolerance": self.tolerance,
+            "differ": self.differ, "says": self.says, "tolerance": self.tolerance, "golden_failed": self.golden_failed,
             "differences": [one.to_dict() for one in self.differences],
         }  # fmt: skip
 

@@ -73,7 +73,7 @@ def judge(window: Side, golden: Side) -> list[StepParity]:
         out.append(found)
         if name == "outputs":
             outputs = rows
-    return _with_failures(out, window)
+    return _with_failures(out, window, golden)
 
 
 def _paths(side: Side) -> list[str]:
@@ -231,13 +231,14 @@ def _swapped(differences: list[Difference], columns: Mapping[str, _Column]) -> l
     return out
 
 
-def _with_failures(steps: list[StepParity], side: Side) -> list[StepParity]:
+def _with_failures(steps: list[StepParity], side: Side, golden: Side) -> list[StepParity]:
     """Steps in which the code raised or its process died; outputs where it does not say in which step."""
     failures: dict[str, list[int]] = {}
     for i, answer in enumerate(side.answers):
         if answer.failed:
             failures.setdefault(f"steps.{answer.failed_in}" if answer.failed_in else "outputs", []).append(i)
     out = list(steps)
+    before = sum(bool(answer.failed) for answer in golden.answers) / max(len(golden.answers), 1)
     for name, rows in failures.items():
         says = side.answers[rows[0]].failed
         at = next((i for i, step in enumerate(out) if step.name == name), None)
@@ -249,6 +250,7 @@ def _with_failures(steps: list[StepParity], side: Side) -> list[StepParity]:
         failed = StepParity(
             name, {"outputs": "model"}.get(name, "features"), "failed", len(side.records), len(own),
             says=f"{says} (of {len(side.records)} predictions, {len(own)})",
+            golden_failed=before,
         )  # fmt: skip
         if at is None:
             out.append(failed)
