@@ -146,3 +146,32 @@ def test_what_is_no_pipeline_is_refused() -> None:
         pipeline_of("app.train")
     with pytest.raises(InputError, match="cannot load the pipeline"):
         pipeline_of("no_such_module:pipeline")
+
+
+def test_an_endpoint_is_asked_with_the_inputs_as_json() -> None:
+    """Its answer is the outputs; one that refuses is a failure of that prediction."""
+    import json
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            row = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200 if row["km"] >= 0 else 500)
+            self.end_headers()
+            self.wfile.write(json.dumps({"score": row["km"] * 2}).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        records = [{"inputs.km": float(n), "outputs.score": 2.0 * n if n != 3 else 7.0} for n in (-1, 1, 2, 3)]
+        pipeline = pipeline_of(f"http://127.0.0.1:{server.server_port}/")
+        answers = list(pipeline.play(records, free=False, heed=lambda _: None))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "500" in answers[0].failed
+    assert [answer.out["outputs.score"] for answer in answers[1:]] == [2.0, 4.0, 6.0]
