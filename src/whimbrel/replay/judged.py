@@ -25,6 +25,8 @@ NOISE = 1e-4
 _FLOOR = 1e-9
 _UNKNOWN = 1e-6
 """The tolerance where there is no golden to measure it on: that of single precision."""
+_SINGLE = 1e-5
+"""What arithmetic in single precision leaves, where the values of one side are all of single precision."""
 _EXAMPLES = 3
 _WHOM = ("context.", "hardware.", "model.", "code.", "recorder.process")
 """What a difference may be confined to; of two that say as much, the earlier."""
@@ -44,12 +46,17 @@ class Side:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Column:
-    """One field over one side's rows, shape (n,): both values, the relative gap (inf where they are no numbers)."""
+    """One field over one side's rows, shape (n,): both values, the relative gap (inf where they are no numbers).
+
+    A gap is relative to the value, or to the code's median magnitude where that is greater: what a subtraction leaves of two large
+    numbers is small, and its rounding is theirs. `single` says whether one side holds nothing finer than single precision.
+    """
 
     recorded: list[Any]
     replayed: list[Any]
     there: Bools
     gap: Floats
+    single: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +126,7 @@ def _judge_step(
     columns = {path: _column(path, window) for path in paths}
     for path, column in columns.items():
         beside = _column(path, golden)
-        tolerance = _tolerance(beside)
+        tolerance = _tolerance(beside, column)
         most = max(most, tolerance)
         compared = max(compared, int(column.there.sum()))
         touched |= column.there & (column.gap > 0)
@@ -154,7 +161,25 @@ def _column(path: str, side: Side) -> _Column:
             for record, answer, r, c in zip(side.records, side.answers, recorded, replayed, strict=True)
         ], dtype=bool,
     )  # fmt: skip
-    return _Column(recorded, replayed, there, np.array([gap(r, c) for r, c in zip(recorded, replayed, strict=True)]))
+    ours, theirs = _finite(replayed), _finite(recorded)
+    scale = float(np.median(np.abs(ours))) if ours.size else 0.0
+    apart = np.array([gap(r, c, scale) for r, c in zip(recorded, replayed, strict=True)])
+    return _Column(recorded, replayed, there, apart, _single(ours) or _single(theirs))
+
+
+def _finite(values: Sequence[Any]) -> Floats:
+    """The finite numbers among values and items of lists, shape (m,)."""
+    items = (x for v in values for x in (v if isinstance(v, list) else (v,)))
+    found = np.array([x for x in items if isinstance(x, int | float) and not isinstance(x, bool)], dtype=float)
+    finite: Floats = found[np.isfinite(found)]
+    return finite
+
+
+def _single(values: Floats) -> bool:
+    """Whether all values are of single precision, and not for being whole."""
+    with np.errstate(over="ignore"):
+        fits = np.array_equal(values, values.astype(np.float32).astype(float))
+    return fits and bool(np.any(np.mod(values, 1)))
 
 
 def _ran(record: Record, step: str) -> bool:
@@ -163,12 +188,11 @@ def _ran(record: Record, step: str) -> bool:
     return any(path.startswith(heads) for path in record)
 
 
-def _tolerance(golden: _Column) -> float:
+def _tolerance(golden: _Column, window: _Column) -> float:
     gaps = golden.gap[golden.there]
-    if not gaps.size:
-        return _UNKNOWN
+    floor = _SINGLE if window.single else _FLOOR if gaps.size else _UNKNOWN
     noise = gaps[gaps <= NOISE]
-    return float(max(4 * noise.max(initial=0.0), _FLOOR))
+    return float(max(4 * noise.max(initial=0.0), floor))
 
 
 def _unstable(path: str, side: Side) -> bool:
@@ -183,7 +207,7 @@ def _difference(path: str, column: _Column, wrong: Bools, golden: _Column, toler
     rows = np.flatnonzero(wrong)
     return Difference(
         path, int(column.there.sum()), len(rows),
-        shape([column.recorded[i] for i in rows], [column.replayed[i] for i in rows], column.replayed),
+        shape([column.recorded[i] for i in rows], [column.replayed[i] for i in rows], column.replayed, rows.tolist()),
         _whom(wrong, column.there, side.records), int(golden.there.sum()),
         int((golden.there & (golden.gap > tolerance)).sum()),
         tuple(

@@ -20,16 +20,19 @@ def same(a: Any, b: Any) -> bool:
     return False
 
 
-def gap(a: Any, b: Any) -> float:
-    """The relative difference of two values; 0 where they are the same, infinite where they are no numbers alike."""
+def gap(a: Any, b: Any, scale: float = 0.0) -> float:
+    """The relative difference of two values; 0 where they are the same, infinite where they are no numbers alike.
+
+    It is relative to the greater of the two, or to `scale` where that is greater still.
+    """
     if same(a, b):
         return 0.0
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        return max(gap(x, y) for x, y in zip(a, b, strict=True))
+        return max(gap(x, y, scale) for x, y in zip(a, b, strict=True))
     if isinstance(a, str | bool) or isinstance(b, str | bool):
         return 0.0 if str(a) == str(b) else math.inf  # classes that are recorded as text
     if isinstance(a, int | float) and isinstance(b, int | float):
-        apart = abs(a - b) / max(abs(a), abs(b))
+        apart = abs(a - b) / max(abs(a), abs(b), scale)
         return float(apart) if apart == apart else math.inf
     return math.inf
 

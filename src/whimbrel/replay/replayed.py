@@ -190,12 +190,14 @@ def _leaf_like(value: Any, recorded: Any) -> Any:
         items = [math.nan if item is None else item for item in items]
         out = np.asarray(items).astype(value.dtype).reshape(shape)
         return out if type(value) is np.ndarray else _as_tensor(value, out)
+    if isinstance(value, list | tuple) and isinstance(recorded, list):
+        whole = all(type(item) is int for item in value)  # the log holds all numbers as doubles
+        kept = [int(item) if whole and isinstance(item, float) and item.is_integer() else item for item in recorded]
+        return tuple(kept) if isinstance(value, tuple) else kept
     if value is None or isinstance(value, type(recorded)) or isinstance(recorded, type(value)):
         return type(value)(recorded) if isinstance(value, int | float | str) and type(value) is not bool else recorded
     if hasattr(value, "dtype"):
         return value.dtype.type(recorded)
-    if isinstance(value, tuple) and isinstance(recorded, list):
-        return tuple(recorded)
     if isinstance(value, int | float) and isinstance(recorded, int | float | str):
         return recorded
     if isinstance(value, str):

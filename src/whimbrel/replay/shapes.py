@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from whimbrel.model.rows import Floats
+from whimbrel.replay.record import same
 
 _MOST = 0.98
 """The share of differing rows that a shape must explain to be named; a few may lie on an edge of it."""
 
 
-def shape(recorded: Sequence[Any], replayed: Sequence[Any], everywhere: Sequence[Any]) -> str:
+def shape(recorded: Sequence[Any], replayed: Sequence[Any], everywhere: Sequence[Any], at: Sequence[int] = ()) -> str:
     """What kind of change turns `replayed` into `recorded`; both of the rows that differ, shape (n,).
 
-    `everywhere` is what the code makes of all rows: values that belong to other predictions are known by it.
+    `everywhere` is what the code makes of all rows, in the order of time: values that belong to other predictions are known
+    by it. `at` are the differing rows' places in it.
     """
     gone = _nulls(recorded, replayed)
     if gone:
@@ -32,14 +34,16 @@ def shape(recorded: Sequence[Any], replayed: Sequence[Any], everywhere: Sequence
     if all(isinstance(v, list) for v in (*r, *c)):
         if {len(v) for v in r} != {len(v) for v in c}:
             return f"a list of {len(r[0])} where the code makes {len(c[0])}"
-        r, c = (tuple(x for v in column for x in v if x is not None) for column in (r, c))
-        if len(r) != len(c):
+        items = [(x, y) for v, w in pairs for x, y in zip(v, w, strict=False) if not same(x, y)]
+        if any(x is None or y is None for x, y in items):
             return "in which items of the list are null"
+        r, c = zip(*items, strict=True) if items else ((), ())
+        at = ()
     if all(isinstance(v, int | float) for v in (*r, *c)):
-        return _numbers(np.array(r, float), np.array(c, float), everywhere)
+        return _numbers(np.array(r, float), np.array(c, float), everywhere, at)
     if type(r[0]) is not type(c[0]):
         return f"of another type: {type(r[0]).__name__}, not {type(c[0]).__name__}"
-    return _texts([str(v) for v in r], [str(v) for v in c], everywhere)
+    return _texts([str(v) for v in r], [str(v) for v in c], everywhere, at)
 
 
 def _nulls(recorded: Sequence[Any], replayed: Sequence[Any]) -> str:
@@ -57,19 +61,24 @@ def _nulls(recorded: Sequence[Any], replayed: Sequence[Any]) -> str:
     return ""
 
 
-def _numbers(r: Floats, c: Floats, everywhere: Sequence[Any]) -> str:
+def _numbers(r: Floats, c: Floats, everywhere: Sequence[Any], at: Sequence[int]) -> str:
     if len(np.unique(r)) == 1 == len(np.unique(c)):
         return f"{r[0]:.6g} where the code makes {c[0]:.6g}"
     found = _number_forms(r, c)
     if found:
         return found
-    if _foreign(r.tolist(), everywhere):
-        return "the value of another prediction (stale, or looked up under another key)"
+    foreign = _foreign(r.tolist(), everywhere, at)
+    if foreign:
+        return foreign
     if len(np.unique(r)) == 1 and len(np.unique(c)) > 1:
         return f"always {r[0]:.6g}{_bound(r, c)}"
     line = _line(r, c)
     if line:
-        return line
+        return f"{line} (scaled by other statistics)"
+    if np.all((r > 0) & (r < 1) & (c > 0) & (c < 1)):
+        line = _line(np.log(r / (1 - r)), np.log(c / (1 - c)))
+        if line:
+            return f"calibrated otherwise: its log odds are {line}"
     gap = np.abs(r - c)
     if r.size >= 8 and len(np.unique(r)) > 4 and np.array_equal(np.argsort(np.argsort(r)), np.argsort(np.argsort(c))):
         return f"in the same order on another scale, by {np.median(gap):.3g} in the median and {gap.max():.3g} at most"
@@ -79,6 +88,9 @@ def _numbers(r: Floats, c: Floats, everywhere: Sequence[Any]) -> str:
 def _number_forms(r: Floats, c: Floats) -> str:
     whole = bool(np.all(np.mod(r, 1) == 0) and np.all(np.mod(c, 1) == 0))
     gap = r - c
+    wrapped = _wrapped(r, c) if whole else ""
+    if wrapped:
+        return wrapped
     if r.size >= 2 and _mostly(np.isclose(gap, np.median(gap), rtol=1e-6, atol=1e-9)) and not _one(c):
         by = float(np.median(gap))
         return f"{abs(by):.6g} too {'high' if by > 0 else 'low'}" + (", off by one" if abs(by) == 1 and whole else "")
@@ -95,11 +107,18 @@ def _number_forms(r: Floats, c: Floats) -> str:
             turned = np.mod(gap, period)
             if _mostly(turned == np.median(turned)) and c.max() <= period and c.min() >= 0:
                 return f"turned by {int(np.median(turned))} of {period} ({what} counted from another origin or zone)"
-        for bits in (8, 16):
-            span = 2.0**bits
-            if _mostly((np.mod(gap, span) == 0) & (gap != 0)):
-                return f"wrapped around at {bits} bits"
     return _rounded(r, c) or _permuted(r, c, whole)
+
+
+def _wrapped(r: Floats, c: Floats) -> str:
+    """Whole numbers that did not fit an integer type: the recorded ones lie in its range, the code's outside of it."""
+    for bits in (8, 16, 32):
+        span = 2.0**bits
+        for low in (-span / 2, 0.0):
+            inside = (r >= low) & (r < low + span) & ((c < low) | (c >= low + span))
+            if _mostly(inside & (np.mod(r - c, span) == 0)):
+                return f"wrapped around at {bits} bits"
+    return ""
 
 
 def _rounded(r: Floats, c: Floats) -> str:
@@ -134,13 +153,16 @@ def _mapping(r: Sequence[str], c: Sequence[str]) -> str:
     best: dict[str, str] = {}
     for (old, new), _ in pairs.most_common():
         best.setdefault(old, new)
-    explained = sum(count for (old, new), count in pairs.items() if best[old] == new)
-    if explained < _MOST * len(r) or len(set(best.values())) < len(best) or len(pairs) > 0.5 * len(r) > 2:
-        return ""
-    if len(best) == 1:
-        return f"{r[0]} where the code makes {c[0]}"
+    known = {new for _, new in pairs}
+    onto = sum(count for (old, new), count in pairs.items() if best[old] == new) >= _MOST * len(r)
     shown = ", ".join(f"{new} for {old}" for old, new in list(best.items())[:4])
-    return f"in another order of categories: {shown}" if set(best) & set(best.values()) else f"renamed: {shown}"
+    if onto and len(best) == 1:
+        return f"{r[0]} where the code makes {c[0]}"
+    if onto and not len(pairs) > 0.5 * len(r) > 2 and len(set(best.values())) == len(best):
+        other = "in another order of categories" if set(best) & known else "categories under other values"
+        return f"{other}: {shown}"
+    few = 3 * len(pairs) <= len(r) and len(pairs) <= 1.5 * max(len(best), len(known))
+    return f"categories under other values, some of which fall together: {shown}" if few and len(best) > 2 else ""
 
 
 def _line(r: Floats, c: Floats) -> str:
@@ -150,10 +172,10 @@ def _line(r: Floats, c: Floats) -> str:
     left = r - (slope * c + start)
     if np.std(left) > 1e-5 * np.std(r):
         return ""
-    return f"{slope:.6g} times the code's plus {start:.6g} (scaled by other statistics)"
+    return f"{slope:.6g} times the code's plus {start:.6g}"
 
 
-def _texts(r: list[str], c: list[str], everywhere: Sequence[Any]) -> str:
+def _texts(r: list[str], c: list[str], everywhere: Sequence[Any], at: Sequence[int]) -> str:
     if all(a.strip() == b.strip() for a, b in zip(r, c, strict=True)):
         return "padded with other white space"
     if all(a.casefold() == b.casefold() for a, b in zip(r, c, strict=True)):
@@ -163,16 +185,31 @@ def _texts(r: list[str], c: list[str], everywhere: Sequence[Any]) -> str:
     mapped = _mapping(r, c) if len(set(c)) <= 60 else ""
     if mapped:
         return mapped
-    if len(set(c)) > 5 and _foreign(r, everywhere):
-        return "the value of another prediction (stale, or looked up under another key)"
+    foreign = _foreign(r, everywhere, at) if len(set(c)) > 5 else ""
+    if foreign:
+        return foreign
     return f"another text: {r[0][:60]!r} for {c[0][:60]!r}"
 
 
-def _foreign(recorded: Sequence[Any], everywhere: Sequence[Any]) -> bool:
-    """Whether the values are those of other predictions, where there are many different ones."""
-    known = {v for v in everywhere if not isinstance(v, list)}
-    own = {v for v in recorded if not isinstance(v, list)}
-    return len(own) >= 5 and len(known) > 0.3 * len(everywhere) and sum(v in known for v in own) > 0.8 * len(own)
+def _foreign(recorded: Sequence[Any], everywhere: Sequence[Any], at: Sequence[int]) -> str:
+    """Whether the values are those of other predictions, where there are many different ones; of earlier ones, where all are."""
+    places: dict[Any, list[int]] = {}
+    for i, value in enumerate(everywhere):
+        if value is not None and not isinstance(value, list):
+            places.setdefault(value, []).append(i)
+    told = [value for value in recorded if not isinstance(value, list)]
+    own = set(told)
+    # Of numbers that are not whole even a few are enough to know one by: they hardly meet by chance.
+    fine = len(places) >= 20 and sum(isinstance(v, float) and not v.is_integer() for v in places) > 0.5 * len(places)
+    if len(own) < 5 or not (fine or len(places) > 0.3 * len(everywhere)):
+        return ""
+    if sum(value in places for value in told) <= (0.6 if fine else 0.8) * len(told):
+        return ""
+    if len(at) == len(told):
+        known = [(i, places[value]) for i, value in zip(at, told, strict=True) if value in places]
+        if np.mean([min(rows) < i and max(rows) < i for i, rows in known]) > 0.9:
+            return "the value of an earlier prediction (stale)"
+    return "the value of another prediction (looked up under another key, or stale)"
 
 
 def _bound(r: Floats, c: Floats) -> str:
