@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types rules drill bench recorder soak torch lock clean
+.PHONY: help demo test lint types rules drill skews bench recorder soak torch lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -33,6 +33,10 @@ rules: .venv/.ready
 
 drill: .venv/.ready  ## plant every fault, score what is found (minutes)
 	$(BIN)/whimbrel drill
+
+skews: .venv/.ready  ## plant train/serve skews, score what parity finds (minutes)
+	$(BIN)/python -m tests.replay.skews table
+	$(BIN)/python -m tests.replay.skews heldout
 
 bench: .venv/.ready  ## speed and memory, peers beside us (minutes)
 	$(BIN)/python benchmarks/compare.py

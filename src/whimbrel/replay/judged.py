@@ -22,7 +22,8 @@ from whimbrel.replay.shapes import shape
 NOISE = 1e-4
 """Relative differences up to here, in golden, are those of other sums and other float types; past it golden differs."""
 
-_FLOOR = 1e-9
+_FLOOR = 2**-22
+"""Two units in the last place of single precision: a model does not see less, whoever rounded."""
 _UNKNOWN = 1e-6
 """The tolerance where there is no golden to measure it on: that of single precision."""
 _SINGLE = 1e-5
@@ -49,14 +50,15 @@ class _Column:
     """One field over one side's rows, shape (n,): both values, the relative gap (inf where they are no numbers).
 
     A gap is relative to the value, or to the code's median magnitude where that is greater: what a subtraction leaves of two large
-    numbers is small, and its rounding is theirs. `single` says whether one side holds nothing finer than single precision.
+    numbers is small, and its rounding is theirs. `floor` is the tolerance below which none is measured: none at all of whole numbers,
+    more where one side holds nothing finer than single precision.
     """
 
     recorded: list[Any]
     replayed: list[Any]
     there: Bools
     gap: Floats
-    single: bool
+    floor: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +166,13 @@ def _column(path: str, side: Side) -> _Column:
     ours, theirs = _finite(replayed), _finite(recorded)
     scale = float(np.median(np.abs(ours))) if ours.size else 0.0
     apart = np.array([gap(r, c, scale) for r, c in zip(recorded, replayed, strict=True)])
-    return _Column(recorded, replayed, there, apart, _single(ours) or _single(theirs))
+    return _Column(recorded, replayed, there, apart, _floor(ours, theirs))
+
+
+def _floor(ours: Floats, theirs: Floats) -> float:
+    if not np.any(np.mod(ours, 1)) and not np.any(np.mod(theirs, 1)):
+        return 0.0
+    return _SINGLE if _single(ours) or _single(theirs) else _FLOOR
 
 
 def _finite(values: Sequence[Any]) -> Floats:
@@ -190,7 +198,7 @@ def _ran(record: Record, step: str) -> bool:
 
 def _tolerance(golden: _Column, window: _Column) -> float:
     gaps = golden.gap[golden.there]
-    floor = _SINGLE if window.single else _FLOOR if gaps.size else _UNKNOWN
+    floor = window.floor if gaps.size else max(window.floor, _UNKNOWN)
     noise = gaps[gaps <= NOISE]
     return float(max(4 * noise.max(initial=0.0), floor))
 
@@ -250,6 +258,12 @@ def _swapped(differences: list[Difference], columns: Mapping[str, _Column]) -> l
                 for k in rows
             ]
             if crossed and np.mean(crossed) > 0.95:
+                gone = next((one for one in (first, second) if all(v is None for v in one.recorded)), None)
+                if gone is not None:
+                    old, new = (a, b) if gone is first else (b, a)
+                    out[i] = replace(a, shape=f"under another name: {new.path}" if a is old else f"for {old.path}")
+                    out[j] = replace(b, shape=f"under another name: {new.path}" if b is old else f"for {old.path}")
+                    continue
                 out[i] = replace(a, shape=f"swapped with {b.path}")
                 out[j] = replace(b, shape=f"swapped with {a.path}")
     return out

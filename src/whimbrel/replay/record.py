@@ -32,8 +32,8 @@ def gap(a: Any, b: Any, scale: float = 0.0) -> float:
     if isinstance(a, str | bool) or isinstance(b, str | bool):
         return 0.0 if str(a) == str(b) else math.inf  # classes that are recorded as text
     if isinstance(a, int | float) and isinstance(b, int | float):
-        apart = abs(a - b) / max(abs(a), abs(b), scale)
-        return float(apart) if apart == apart else math.inf
+        apart = abs(a - b)
+        return float(apart / max(abs(a), abs(b), scale)) if math.isfinite(apart) else math.inf
     return math.inf
 
 

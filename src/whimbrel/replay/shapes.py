@@ -104,9 +104,16 @@ def _number_forms(r: Floats, c: Floats) -> str:
         return "one minus the code's (the classes are swapped)"
     if whole and len(np.unique(c)) >= 3:
         for period, what in ((7, "days of a week"), (24, "hours of a day"), (12, "months"), (60, "minutes")):
+            if c.max() > period or c.min() < 0:
+                continue
             turned = np.mod(gap, period)
-            if _mostly(turned == np.median(turned)) and c.max() <= period and c.min() >= 0:
-                return f"turned by {int(np.median(turned))} of {period} ({what} counted from another origin or zone)"
+            by = int(np.median(turned))
+            if _mostly(turned == by):
+                return f"turned by {by} of {period} ({what} counted from another origin or zone)"
+            both = np.any(gap > 0) and np.any(gap < 0)
+            for low in (by - 1, by) if both else ():  # a zone of half an hour turns some hours by one more than others
+                if _mostly((turned == low) | (turned == low + 1)):
+                    return f"turned by {low} to {low + 1} of {period} ({what} counted from another origin or zone)"
     return _rounded(r, c) or _permuted(r, c, whole)
 
 
