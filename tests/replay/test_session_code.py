@@ -15,7 +15,8 @@ from tests.replay import serving
 from tests.replay.test_sessions import PLAIN, call, ids, linear, rides  # noqa: F401  two fixtures
 from whimbrel.errors import EvidenceError, InputError, UsageError
 from whimbrel.replay import sessions
-from whimbrel.replay.bisect import bisect
+from whimbrel.replay.bisect import Bisected, bisect
+from whimbrel.replay.commits import commits as commits_of
 
 GIT = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b",
        "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}  # fmt: skip
@@ -102,6 +103,12 @@ def history(repo: Path, planted: int, *, n: int = 60, broken: range = range(0)) 
     return out
 
 
+def among(kept: sessions.Session, repo: Path, good: str, bad: str, **asked: str) -> Bisected:
+    """The first bad commit between two."""
+    with commits_of(repo, good, bad) as versions:
+        return bisect(kept, versions, pipeline=asked.get("pipeline", ""), command=asked.get("command", ""))
+
+
 @pytest.fixture
 def kept(linear: Path) -> sessions.Session:  # noqa: F811
     """All thirty predictions, as recorded."""
@@ -123,24 +130,24 @@ def test_bisect_finds_the_planted_commit_among_sixty(linear: Path, kept: session
     assert git(linear / "repo", "status", "--porcelain") == ""
     command = "grep -q 0.02 code.py"
     for good, bad, first in ((0, 60, 41), (40, 60, 41), (0, 41, 41), (40, 41, 41)):
-        found = bisect(kept, linear / "repo", commits[good], commits[bad], command=command)
-        assert (found.commit, found.subject) == (commits[first], "Planted factor")
+        found = among(kept, linear / "repo", commits[good], commits[bad], command=command)
+        assert (found.kind, found.first_bad, found.subject) == ("commit", commits[first], "Planted factor")
         assert found.runs <= 7
     with pytest.raises(EvidenceError):
-        bisect(kept, linear / "repo", commits[45], commits[60], command=command)
+        among(kept, linear / "repo", commits[45], commits[60], command=command)
     with pytest.raises(EvidenceError):
-        bisect(kept, linear / "repo", commits[0], commits[20], command=command)
+        among(kept, linear / "repo", commits[0], commits[20], command=command)
     with pytest.raises(UsageError):
-        bisect(kept, linear / "repo", commits[60], commits[0], command=command)
+        among(kept, linear / "repo", commits[60], commits[0], command=command)
     with pytest.raises(InputError):
-        bisect(kept, linear / "repo", "nowhere", "main", command=command)
+        among(kept, linear / "repo", "nowhere", "main", command=command)
 
 
 def test_commits_that_cannot_be_loaded_are_passed_over_and_named(linear: Path, kept: sessions.Session) -> None:  # noqa: F811
     """Where the planted commit itself cannot be judged, the first that can is named, and the others are suspects."""
     commits = history(linear / "repo", 5, n=8, broken=range(4, 6))
-    found = bisect(kept, linear / "repo", commits[0], commits[8], pipeline="code.py:predict")
-    assert found.commit == commits[6]
+    found = among(kept, linear / "repo", commits[0], commits[8], pipeline="code.py:predict")
+    assert found.first_bad == commits[6]
     assert found.suspects == tuple(commits[4:6])
 
 
@@ -166,5 +173,5 @@ def test_bisect_names_the_decorated_step_that_changed(rides: Path) -> None:  # n
         git(repo, "add", "-A")
         git(repo, "commit", "-q", "-m", f"Change {i}")
     kept = sessions.load(rides / "home" / "sessions", "s")
-    found = bisect(kept, repo, "main~3", "main", pipeline="train.py:predict")
+    found = among(kept, repo, "main~3", "main", pipeline="train.py:predict")
     assert (found.subject, found.step) == ("Change 2", "steps.scale")

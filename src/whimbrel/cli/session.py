@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -136,46 +137,78 @@ def export(asked: Asked, name: str, pipeline: str, folder: Path) -> int:
 
 @session.command(
     "bisect",
-    short_help="The first commit at which a session fails.",
-    epilog=examples("whimbrel session bisect fares --good v1.4 --bad main --repo . --pipeline train.py:predict"),
+    short_help="The first commit, model or data version at which a session fails.",
+    epilog=examples(
+        "whimbrel session bisect fares --good v1.4 --bad main --pipeline train.py:predict",
+        "whimbrel session bisect fares --good v1.4 --bad main --setup 'uv sync' --run 'uv run pytest -q out'",
+        "whimbrel session bisect fares --models 'models/*.onnx'",
+        "whimbrel session bisect fares --data train --run './retrain-and-check.sh {version}'",
+    ),
 )
 @click.argument("name")
-@click.option("--good", required=True, metavar="REV", help="A revision at which it holds.")
-@click.option("--bad", required=True, metavar="REV", help="A later one at which it fails.")
+@click.option("--good", default="", metavar="VERSION", help="A revision, model or number at which it holds.")
+@click.option("--bad", default="", metavar="VERSION", help="A later one at which it fails.")
 @click.option(
     "--repo", type=click.Path(path_type=Path), default=".", show_default=True, metavar="DIR", help="The repository."
 )
-@click.option(
-    "--pipeline", default="", metavar="CODE", help="Read from each commit: module:attribute, file.py:attribute."
-)
+@click.option("--setup", default="", metavar="CMD", help="Prepares each commit's own environment, before --run.")
+@click.option("--models", default="", metavar="FILE,…", help="Not commits but models: files, globs, or `recorded`.")
+@click.option("--data", default="", metavar="DATASET", help="Not commits but versions of training data.")
+@click.option("--pipeline", default="", metavar="CODE", help="Read from each commit; {version} in it is the version.")
 @click.option("--run", "command", default="", metavar="CMD", help="Or a command: 0 is good, 125 cannot say, else bad.")
 @_LIMIT
 @asks("home")
 def bisect(
-    asked: Asked, name: str, good: str, bad: str, repo: Path, pipeline: str, command: str, limit_s: float
+    asked: Asked, name: str, good: str, bad: str, repo: Path, setup: str, models: str, data: str, pipeline: str,
+    command: str, limit_s: float,
 ) -> int:  # fmt: skip
-    """Find the first bad commit, along first parents, and the step that it changed.
+    """Find the first bad commit, along first parents, and the step that it changed; or the first bad model or data version.
 
-    Each commit is checked out into a temporary work tree; yours is not touched. A commit whose code cannot be loaded is
-    passed over. Exit status: 0 found, 4 there is none between the two.
+    Each commit is checked out into a temporary work tree; yours is not touched. With --setup it has a virtual environment of its own,
+    which commits with equal lock files share. A commit whose code cannot be loaded or set up is passed over. A --run command
+    finds the version as WHIMBREL_VERSION. Exit status: 0 found, 4 there is none between the two.
     """
     from whimbrel.replay import sessions
     from whimbrel.replay.bisect import bisect as search
+    from whimbrel.replay.bisect import data_versions, model_files, recorded_models
+    from whimbrel.replay.commits import commits
     from whimbrel.report.words import visible
 
+    if models and data:
+        raise UsageError("models or data?", where="--models, --data", next="give one of the two")
+    listed = models or data
+    if not listed and not (good and bad):
+        raise UsageError("which commits?", where="--good, --bad", next="name a good revision and a later bad one")
+    if setup and (listed or not command):
+        raise UsageError(
+            "only a command over commits is set up", where="--setup", why="a --pipeline runs in whimbrel's own environment",
+            next="give --run CMD beside it, without --models or --data",
+        )  # fmt: skip
     log = ask.open_log(asked)
     kept = sessions.load(log.layout.sessions, name)
+    options: dict[str, Any] = {"command": command, "limit_s": limit_s, "home": log.home}
     with out.progress("bisecting"):
-        found = search(kept, repo, good, bad, pipeline=pipeline, command=command, limit_s=limit_s, home=log.home)
+        if data:
+            found = search(kept, data_versions(log, data).between(good, bad), pipeline=pipeline, **options)
+        elif models:
+            versions = recorded_models(log, kept.app) if models == "recorded" else model_files(models)
+            files = models != "recorded" and not command
+            found = search(kept, versions.between(good, bad), pipeline=pipeline or "{version}" * files, **options)
+        else:
+            with commits(repo, good, bad, setup=setup) as versions_of_code:
+                found = search(kept, versions_of_code, pipeline=pipeline, **options)
     if asked.as_json:
         out.answer_json(found.to_dict())
         return 0
-    lines = [f"first bad commit {found.commit[:12]}: {found.subject}", f"found in {found.runs} runs"]
+    commit = found.kind == "commit"
+    first = found.first_bad[:12] if commit else found.first_bad
+    lines = [
+        f"first bad {found.kind}{'' if commit else ' version'} {first}"
+        + (f": {found.subject}" if found.subject else "")
+    ]
+    lines.append(f"found in {found.runs} runs")
     lines += [f"the step that changed: {found.step}"] if found.step else []
-    lines += (
-        [f"could not be judged, so may be it as well: {', '.join(c[:12] for c in found.suspects)}"]
-        if found.suspects
-        else []
-    )
+    suspects = ", ".join(one[:12] if commit else one for one in found.suspects)
+    lines += [f"could not be judged, so may be it as well: {suspects}"] if suspects else []
     out.answer("\n".join(visible(line, 300) for line in lines))
     return 0
