@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -72,6 +73,24 @@ def test_an_exported_session_runs_without_whimbrel_and_without_its_log(
         assert (f"{failures} failed" in text) == (failures > 0), text
         assert (f"{30 - failures} passed" in text) == (failures < 30), text
     assert plain_pytest(fresh, linear / "out")[0] == int(bool(sessions.run(kept, f"{linear}/code.py:predict").failures))
+
+
+def test_an_exported_session_judges_steps_where_whimbrel_is_installed(rides: Path) -> None:  # noqa: F811
+    """A step that differs fails by its name, on the inputs that it received, with look-ups played back; honest code holds."""
+    assert call(rides, "session", "new", "s", "--ids", ids(rides))[0] == 0
+    place = f"{rides}/train.py:predict"
+    assert call(rides, "session", "export", "s", "-o", f"{rides}/out", "--pipeline", place)[0] == 0
+    shutil.move(rides / "home", rides / "gone")
+    # The changed step's value goes nowhere: what the code returns is the same, so that only the step can fail.
+    serving.write(rides, ('"bucket": int(row["minutes"] // 5)}', '"bucket": int(row["minutes"] // 5) + 1}'),
+                  ('0.05 * coded["bucket"]', '0.05 * (coded["bucket"] - 1)'), name="other")  # fmt: skip
+    for file, expected in (("train", 0), ("other", 30)):
+        environment = {"WHIMBREL_PIPELINE": f"{rides}/{file}.py:predict", "HOME": str(rides)}
+        code, text = plain_pytest(Path(sys.executable), rides / "out", **environment)
+        assert code == int(expected > 0), text
+        assert f"{expected} failed" in text if expected else "30 passed" in text, text
+        assert (text.count("steps.encode.bucket: ") >= expected) or not expected
+    assert not (rides / "out" / ".whimbrel").exists()
 
 
 def test_an_export_refuses_what_is_no_function(linear: Path) -> None:  # noqa: F811

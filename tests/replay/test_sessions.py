@@ -131,9 +131,22 @@ def test_what_makes_no_sense_is_refused(linear: Path, arguments: tuple[str, ...]
 def test_around_a_finding_and_unknown_ids(linear: Path) -> None:
     """A report's examples become the session; an id that the log lacks is too little evidence."""
     report = linear / "report.json"
-    report.write_text(json.dumps({"findings": [{"examples": [{"id": "p03"}, {"id": "p04"}]}]}))
-    assert call(linear, "session", "new", "f", "--around", str(report))[0] == 0
-    assert [r["id"] for r in sessions.load(linear / "home" / "sessions", "f").records] == ["p03", "p04"]
+    report.write_text(json.dumps({"findings": [
+        {"rank": 1, "component": "inputs.km", "examples": [{"id": "p03"}, {"id": "p04"}]},
+        {"rank": 2, "component": "steps.scale", "examples": [{"id": "p05"}]}, {"rank": 3, "component": "label", "examples": []},
+    ]}))  # fmt: skip
+    for finding, expected in (
+        ((), ["p03", "p04"]),
+        (("--finding", "2"), ["p05"]),
+        (("--finding", "inputs.km"), ["p03", "p04"]),
+    ):
+        assert call(linear, "session", "new", "f", "--around", str(report), *finding)[0] == 0
+        assert [r["id"] for r in sessions.load(linear / "home" / "sessions", "f").records] == expected
+    code, _, err = call(linear, "session", "new", "g", "--around", str(report), "--finding", "4")
+    assert code == 2
+    assert "2 steps.scale" in err
+    assert call(linear, "session", "new", "g", "--around", str(report), "--finding", "3")[0] == 2
+    assert call(linear, "session", "new", "g", "--ids", "p03", "--finding", "1")[0] == 2
     assert call(linear, "session", "new", "g", "--ids", "p03,zz")[0] == 4
 
 

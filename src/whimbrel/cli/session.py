@@ -33,6 +33,7 @@ def session() -> None:
 @click.option("--worst", type=click.IntRange(min=1), metavar="N", help="Score farthest from label, else from golden's.")
 @click.option("--ids", metavar="ID,…", help="These predictions.")
 @click.option("--around", type=click.Path(path_type=Path), metavar="FILE", help="The examples of a diagnose --json.")
+@click.option("--finding", default="", metavar="N|COMPONENT", help="Of --around: which finding; else the first.")
 @click.option(
     "--expect",
     default="recorded",
@@ -43,8 +44,9 @@ def session() -> None:
 @click.option("--tolerance", type=float, default=1e-6, show_default=True, help="Relative; what passes for noise.")
 @asks("window", "app", "golden", "home")
 def new(
-    asked: Asked, name: str, worst: int | None, ids: str | None, around: Path | None, expect: str, tolerance: float
-) -> int:
+    asked: Asked, name: str, worst: int | None, ids: str | None, around: Path | None, finding: str, expect: str,
+    tolerance: float,
+) -> int:  # fmt: skip
     """Keep predictions, under NAME, with what a later run must give; an older session of that name is replaced.
 
     `recorded`: what was recorded. `label`: the label, a number within 0.5 of it. `range`, `text`: a rule for the score or text.
@@ -53,6 +55,8 @@ def new(
 
     if sum(given is not None for given in (worst, ids, around)) != 1:
         raise UsageError("which predictions?", where="--worst, --ids, --around", next="give one of the three")
+    if finding and around is None:
+        raise UsageError("a finding of which report?", where="--finding", next="name it: --around report.json")
     using, log = ask.engine(asked), ask.open_log(asked)
     window = Window(ask.app(asked, log))
     if worst is not None:
@@ -65,7 +69,9 @@ def new(
             golden = (log.source(window.app), question.golden_window)
         chosen = sessions.worst(log, window, worst, golden=golden, engine=using)
     else:
-        chosen = sessions.around(around) if around is not None else [one for one in (ids or "").split(",") if one]
+        chosen = (
+            sessions.around(around, finding) if around is not None else [one for one in (ids or "").split(",") if one]
+        )
     made = sessions.keep(log, name, window, chosen, expect=expect, tolerance=tolerance, engine=using)
     if asked.as_json:
         out.answer_json(made.to_dict())
@@ -123,7 +129,10 @@ def run(asked: Asked, name: str, pipeline: str, limit_s: float) -> int:
 @click.option("-o", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where to.")
 @asks("home")
 def export(asked: Asked, name: str, pipeline: str, folder: Path) -> int:
-    """Write a session as a folder that plain pytest runs: no whimbrel, no log; the code's outputs are what is tested."""
+    """Write a session as a folder that plain pytest runs: no whimbrel, no log.
+
+    The code's outputs are what is tested; where whimbrel is installed also each step that was recorded and the code makes.
+    """
     from whimbrel.replay import sessions
     from whimbrel.replay.export import export as write
 

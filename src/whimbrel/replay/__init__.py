@@ -8,7 +8,7 @@ In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli
     judged        replayed columns beside recorded ones; `shapes` says what kind of change it is
     parity        the question as a whole
     sessions      predictions that went wrong, kept with what a later run must give (`expect`); `export` makes a test of them,
-                  `bisect` finds the commit from which on they fail
+                  `bisect` finds the commit (`commits`), the model or the data version from which on they fail
 """
 
 from whimbrel.replay.parity import parity, replay

@@ -16,13 +16,16 @@ from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.replay.expect import main_output, unmet
 from whimbrel.replay.pipelines import calling
 from whimbrel.replay.record import gap, nested, same
-from whimbrel.replay.sessions import Session, plain, unplain
+from whimbrel.replay.sessions import Session, plain, recorded_steps, unplain
 
 _DATA = "predictions.json"
+_GIVEN = ("inputs.", "context.", "steps.", "recorder.reads", "error")
+"""What the code may see of a record: of steps those that were read from the world."""
 
 _HEAD = '''"""Session {name!r}: {n} recorded predictions through {pipeline}, each of which must meet its expectation.
 
-Run it with pytest, from anywhere. WHIMBREL_PIPELINE names other code: file.py:attribute or module:attribute.
+Run it with pytest, from anywhere. WHIMBREL_PIPELINE names other code: file.py:attribute or module:attribute. Where whimbrel is
+installed, steps under its recorder are judged too, each on the inputs that it received; else what the code returns is.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 PIPELINE = os.environ.get("WHIMBREL_PIPELINE") or {pipeline!r}
+os.environ.setdefault("WHIMBREL", "replay")  # code that records records nothing here
 SESSION = json.loads((HERE / "{data}").read_text(encoding="utf-8"))
 Record = dict[str, Any]
 '''
@@ -77,6 +81,19 @@ def outputs(answer: Any, path: str = "outputs") -> Record:
     return {"outputs.score" if path == "outputs" else path: answer}
 
 
+def made(code: Callable[..., Any], record: Record) -> tuple[Record, bool]:
+    """What the code makes of a prediction's inputs; whether its steps were heard."""
+    try:
+        from whimbrel.replay import pipeline_of
+    except ImportError:
+        answer = calling(code)(record)
+        return outputs(asyncio.run(answer) if inspect.iscoroutine(answer) else answer), False
+    free = SESSION["expect"] != "recorded"
+    played = next(iter(pipeline_of(code).play([record], free=free, heed=lambda _: None)))
+    assert not played.failed or "error" in record, f"{played.failed_in or 'the code'}: {played.failed}"
+    return played.out, True
+
+
 @pytest.fixture(scope="session")
 def code() -> Callable[..., Any]:
     found = load(PIPELINE)
@@ -86,12 +103,11 @@ def code() -> Callable[..., Any]:
 
 @pytest.mark.parametrize("prediction", SESSION["predictions"], ids=[p["id"] for p in SESSION["predictions"]])
 def test_prediction(code: Callable[..., Any], prediction: dict[str, Any]) -> None:
-    record = {path: unplain(value) for path, value in prediction["given"].items()}
-    wanted = {path: unplain(value) for path, value in prediction["wanted"].items()}
-    answer = calling(code)(record)
-    if inspect.iscoroutine(answer):
-        answer = asyncio.run(answer)
-    where, why = unmet(SESSION["expect"], wanted, unplain(prediction["label"]), outputs(answer), SESSION["tolerance"])
+    given, wanted = ({path: unplain(v) for path, v in prediction[part].items()} for part in ("given", "wanted"))
+    out, heard = made(code, given | wanted)
+    returned = {path: value for path, value in wanted.items() if path.startswith("outputs.")}
+    steps = {path: wanted[path] for path in out if path in wanted} if heard else {}
+    where, why = unmet(SESSION["expect"], steps | returned, unplain(prediction["label"]), out, SESSION["tolerance"])
     assert not why, f"{where}: {why}"
 '''
 
@@ -99,7 +115,8 @@ def test_prediction(code: Callable[..., Any], prediction: dict[str, Any]) -> Non
 def export(session: Session, folder: Path, pipeline: str) -> Path:
     """Write a session as a folder of data and a pytest file; the file.
 
-    A test sees what the code returns, not its steps: where the recorded values are the rule, the outputs must be equal.
+    Where the recorded values are the rule the outputs must be equal, and, where the test runs beside whimbrel, each recorded step
+    that the code makes.
 
     Raises:
         UsageError: the code is not named as a function's place, or the folder cannot be written.
@@ -116,13 +133,14 @@ def export(session: Session, folder: Path, pipeline: str) -> Path:
         place = os.path.relpath(Path(place).resolve(), folder.resolve())
     predictions = []
     for record, label in zip(session.records, session.labels, strict=True):
-        wanted = {path: plain(value) for path, value in record.items() if path.startswith("outputs.")}
-        if session.expect == "recorded" and not wanted:
+        judged = recorded_steps(record)
+        wanted = {path: plain(value) for path, value in record.items() if path in judged}
+        if session.expect == "recorded" and not any(path.startswith("outputs.") for path in wanted):
             raise EvidenceError(
                 f"prediction {record.get('id')} has no recorded output", where=f"session {session.name}",
                 why="it failed or never ended", next="make the session without it, or with another --expect",
             )  # fmt: skip
-        given = {path: plain(value) for path, value in record.items() if path.startswith(("inputs.", "context."))}
+        given = {path: plain(v) for path, v in record.items() if path not in judged and path.startswith(_GIVEN)}
         predictions.append({"id": str(record.get("id")), "given": given, "wanted": wanted, "label": plain(label)})
     data = {"expect": session.expect, "tolerance": session.tolerance, "predictions": predictions}
     head = _HEAD.format(name=session.name, n=len(predictions), pipeline=f"{place}:{attribute}", data=_DATA)

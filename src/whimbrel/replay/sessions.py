@@ -189,9 +189,15 @@ def run(session: Session, pipeline: str, *, limit_s: float = LIMIT_S, folder: Pa
 
 
 def _wanted(record: Record, order: Sequence[str]) -> Record:
-    """What was recorded of the fields that the code makes, in the order in which it makes them; look-ups are given to it."""
+    """What was recorded of the fields that the code makes, in the order in which it makes them."""
+    judged = recorded_steps(record)
+    return {path: record[path] for path in order if path in judged}
+
+
+def recorded_steps(record: Record) -> set[str]:
+    """The fields of a record that code must make again: steps, outputs and decisions; look-ups are given to it."""
     reads = {f"steps.{name}" for name in record.get("recorder.reads", ())}
-    return {path: record[path] for path in order if path in record and step_of(path) and step_of(path) not in reads}
+    return {path for path in record if step_of(path) and step_of(path) not in reads}
 
 
 def worst(
@@ -243,20 +249,32 @@ def _numbers(column: Column) -> Floats:
     return np.array([*map(number, column.vocabulary), math.nan])[column.codes]
 
 
-def around(report: Path) -> list[str]:
-    """The ids of the examples that a report, as `diagnose --json` prints it, shows for its findings.
+def around(report: Path, finding: str = "") -> list[str]:
+    """The ids of the examples that a report, as `diagnose --json` prints it, shows for one of its findings.
+
+    Args:
+        report: the report's file.
+        finding: its number in the report, from 1, or its component; the first where none is named.
 
     Raises:
-        UsageError: it is no such report, or shows no examples.
+        UsageError: it is no such report, has no such finding, or shows no examples for it.
     """
     try:
-        findings = json.loads(report.read_text(encoding="utf-8"))["findings"]
-        ids = dict.fromkeys(str(one["id"]) for finding in findings for one in finding["examples"] if one.get("id"))
+        found = json.loads(report.read_text(encoding="utf-8"))["findings"]
+        known = [(str(one.get("rank", at)), str(one.get("component", ""))) for at, one in enumerate(found, 1)]
+        chosen = [one for one, names in zip(found, known, strict=True) if finding in names] if finding else found[:1]
+        ids = dict.fromkeys(str(row["id"]) for one in chosen for row in one["examples"] if row.get("id"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"cannot read a report: {type(error).__name__}: {error}", where=str(report), why="it is no report of diagnose",
             next="whimbrel diagnose --json > report.json",
         ) from error  # fmt: skip
+    if not chosen:
+        raise UsageError(
+            f"the report has no finding {finding!r}" if finding else "the report has no finding", where=str(report),
+            why=f"it has {', '.join(f'{n} {component}' for n, component in known)}" if known else "all was healthy",
+            next="name one by its number or component: --finding 1" if known else "name predictions with --ids",
+        )  # fmt: skip
     if not ids:
-        raise UsageError("the report shows no examples", where=str(report), next="name predictions with --ids")
+        raise UsageError("the report shows no examples of it", where=str(report), next="name predictions with --ids")
     return list(ids)
