@@ -3,6 +3,7 @@
 In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli/` may call. The rooms inside:
 
     pipelines     what code can be replayed: functions, scikit-learn (`sklearn`), ONNX (`onnx`), PyTorch (`torch`), HTTP
+    played        what the code made of them, in columns
     replayed      one prediction that runs again under the recorder's own `step` and `read`
     apart         the process of its own in which named code runs
     judged        replayed columns beside recorded ones; `shapes` says what kind of change it is
@@ -12,6 +13,7 @@ In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli
 """
 
 from whimbrel.replay.parity import parity, replay
-from whimbrel.replay.pipelines import Pipeline, Played, pipeline_of
+from whimbrel.replay.pipelines import Pipeline, pipeline_of
+from whimbrel.replay.played import Played
 
 __all__ = ["Pipeline", "Played", "parity", "pipeline_of", "replay"]

@@ -19,7 +19,7 @@ from typing import Any
 from whimbrel.errors import EvidenceError, InputError, UsageError
 from whimbrel.replay.apart import LIMIT_S
 from whimbrel.replay.judged import step_of
-from whimbrel.replay.pipelines import Played
+from whimbrel.replay.played import Played
 from whimbrel.replay.record import gap
 from whimbrel.replay.sessions import TOLERANCE, Run, Session, run
 
