@@ -20,6 +20,7 @@ from whimbrel.doors.sklearn import RecordedEstimator
 from whimbrel.model.parity import Parity
 from whimbrel.model.window import Window
 from whimbrel.replay import parity, pipeline_of
+from whimbrel.replay.played import Answers
 
 
 def frame(n: int, seed: int) -> pd.DataFrame:
@@ -169,7 +170,7 @@ def test_an_endpoint_is_asked_with_the_inputs_as_json() -> None:
     try:
         records = [{"inputs.km": float(n), "outputs.score": 2.0 * n if n != 3 else 7.0} for n in (-1, 1, 2, 3)]
         pipeline = pipeline_of(f"http://127.0.0.1:{server.server_port}/")
-        answers = list(pipeline.play(records, free=False, heed=lambda _: None))
+        answers = Answers.of(pipeline.play(records, free=False, heed=lambda _: None))
     finally:
         server.shutdown()
         server.server_close()

@@ -13,7 +13,7 @@ from typing import Any, Self
 from whimbrel.record.prediction import Prediction, current, now
 from whimbrel.record.recorder import Recorder
 
-_WIDEST = 200
+WIDEST = 200
 """Columns that are recorded by name; a row of more is kept as one array."""
 
 
@@ -118,7 +118,7 @@ def rows(value: Any, names: Sequence[str] | None = None) -> list[Any]:
         return [dict(zip(known, row, strict=True)) for row in value] if named and known else list(value)
     if len(shape) == 1:
         return list(value.tolist())
-    if len(shape) > 2 or shape[1] > _WIDEST or (names is not None and len(names) != shape[1]):
+    if len(shape) > 2 or shape[1] > WIDEST or (names is not None and len(names) != shape[1]):
         return list(value)
     known = [str(name) for name in names] if names is not None else [f"x{i}" for i in range(shape[1])]
     return [dict(zip(known, row, strict=True)) for row in value.tolist()]

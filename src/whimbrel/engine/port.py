@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from whimbrel.model.fields import Schema
 from whimbrel.model.profile import Binning, Profile
+from whimbrel.model.records import Records
 from whimbrel.model.rows import Rows
 from whimbrel.model.window import Window
 
@@ -53,9 +54,9 @@ class Engine(Protocol):
         """The window's rows, or a sample of about `limit` of them chosen by a hash of their id: the same each time."""
         ...
 
-    def records(self, source: Source, window: Window, *, ids: Collection[str]) -> list[dict[str, Any]]:
-        """The predictions of the window that bear these ids, in order of time, each as flat record: its values by path.
+    def records(self, source: Source, window: Window, *, ids: Collection[str]) -> Records:
+        """The predictions of the window that bear these ids, in order of time, as flat records: values by path.
 
-        Nulls are left out, whole numbers stay whole, times are aware datetimes; `ts` is microseconds since 1970.
+        Whole numbers stay whole, times are aware datetimes; `ts` is microseconds since 1970. Paths that none holds are left out.
         """
         ...

@@ -3,15 +3,17 @@
 In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli/` may call. The rooms inside:
 
     pipelines     what code can be replayed: functions, scikit-learn (`sklearn`), ONNX (`onnx`), PyTorch (`torch`), HTTP
+    played        what the code made of them, in columns
     replayed      one prediction that runs again under the recorder's own `step` and `read`
     apart         the process of its own in which named code runs
-    judged        replayed columns beside recorded ones; `shapes` says what kind of change it is
+    judged        replayed columns beside recorded ones; `noise` says what rounding may do, `shapes` what kind of change it is
     parity        the question as a whole
     sessions      predictions that went wrong, kept with what a later run must give (`expect`); `export` makes a test of them,
                   `bisect` finds the commit (`commits`), the model or the data version from which on they fail
 """
 
 from whimbrel.replay.parity import parity, replay
-from whimbrel.replay.pipelines import Pipeline, Played, pipeline_of
+from whimbrel.replay.pipelines import Pipeline, pipeline_of
+from whimbrel.replay.played import Played
 
 __all__ = ["Pipeline", "Played", "parity", "pipeline_of", "replay"]

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+import numpy as np
 
 from whimbrel.errors import InputError, UsageError, WhimbrelError
-from whimbrel.replay.pipelines import Pipeline, Played, load
+from whimbrel.model.records import Records
+from whimbrel.replay.pipelines import Pipeline, load
+from whimbrel.replay.played import Answers, Played
 from whimbrel.replay.record import Record
 
 LIMIT_S = 120.0
@@ -35,7 +38,7 @@ class Outcome:
     """What the code made of all records: `kind` says what it is; `accidents` how its process ended, where it did."""
 
     kind: str
-    answers: list[Played]
+    answers: Answers
     accidents: list[str] = field(default_factory=list)
 
 
@@ -50,32 +53,32 @@ def play(
     Raises:
         InputError: the pipeline cannot be loaded.
     """
+    records = Records.of(records)
     if not isinstance(code, str):
-        return Outcome(code.kind, list(code.play(records, free=free, heed=lambda _: None)))
-    outcome = Outcome("", [])
-    while len(outcome.answers) < len(records) or not outcome.kind:
-        rest = records[len(outcome.answers) :]
-        child = _Child(code, rest, free, limit_s, folder)
-        outcome.kind = child.kind or outcome.kind
-        outcome.answers += child.answers
+        return Outcome(code.kind, Answers.of(code.play(records, free=free, heed=lambda _: None)))
+    kind, accidents, answers = "", [], Answers()
+    while len(answers) < len(records) or not kind:
+        child = _Child(code, records[len(answers) :], free, limit_s, folder)
+        kind = child.kind or kind
+        answers += Answers.of(child.parts)
         if not child.accident:
             break
-        outcome.accidents.append(child.accident)
-        if len(outcome.answers) < len(records):
-            outcome.answers.append(Played(failed=child.accident, failed_in=child.step))
-        if len(outcome.accidents) >= _ACCIDENTS or child.timed_out:
+        accidents.append(child.accident)
+        if len(answers) < len(records):
+            answers += Answers.of([Played(failed=child.accident, failed_in=child.step)])
+        if len(accidents) >= _ACCIDENTS or child.timed_out:
             why = f"not replayed: {child.accident}, and the replay was given up"
-            outcome.answers += [Played(failed=why) for _ in records[len(outcome.answers) :]]
+            answers += Answers.of([Played(failed=why)] * (len(records) - len(answers)))
             break
-    return outcome
+    return Outcome(kind, answers, accidents)
 
 
 class _Child:
     """One process that runs the code; read until it has answered, died or taken too long."""
 
-    def __init__(self, code: str, records: Sequence[Record], free: bool, limit_s: float, folder: Path | None) -> None:
+    def __init__(self, code: str, records: Records, free: bool, limit_s: float, folder: Path | None) -> None:
         self.kind = self.step = self.accident = ""
-        self.answers: list[Played] = []
+        self.parts: list[Played | Answers] = []
         self.timed_out = False
         environment = {**os.environ, "WHIMBREL": "replay"}
         process = subprocess.Popen(
@@ -87,7 +90,7 @@ class _Child:
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            threading.Thread(target=_ask, args=(process.stdin, [code, free, records]), daemon=True).start()
+            threading.Thread(target=_ask, args=(process.stdin, [code, free, _packed(records)]), daemon=True).start()
             ended = self._hear(process.stdout)
             status = process.wait()
             if not ended:
@@ -116,7 +119,10 @@ class _Child:
             elif word == "step":
                 self.step = said[0]
             elif word == "played":
-                self.answers.append(msgspec.convert(said[0], Played))
+                self.parts.append(msgspec.convert(said[0], Played))
+            elif word == "answers":
+                odd = {row: msgspec.convert(one, Played) for row, one in said[1]}
+                self.parts.append(Answers(_unpacked(said[0]), odd))
             elif word == "refused":
                 what, where, why, after = said[1:]
                 raise (UsageError if said[0] == "usage" else InputError)(what, where=where, why=why, next=after)
@@ -140,6 +146,27 @@ def _ask(stream: IO[bytes], request: list[Any]) -> None:
         pass  # it died before it had heard all: how it ended says so
 
 
+def _packed(records: Records) -> list[Any]:
+    """Records as msgpack takes them: all numbers as one run of bytes, whatever else column by column."""
+    others = {path: column.tolist() for path, column in records.others.items()}
+    there = np.packbits(records.there).tobytes()
+    return [
+        records.paths, len(records), records.numbers.tobytes(), there, list(records.at), sorted(records.whole), others
+    ]  # fmt: skip
+
+
+def _unpacked(packed: Sequence[Any]) -> Records:
+    """What `_packed` was given."""
+    paths, n, numbers, there, names, whole, others = packed
+    shape = (n, len(names))
+    return Records(
+        tuple(paths), np.frombuffer(numbers).reshape(shape),
+        np.unpackbits(np.frombuffer(there, np.uint8), count=n * len(names)).astype(np.bool_).reshape(shape),
+        {path: j for j, path in enumerate(names)}, frozenset(whole),
+        {path: np.fromiter(cells, object, n) for path, cells in others.items()},
+    )  # fmt: skip
+
+
 def main() -> None:
     """The child: read the request, answer on what was standard output, which the code itself may not write to."""
     code, free, records = msgspec.msgpack.decode(sys.stdin.buffer.read())
@@ -158,7 +185,10 @@ def main() -> None:
         say("refused", word, error.what, error.where, error.why, error.next)
         return
     say("kind", pipeline.kind)
-    for answer in pipeline.play(records, free=free, heed=lambda step: say("step", step)):
-        say("played", answer)
+    for part in pipeline.play(_unpacked(records), free=free, heed=lambda step: say("step", step)):
+        if isinstance(part, Played):
+            say("played", part)
+        else:
+            say("answers", _packed(part.out), list(part.odd.items()))
     say("end")
     os._exit(0)  # threads that the code started need not be waited for

@@ -24,7 +24,7 @@ from whimbrel.model.rows import Categories
 from whimbrel.model.window import Window
 from whimbrel.replay.apart import LIMIT_S
 from whimbrel.replay.judged import step_of
-from whimbrel.replay.pipelines import Played
+from whimbrel.replay.played import Played
 from whimbrel.replay.record import gap
 from whimbrel.replay.sessions import TOLERANCE, Run, Session, run
 

@@ -1,11 +1,12 @@
 """Replayed columns beside recorded ones: which fields differ by more than noise, in which rows, in what way.
 
-In: flat records of a window and of golden, and what the code made of them. Out: `StepParity`s in the order in which the code
+In: records of a window and of golden, and what the code made of them, as columns. Out: `StepParity`s in the order in which the code
 ran. Tolerance is what golden's own replay differs by; what does not even agree with itself is not replayable.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,21 +14,19 @@ from typing import Any
 import numpy as np
 
 from whimbrel.model.parity import Difference, Standing, StepParity
+from whimbrel.model.records import Records
 from whimbrel.model.rows import Bools, Floats
 from whimbrel.model.window import Condition, Where
-from whimbrel.replay.pipelines import Played
-from whimbrel.replay.record import Record, gap, same
+from whimbrel.replay.noise import FLOOR, weighed
+from whimbrel.replay.played import Answers
+from whimbrel.replay.record import gaps, same
 from whimbrel.replay.shapes import shape
 
 NOISE = 1e-4
 """Relative differences up to here, in golden, are those of other sums and other float types; past it golden differs."""
 
-_FLOOR = 2**-22
-"""Two units in the last place of single precision: a model does not see less, whoever rounded."""
 _UNKNOWN = 1e-6
 """The tolerance where there is no golden to measure it on: that of single precision."""
-_SINGLE = 1e-5
-"""What arithmetic in single precision leaves, where the values of one side are all of single precision."""
 _EXAMPLES = 3
 _WHOM = ("context.", "hardware.", "model.", "code.", "recorder.process")
 """What a difference may be confined to; of two that say as much, the earlier."""
@@ -36,29 +35,36 @@ _BLURRED = 1e-3
 """Decisions that may flip for noise in their score: one, and at most this share of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """One window's records, what the code made of them, and of some of them a second time, in another order."""
+    """One window's records, what the code made of them, and of some of them `once` and `twice`, in another order."""
 
-    records: Sequence[Record]
-    answers: Sequence[Played]
-    again: Mapping[int, Played]
+    records: Records
+    answers: Answers
+    once: Answers
+    twice: Answers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compared:
+    """A step's fields over one side's rows, shape (n, fields): where there is something to compare, and the gap as noise sees it.
+
+    `floor`, shape (fields,), is the tolerance below which none is measured.
+    """
+
+    there: Bools
+    gap: Floats
+    floor: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Column:
-    """One field over one side's rows, shape (n,): both values, the relative gap (inf where they are no numbers).
-
-    A gap is relative to the value, or to the code's median magnitude where that is greater: what a subtraction leaves of two large
-    numbers is small, and its rounding is theirs. `floor` is the tolerance below which none is measured: none at all of whole numbers,
-    more where one side holds nothing finer than single precision.
-    """
+    """One field over the window's rows, shape (n,): both values, where there are any, and those that differ."""
 
     recorded: list[Any]
     replayed: list[Any]
     there: Bools
-    gap: Floats
-    floor: float
+    wrong: Bools
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,14 +93,9 @@ def judge(window: Side, golden: Side) -> list[StepParity]:
 
 def _paths(side: Side) -> list[str]:
     """All fields that the code made, then those that were recorded and the code never made; what was read is no step."""
-    reads = {f"steps.{name}" for record in side.records for name in record.get("recorder.reads", ())}
-    known: dict[str, None] = {}
-    for answer in side.answers:
-        for path in answer.out:
-            known.setdefault(path)
-    for record in side.records:
-        for path in record:
-            known.setdefault(path)
+    listed = side.records.others.get("recorder.reads", ())
+    reads = {f"steps.{name}" for names in listed for name in names or ()}
+    known = dict.fromkeys([*side.answers.out.present(), *side.records.present()])
     return [path for path in known if step_of(path) and step_of(path) not in reads]
 
 
@@ -110,139 +111,100 @@ def _judge_step(
     name: str, paths: Sequence[str], window: Side, golden: Side, before: _Rows | None
 ) -> tuple[StepParity, _Rows]:
     layer = {"outputs": "model", "decision": "decision"}.get(name, "features")
-    touched = np.zeros(len(window.records), dtype=bool)
-    differing = touched.copy()
-    none = _Rows(touched, differing)
-    recorded = any(path in record for record in window.records for path in paths)
-    replayed = any(path in answer.out for answer in window.answers for path in paths)
+    nowhere = np.zeros(len(window.records), dtype=bool)
+    none = _Rows(nowhere, nowhere)
+    recorded, replayed = (bool(one.held(paths).any()) for one in (window.records, window.answers.out))
     if not recorded or not replayed:
         says = (
             "the code makes it, the record does not hold it" if replayed else "recorded, and the code does not make it"
         )
         return StepParity(name, layer, "not recorded" if replayed else "not run", says=says), none
-    unkept = any(name == f"steps.{step}" for answer in window.answers for step in answer.unkept)
-    if any(_unstable(path, window) for path in paths):
+    unkept = any(name == f"steps.{step}" for answer in window.answers.odd.values() for step in answer.unkept)
+    if _unstable(paths, window):
         says = "it differs from itself when it is run twice on the same inputs: hidden state, a clock, or randomness"
         return StepParity(name, layer, "not replayable", len(window.records), says=says), none
-    differences, compared, most, noisy = [], 0, 0.0, False
-    columns = {path: _column(path, window) for path in paths}
-    for path, column in columns.items():
-        beside = _column(path, golden)
-        tolerance = _tolerance(beside, column)
-        most = max(most, tolerance)
-        compared = max(compared, int(column.there.sum()))
-        touched |= column.there & (column.gap > 0)
-        noisy |= bool(np.any(column.gap[column.there] > 0))
-        wrong = column.there & (column.gap > tolerance)
-        if before is not None:
-            wrong &= ~before.differing
-            blurred = wrong & before.touched
-            if blurred.sum() <= 1 + _BLURRED * column.there.sum():
-                wrong &= ~blurred
-        if not wrong.any():
-            continue
-        differing |= wrong
-        differences.append(_difference(path, column, wrong, beside, tolerance, window))
-    differences = _swapped(differences, columns)
-    standing: Standing = "different" if differences else "within tolerance" if noisy else "equal"
+    compared, beside = _compared(paths, window), _compared(paths, golden)
+    tolerance = _tolerance(beside, compared.floor)
+    differs = compared.there & (compared.gap > 0)
+    wrong = differs & (compared.gap > tolerance)
+    if before is not None:
+        wrong &= ~before.differing[:, None]
+        blurred = wrong & before.touched[:, None]
+        wrong &= ~(blurred & (blurred.sum(axis=0) <= 1 + _BLURRED * compared.there.sum(axis=0)))
+    columns = {
+        paths[j]: _Column(
+            window.records.values(paths[j]), window.answers.out.values(paths[j]), compared.there[:, j], wrong[:, j]
+        )
+        for j in np.flatnonzero(wrong.any(axis=0)).tolist()
+    }
+    always = beside.there & (beside.gap > tolerance)
+    golden_counts = {path: (int(beside.there[:, j].sum()), int(always[:, j].sum())) for j, path in enumerate(paths)}
+    found = [_difference(path, column, golden_counts[path], window.records) for path, column in columns.items()]
+    differences = _swapped(found, columns)
+    standing: Standing = "different" if differences else "within tolerance" if differs.any() else "equal"
     says = "its recorded value could not be handed on" if unkept and differences else ""
     ranked = tuple(sorted(differences, key=lambda d: -d.differ))
-    return StepParity(name, layer, standing, compared, int(differing.sum()), ranked, says, most), _Rows(
-        touched, differing
-    )
+    rows = _Rows(np.any(differs, axis=1), np.any(wrong, axis=1))
+    most = int(compared.there.sum(axis=0).max())
+    return StepParity(
+        name, layer, standing, most, int(rows.differing.sum()), ranked, says, float(tolerance.max())
+    ), rows  # fmt: skip
 
 
-def _column(path: str, side: Side) -> _Column:
-    recorded = [record.get(path) for record in side.records]
-    replayed = [answer.out.get(path) for answer in side.answers]
-    step = step_of(path)
-    there = np.array(
-        [
-            (r is not None or c is not None) and (r is not None or _ran(record, step))
-            and (c is not None or _ran(answer.out, step))
-            for record, answer, r, c in zip(side.records, side.answers, recorded, replayed, strict=True)
-        ], dtype=bool,
-    )  # fmt: skip
-    ours, theirs = _finite(replayed), _finite(recorded)
-    scale = float(np.median(np.abs(ours))) if ours.size else 0.0
-    apart = np.array([gap(r, c, scale) for r, c in zip(recorded, replayed, strict=True)])
-    return _Column(recorded, replayed, there, apart, _floor(ours, theirs))
+def _compared(paths: Sequence[str], side: Side) -> _Compared:
+    """Where nothing of the step is held on one side, a null there says nothing."""
+    r, c = side.records.held(paths), side.answers.out.held(paths)
+    there = (r | c) & (r | r.any(axis=1, keepdims=True)) & (c | c.any(axis=1, keepdims=True))
+    gap, floor = gaps(side.records, side.answers.out, paths), np.full(len(paths), FLOOR)
+    for j in np.flatnonzero(np.any(gap > 0, axis=0)).tolist():
+        gap[:, j], floor[j] = weighed(side.records, side.answers.out, paths[j], gap[:, j])
+    return _Compared(there, gap, floor)
 
 
-def _floor(ours: Floats, theirs: Floats) -> float:
-    if not np.any(np.mod(ours, 1)) and not np.any(np.mod(theirs, 1)):
-        return 0.0
-    return _SINGLE if _single(ours) or _single(theirs) else _FLOOR
+def _tolerance(golden: _Compared, floor: Floats) -> Floats:
+    """What passes for noise in each field, shape (fields,)."""
+    noise = np.where(golden.there & (golden.gap <= NOISE), golden.gap, 0).max(axis=0, initial=0)
+    return np.maximum(floor, np.where(golden.there.any(axis=0), 4 * noise, _UNKNOWN))
 
 
-def _finite(values: Sequence[Any]) -> Floats:
-    """The finite numbers among values and items of lists, shape (m,)."""
-    items = (x for v in values for x in (v if isinstance(v, list) else (v,)))
-    found = np.array([x for x in items if isinstance(x, int | float) and not isinstance(x, bool)], dtype=float)
-    finite: Floats = found[np.isfinite(found)]
-    return finite
+def _unstable(paths: Sequence[str], side: Side) -> bool:
+    ended = [
+        i
+        for i in range(len(side.once))
+        if not any(i in one.odd and one.odd[i].failed for one in (side.once, side.twice))
+    ]
+    return bool(np.any(gaps(side.once.out, side.twice.out, paths)[ended] > NOISE))
 
 
-def _single(values: Floats) -> bool:
-    """Whether all values are of single precision, and not for being whole."""
-    with np.errstate(over="ignore"):
-        fits = np.array_equal(values, values.astype(np.float32).astype(float))
-    return fits and bool(np.any(np.mod(values, 1)))
-
-
-def _ran(record: Record, step: str) -> bool:
-    """Whether a record holds anything of a step: else a null there says nothing."""
-    heads = (f"{step}.", "decision", "decisions.") if step == "decision" else (f"{step}.",)
-    return any(path.startswith(heads) for path in record)
-
-
-def _tolerance(golden: _Column, window: _Column) -> float:
-    gaps = golden.gap[golden.there]
-    floor = window.floor if gaps.size else max(window.floor, _UNKNOWN)
-    noise = gaps[gaps <= NOISE]
-    return float(max(4 * noise.max(initial=0.0), floor))
-
-
-def _unstable(path: str, side: Side) -> bool:
-    for i, answer in side.again.items():
-        first, second = side.answers[i], answer
-        if not first.failed and not second.failed and gap(first.out.get(path), second.out.get(path)) > NOISE:
-            return True
-    return False
-
-
-def _difference(path: str, column: _Column, wrong: Bools, golden: _Column, tolerance: float, side: Side) -> Difference:
-    rows = np.flatnonzero(wrong)
+def _difference(path: str, column: _Column, golden: tuple[int, int], records: Records) -> Difference:
+    rows = np.flatnonzero(column.wrong)
+    ids = records.values("id")
     return Difference(
         path, int(column.there.sum()), len(rows),
         shape([column.recorded[i] for i in rows], [column.replayed[i] for i in rows], column.replayed, rows.tolist()),
-        _whom(wrong, column.there, side.records), int(golden.there.sum()),
-        int((golden.there & (golden.gap > tolerance)).sum()),
+        _whom(column.wrong, column.there, records), *golden,
         tuple(
-            {"id": side.records[i].get("id"), "recorded": column.recorded[i], "replayed": column.replayed[i]}
-            for i in rows[:_EXAMPLES]
+            {"id": ids[i], "recorded": column.recorded[i], "replayed": column.replayed[i]} for i in rows[:_EXAMPLES]
         ),
     )  # fmt: skip
 
 
-def _whom(wrong: Bools, there: Bools, records: Sequence[Record]) -> Where:
+def _whom(wrong: Bools, there: Bools, records: Records) -> Where:
     """One condition that holds for the rows that differ and for hardly any other; none where there is no such."""
     best: tuple[float, Where] = (0.0, ())
     n = int(wrong.sum())
     if n < 3 or n >= 0.98 * there.sum():
         return ()
-    known = {path for record in records for path in record}
-    paths = [path for group in _WHOM for path in sorted(known) if path.startswith(group)]
-    for path in paths:
-        values = [str(record.get(path)) if path in record else "" for record in records]
-        for value in set(values) - {""}:
-            inside = np.array([v == value for v in values]) & there
-            hit = int((wrong & inside).sum())
-            if hit < 0.98 * n or inside.sum() > 0.95 * there.sum():
-                continue
-            score = hit / inside.sum()
-            if score > best[0]:
-                best = (score, (Condition(path, value),))
+    known = sorted(records.present())
+    for path in (path for group in _WHOM for path in known if path.startswith(group)):
+        values = records.objects(path)
+        ((value, hit),) = Counter(map(str, values[wrong])).most_common(1)
+        if value == "None" or hit < 0.98 * n:
+            continue
+        inside = sum(str(v) == value for v in values[there])
+        score = hit / inside
+        if inside <= 0.95 * there.sum() and score > best[0]:
+            best = (score, (Condition(path, value),))
     return best[1] if best[0] >= 0.5 else ()
 
 
@@ -252,7 +214,7 @@ def _swapped(differences: list[Difference], columns: Mapping[str, _Column]) -> l
     for i, a in enumerate(out):
         for j, b in enumerate(out[:i]):
             first, second = columns[a.path], columns[b.path]
-            rows = np.flatnonzero(first.there & second.there & ((first.gap > _UNKNOWN) | (second.gap > _UNKNOWN)))
+            rows = np.flatnonzero(first.there & second.there & (first.wrong | second.wrong))
             crossed = [
                 same(first.recorded[k], second.replayed[k]) and same(second.recorded[k], first.replayed[k])
                 for k in rows
@@ -272,17 +234,18 @@ def _swapped(differences: list[Difference], columns: Mapping[str, _Column]) -> l
 def _with_failures(steps: list[StepParity], side: Side, golden: Side) -> list[StepParity]:
     """Steps in which the code raised or its process died; outputs where it does not say in which step."""
     failures: dict[str, list[int]] = {}
-    for i, answer in enumerate(side.answers):
+    for i, answer in side.answers.odd.items():
         if answer.failed:
             failures.setdefault(f"steps.{answer.failed_in}" if answer.failed_in else "outputs", []).append(i)
     out = list(steps)
-    before = sum(bool(answer.failed) for answer in golden.answers) / max(len(golden.answers), 1)
+    before = sum(bool(answer.failed) for answer in golden.answers.odd.values()) / max(len(golden.answers), 1)
+    ended_badly = side.records.held(["error"])[:, 0]
     for name, rows in failures.items():
-        says = side.answers[rows[0]].failed
+        says = side.answers.odd[rows[0]].failed
         at = next((i for i, step in enumerate(out) if step.name == name), None)
         if at is None and name == "steps.model":
             name, at = "outputs", next((i for i, step in enumerate(out) if step.name == "outputs"), None)
-        own = [i for i in rows if "error" not in side.records[i]]
+        own = [i for i in rows if not ended_badly[i]]
         if not own:
             continue  # it failed in production as well
         failed = StepParity(

@@ -5,14 +5,16 @@ In: a session. Out: its answers for each row, under the names that `doors/onnx.p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from whimbrel.doors.batch import rows
+from whimbrel.doors.batch import WIDEST, rows
+from whimbrel.model.records import Records
 from whimbrel.record import flat
-from whimbrel.replay.pipelines import Heed, Played, fields, said
+from whimbrel.replay.pipelines import said
+from whimbrel.replay.played import Answers, Heed, Played, together
 from whimbrel.replay.record import Record
 
 _TYPES = {
@@ -34,38 +36,41 @@ class OnnxPipeline:
         """What it is, in words."""
         return f"ONNX model {self._session.get_modelmeta().graph_name or ''}".rstrip()
 
-    def play(self, records: Sequence[Record], *, free: bool, heed: Heed) -> Iterator[Played]:
-        """Run all rows at once; where that fails, each by itself."""
-        heed("model")
-        try:
-            answers = self._session.run(None, self._feeds(records))
-            told = rows(dict(zip(self._outputs, answers, strict=True)))
-            if len(told) != len(records):
-                raise ValueError(f"the model answers {len(told)} rows for {len(records)}")
-            yield from (Played({p: v for p, v in said(_plain(one)).items() if v is not None}) for one in told)
-        except Exception as error:  # noqa: BLE001  the model that is judged may raise anything
-            if len(records) == 1:
-                yield Played(failed=f"{type(error).__name__}: {error}"[:500], failed_in="model")
-            else:
-                for record in records:
-                    yield from self.play([record], free=free, heed=heed)
+    def play(self, records: Sequence[Record], *, free: bool, heed: Heed) -> Iterator[Played | Answers]:  # noqa: ARG002  one step
+        """Run all rows at once; where that fails, fewer, so that only the failing ones fail."""
+        yield from together(self._together, Records.of(records), heed)
 
-    def _feeds(self, records: Sequence[Record]) -> dict[str, Any]:
-        wanted = self._session.get_inputs()
-        known = {flat.name_of(path): f"inputs.{path}" for path in fields(records, "inputs")}
-        steps = fields(records, "steps")
+    def _together(self, records: Records, heed: Heed) -> Answers:
+        heed("model")
+        answers = dict(zip(self._outputs, self._session.run(None, self._feeds(records)), strict=True))
+        columns = _columns(answers, len(records))
+        if columns is not None:
+            return Answers(Records.beside(columns))
+        return Answers.of(
+            Played({p: v for p, v in said(_plain(row)).items() if v is not None}) for row in rows(answers)
+        )
+
+    def _feeds(self, records: Records) -> dict[str, Any]:
+        inputs, steps = records.fields("inputs"), records.fields("steps")
+        known = {flat.name_of(path): f"inputs.{path}" for path in inputs}
         known |= {path.partition(".")[2]: f"steps.{path}" for path in steps}
         feeds = {}
-        for one in wanted:
+        for one in self._session.get_inputs():
             kind, width = _TYPES.get(one.type, np.float32), len(one.shape)
             path = known.get(flat.name_of(one.name))
-            if path is not None:
-                column: Any = np.array([record.get(path) for record in records]).astype(kind)
+            if path is None:  # one matrix of all fields of the last step, else of all inputs
+                paths = _widest(steps, one.shape) or [f"inputs.{name}" for name in inputs]
+                feeds[one.name] = _matrix(records, paths, kind)
+            else:
+                column: Any = np.array(records.values(path)).astype(kind)
                 feeds[one.name] = column.reshape(-1, 1) if width == 2 and column.ndim == 1 else column
-            else:  # one matrix of all fields of the last step, else of all inputs
-                paths = _widest(steps, one.shape) or [f"inputs.{name}" for name in fields(records, "inputs")]
-                feeds[one.name] = np.array([[record.get(path) for path in paths] for record in records]).astype(kind)
         return feeds
+
+
+def _matrix(records: Records, paths: Sequence[str], kind: Any) -> Any:
+    if np.issubdtype(kind, np.floating) and not any(path in records.others for path in paths):
+        return records.matrix(paths).astype(kind)
+    return np.column_stack([records.objects(path) for path in paths]).astype(kind)
 
 
 def _widest(steps: Sequence[str], shape: Sequence[Any]) -> list[str]:
@@ -76,6 +81,21 @@ def _widest(steps: Sequence[str], shape: Sequence[Any]) -> list[str]:
         groups.setdefault(path.partition(".")[0], []).append(f"steps.{path}")
     fitting = [paths for paths in groups.values() if width is not None and len(paths) == width]
     return fitting[-1] if fitting else []
+
+
+def _columns(answers: Mapping[str, Any], n: int) -> list[Records] | None:
+    """Arrays of a few numbers a row as columns, named as `rows` names them; None where an answer has another form."""
+    out = []
+    for name, value in answers.items():
+        shape = getattr(value, "shape", ())
+        if not shape or shape[0] != n or len(shape) > 2 or (len(shape) == 2 and not 0 < shape[1] <= WIDEST):
+            return None
+        head = "outputs" if len(answers) == 1 else f"outputs.{name}"
+        narrow = shape[1:] in ((), (1,))
+        out.append(Records.of_matrix(
+            [f"outputs.{name}"] if narrow else [f"{head}.x{i}" for i in range(shape[1])], value.reshape(n, -1)
+        ))  # fmt: skip
+    return out
 
 
 def _plain(value: Any) -> Any:

@@ -16,12 +16,14 @@ from whimbrel.engine.port import Engine, Source
 from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.model.fields import Role
 from whimbrel.model.parity import Difference, Parity, StepParity
+from whimbrel.model.records import EXACT, Records
 from whimbrel.model.report import Span
 from whimbrel.model.rows import Categories, Rows
 from whimbrel.model.window import Window, from_micros
 from whimbrel.replay.apart import LIMIT_S, play
 from whimbrel.replay.judged import Side, judge
 from whimbrel.replay.pipelines import Pipeline, pipeline_of
+from whimbrel.replay.played import Answers
 from whimbrel.replay.record import Record
 
 if TYPE_CHECKING:
@@ -87,16 +89,16 @@ def replay(
     app: str, pipeline: Any, records: Sequence[Record], golden: Sequence[Record], *, free: bool = False,
     limit_s: float = LIMIT_S, spans: tuple[Span, Span] | None = None,
 ) -> Parity:  # fmt: skip
-    """Replay flat records, golden's to measure the tolerance by; see `parity`."""
+    """Replay flat records (an engine's, or dictionaries), golden's to measure the tolerance by; see `parity`."""
     code: str | Pipeline = pipeline if isinstance(pipeline, str) else pipeline_of(pipeline)
-    twice = list(range(len(records)))[: AGAIN_N if len(records) > 1 else 0][::-1]
+    records, golden = Records.of(records), Records.of(golden)
+    again = slice(AGAIN_N - 1, None, -1) if len(records) > 1 else slice(0)
     # Golden, the window, and some of the window once more in another order: what keeps state shows there.
-    asked = [*golden, *records, *(records[i] for i in twice)]
-    outcome = play(code, known(asked), free=free, limit_s=limit_s)
+    outcome = play(code, known(golden + records + records[again]), free=free, limit_s=limit_s)
     middle, end = len(golden), len(golden) + len(records)
-    again = dict(zip(twice, outcome.answers[end:], strict=True))
-    window_side = Side(records, outcome.answers[middle:end], again)
-    golden_side = Side(golden, outcome.answers[:middle], {})
+    answers = outcome.answers[middle:end]
+    window_side = Side(records, answers, answers[again], outcome.answers[end:])
+    golden_side = Side(golden, outcome.answers[:middle], Answers(), Answers())
     steps = judge(window_side, golden_side)
     first = next((step for step in steps if step.standing in ("different", "failed")), None)
     spans = spans or (Span(None, None, len(records)), Span(None, None, len(golden)))
@@ -107,40 +109,36 @@ def replay(
     )  # fmt: skip
 
 
-def known(records: Sequence[Record]) -> list[Record]:
+def known(records: Sequence[Record]) -> Records:
     """What the code may see: no label, which nobody knew then; and inputs that are whole throughout as integers.
 
     The log holds all numbers as doubles, and code that counts or indexes with an input fails on 3.0.
     """
-    broken: set[str] = set()
-    for record in records:
-        for path, value in record.items():
-            if path.startswith(_GIVEN) and isinstance(value, float) and not value.is_integer():
-                broken.add(path)
-
-    def given(path: str, value: Any) -> Any:
-        return int(value) if isinstance(value, float) and path.startswith(_GIVEN) and path not in broken else value
-
-    hidden = ("label", "label_ts", "rescued")
-    return [{p: given(p, v) for p, v in record.items() if p not in hidden} for record in records]
+    records = Records.of(records).without("label", "label_ts", "rescued")
+    whole = [path for path in records.at if path.startswith(_GIVEN)]
+    for some in (records[:8], records):  # hardly a column of fractions begins with eight whole numbers
+        cells = some.matrix(whole)
+        fits = ((np.trunc(cells) == cells) & (np.abs(cells) <= EXACT)) | ~some.held(whole)
+        whole = [path for path, fit in zip(whole, fits.all(axis=0).tolist(), strict=True) if fit]
+    return replace(records, whole=records.whole.union(whole))
 
 
 def _golden(
-    log: Log, source: Source, window: Window, name: str | None, golden_window: Window | None, records: Sequence[Record]
+    log: Log, source: Source, window: Window, name: str | None, golden_window: Window | None, records: Records
 ) -> tuple[Source, Window]:
     if name is not None:
         kept = log.golden(name)
         return log.source(window.app, kept.version), kept.window
     if golden_window is not None:
         return source, replace(golden_window, app=window.app)
-    first = window.since or from_micros(int(records[0]["ts"]))
+    first = window.since or from_micros(int(records.values("ts")[0]))
     return source, Window(window.app, None, first)
 
 
-def _span(window: Window, records: Sequence[Record], name: str = "") -> Span:
+def _span(window: Window, records: Records, name: str = "") -> Span:
     if not records:
         return Span(window.since, window.until, 0, window.where, name)
-    first, last = (from_micros(int(records[i]["ts"])) for i in (0, -1))
+    first, last = (from_micros(int(records.values("ts")[i])) for i in (0, -1))
     return Span(window.since or first, window.until or last, len(records), window.where, name)
 
 
@@ -195,14 +193,15 @@ def _words(step: StepParity) -> str:
 
 def _notes(window: Side, golden: Side, steps: Sequence[StepParity], accidents: Sequence[str]) -> tuple[str, ...]:
     notes = [f"the code did not survive: {accident}" for accident in accidents]
-    live = Counter(name for answer in window.answers for name in answer.live)
+    odd = window.answers.odd.values()
+    live = Counter(name for answer in odd for name in answer.live)
     notes += [
         f"read {name!r} is not in the record of {count} predictions: the world was asked again"
         for name, count in live.items()
     ]
-    if not golden.records:
+    if not len(golden.records):
         notes.append("no golden to measure the tolerance on: that of single precision was taken")
-    unkept = sorted({step for answer in window.answers for step in answer.unkept})
+    unkept = sorted({step for answer in odd for step in answer.unkept})
     if unkept:
         notes.append(f"recorded values of {', '.join(unkept)} could not be handed on: later steps may differ by them")
     blind = [step.name for step in steps if step.standing == "not replayable"]

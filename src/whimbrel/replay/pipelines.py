@@ -13,33 +13,14 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from whimbrel.errors import InputError, UsageError
 from whimbrel.record import flat
+from whimbrel.replay.played import Answers, Heed, Played
 from whimbrel.replay.record import Record, nested
 from whimbrel.replay.replayed import Replayed
-
-Heed = Callable[[str], None]
-"""Called with a step's name as it begins or ends, so that a crash can be laid at its door."""
-
-
-@dataclass(slots=True)
-class Played:
-    """What the code made of one prediction's recorded inputs."""
-
-    out: Record = field(default_factory=dict)
-    """Steps, outputs and decisions by path."""
-    failed: str = ""
-    """The exception that it raised, in words."""
-    failed_in: str = ""
-    """The step that raised it, where it says so."""
-    live: tuple[str, ...] = ()
-    """Look-ups that the record does not hold, so that the world was asked again."""
-    unkept: tuple[str, ...] = ()
-    """Steps that differed and whose recorded value could not be handed on."""
 
 
 class Pipeline(Protocol):
@@ -50,8 +31,8 @@ class Pipeline(Protocol):
         """What it is, in words."""
         ...
 
-    def play(self, records: Sequence[Record], *, free: bool, heed: Heed) -> Iterator[Played]:
-        """Run each record's inputs; one answer a record, in order. With `free` no recorded value is handed on."""
+    def play(self, records: Sequence[Record], *, free: bool, heed: Heed) -> Iterator[Played | Answers]:
+        """Run each record's inputs; answers in order, one by one or many at once. With `free` no recorded value is handed on."""
         ...
 
 
@@ -247,14 +228,3 @@ def said(values: Any) -> Record:
     made = flat.Flat()
     made.group("outputs", values, "score")
     return made.out
-
-
-def fields(records: Sequence[Record], group: str) -> list[str]:
-    """The names of a group's fields in the order in which the records bring them."""
-    head = f"{group}."
-    names: dict[str, None] = {}
-    for record in records:
-        for path in record:
-            if path.startswith(head):
-                names.setdefault(path[len(head) :])
-    return list(names)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
+
+import numpy as np
+
+from whimbrel.model.records import Records
+from whimbrel.model.rows import Floats
 
 Record: TypeAlias = dict[str, Any]
 """Values by path: numbers, texts, booleans, times, lists of numbers or of texts. Nulls are left out."""
@@ -35,6 +41,28 @@ def gap(a: Any, b: Any, scale: float = 0.0) -> float:
         apart = abs(a - b)
         return float(apart / max(abs(a), abs(b), scale)) if math.isfinite(apart) else math.inf
     return math.inf
+
+
+def gaps(first: Records, second: Records, paths: Sequence[str]) -> Floats:
+    """`gap` of each of these fields in each of `n` records, shape (n, paths)."""
+    out = np.zeros((len(first), len(paths)))
+    plain = [j for j, path in enumerate(paths) if path not in first.others and path not in second.others]
+    names = [paths[j] for j in plain]
+    a, b = first.matrix(names), second.matrix(names)
+    unlike = a != b  # nan, which stands for null as well, is unlike itself
+    if unlike.any():
+        x, y = a[unlike], b[unlike]
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = np.abs(x - y) / np.maximum(np.abs(x), np.abs(y))
+        both = np.isnan(x) & np.isnan(y) & (first.held(names)[unlike] == second.held(names)[unlike])
+        table = np.zeros(a.shape)
+        table[unlike] = np.where(both, 0.0, np.where(np.isnan(apart), np.inf, apart))
+        out[:, plain] = table
+    for j in set(range(len(paths))).difference(plain):
+        r, c = first.objects(paths[j]), second.objects(paths[j])
+        for i in np.flatnonzero(r != c):
+            out[i, j] = gap(r[i], c[i])
+    return out
 
 
 def nested(record: Record, group: str) -> dict[str, Any]:

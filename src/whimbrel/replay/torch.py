@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from whimbrel.doors.torch import kept
-from whimbrel.replay.pipelines import Heed, Played, fields, played
+from whimbrel.model.records import Records
+from whimbrel.replay.pipelines import played
+from whimbrel.replay.played import Heed, Played
 from whimbrel.replay.record import Record
 from whimbrel.replay.replayed import Replayed
 
@@ -30,8 +32,9 @@ class TorchPipeline:
         """Run the module for each record."""
         import torch
 
-        names = fields(records, "inputs")
-        steps = {path.partition(".")[0] for path in fields(records, "steps")}
+        columns = Records.of(records)
+        names = columns.fields("inputs")
+        steps = {path.partition(".")[0] for path in columns.fields("steps")}
         parts = [(n, part) for n, part in self._model.named_modules() if n and n.replace(".", "_") in steps]
         self._model.eval()
         for record in records:

@@ -10,11 +10,12 @@ import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whimbrel.engine.port import Source
 from whimbrel.errors import StoreError, UsageError
 from whimbrel.model.profile import Binning, Profile
+from whimbrel.model.records import Records
 from whimbrel.model.rows import Rows
 from whimbrel.model.window import Window
 
@@ -55,8 +56,8 @@ class DuckDB:
         with self._asking(source, window) as view:
             return sampled(view, fields, limit, view.extent()[0])
 
-    def records(self, source: Source, window: Window, *, ids: Collection[str]) -> list[dict[str, Any]]:
-        """The predictions of the window that bear these ids, in order of time, each as flat record: its values by path."""
+    def records(self, source: Source, window: Window, *, ids: Collection[str]) -> Records:
+        """The predictions of the window that bear these ids, in order of time, as flat records: values by path."""
         from whimbrel.engine.duckdb.sample import records_of
 
         with self._asking(source, window) as view:

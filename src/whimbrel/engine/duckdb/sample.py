@@ -13,10 +13,13 @@ import numpy as np
 from whimbrel.engine.duckdb.columns import LENGTH, MEAN, NAN, NORM, number
 from whimbrel.engine.duckdb.view import Bound, View, quoted
 from whimbrel.model.fields import Field, Kind, Role
+from whimbrel.model.records import Records
 from whimbrel.model.rows import Bools, Categories, Column, Floats, Ints, Numbers, Rows
 
 if TYPE_CHECKING:
     from arro3.core import Table
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 LONGEST_TEXT = 2_000
 """Characters of a text that are kept; two texts that agree so far count as one."""
@@ -116,17 +119,12 @@ def _rescued(table: Table) -> dict[str, Bools]:
     return flags
 
 
-def records_of(view: View, fields: Sequence[Field], ids: Sequence[str]) -> list[dict[str, Any]]:
+def records_of(view: View, fields: Sequence[Field], ids: Sequence[str]) -> Records:
     """Single predictions as flat records, in order of time."""
     bound = Bound()
     sql = f"SELECT * FROM ({view.select(fields, bound, ids=ids)}) ORDER BY ts, id"
-    found = view.connection.execute(sql, bound.values)
-    names = [column[0] for column in found.description or ()]
-    times = {field.path for field in fields if field.kind is Kind.TIME}
-    out = []
-    for row in found.fetchall():
-        record = {name: value for name, value in zip(names, row, strict=True) if value is not None}
-        for path in times & record.keys():
-            record[path] = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=record[path])
-        out.append(record)
-    return out
+    columns: dict[str, Any] = dict(view.connection.execute(sql, bound.values).fetchnumpy())
+    found = {path: column for path, column in columns.items() if not np.ma.getmaskarray(column).all()}
+    for path in found.keys() & {item.path for item in fields if item.kind is Kind.TIME}:
+        found[path] = [None if us is None else _EPOCH + timedelta(microseconds=us) for us in found[path].tolist()]
+    return Records.of_columns(found, len(columns["id"]))
