@@ -63,9 +63,10 @@ def gaps(first: Records, second: Records, paths: Sequence[str]) -> Floats:
 def nested(record: Record, group: str) -> dict[str, Any]:
     """The fields under a path, as nested dictionaries by their names there."""
     out: dict[str, Any] = {}
+    head = f"{group}."
     for path, value in record.items():
-        if path.startswith(f"{group}."):
-            *around, last = path[len(group) + 1 :].split(".")
+        if path.startswith(head):
+            *around, last = path[len(head) :].split(".")
             at = out
             for name in around:
                 inner = at.setdefault(name, {})
