@@ -76,6 +76,9 @@ class Records(Sequence[dict[str, Any]]):
     @staticmethod
     def beside(parts: Sequence[Records]) -> Records:
         """Columns of the same records, one part after the other; no path is in two of them."""
+        parts = [part for part in parts if part.paths]
+        if len(parts) == 1:
+            return parts[0]
         return Records(
             tuple(path for part in parts for path in part.paths), np.hstack([part.numbers for part in parts]),
             np.hstack([part.there for part in parts]),
@@ -107,15 +110,23 @@ class Records(Sequence[dict[str, Any]]):
         """These records, then the other's; a path that one of them lacks is null there."""
         if not len(self) or not len(other):
             return self if len(self) else other
+        if self.at is other.at and self.paths is other.paths:  # of one origin
+            both = {path: np.concatenate([column, other.others[path]]) for path, column in self.others.items()}
+            numbers, there = np.concatenate([self.numbers, other.numbers]), np.concatenate([self.there, other.there])
+            return Records(self.paths, numbers, there, self.at, self.whole, both)
+        return self._aligned(other)
+
+    def _aligned(self, other: Records) -> Records:
+        """The same for columns that differ."""
         both = (self, other)
-        paths = self.paths if self.paths == other.paths else tuple(dict.fromkeys(self.paths + other.paths))
+        paths = tuple(dict.fromkeys(self.paths + other.paths))
         odd = [path for path in paths if path in self.others or path in other.others]
-        numeric = [path for path in paths if path not in odd] if odd else list(paths)
+        numeric = [path for path in paths if path not in odd]
         return Records(
             paths,
             np.concatenate([one.matrix(numeric) for one in both]),
             np.concatenate([one.held(numeric) for one in both]),
-            self.at if len(self.at) == len(numeric) == len(other.at) else {path: j for j, path in enumerate(numeric)},
+            {path: j for j, path in enumerate(numeric)},
             frozenset(p for p in self.whole | other.whole if all(p in one.whole or p not in one.at for one in both)),
             {path: np.concatenate([one.objects(path) for one in both]) for path in odd},
         )
@@ -125,13 +136,12 @@ class Records(Sequence[dict[str, Any]]):
         others = {path: column[rows] for path, column in self.others.items()}
         return Records(self.paths, self.numbers[rows], self.there[rows], self.at, self.whole, others)
 
-    def without(self, *paths: str) -> Records:
-        """The same records, in which these paths are unknown."""
-        kept = tuple(path for path in self.paths if path not in paths)
-        numeric = [path for path in kept if path in self.at]
+    def only(self, paths: Sequence[str]) -> Records:
+        """The same records, of which these paths alone are known."""
+        numeric = [path for path in paths if path in self.at]
         return Records(
-            kept, self.matrix(numeric), self.held(numeric), {path: j for j, path in enumerate(numeric)},
-            self.whole.difference(paths), {path: column for path, column in self.others.items() if path not in paths},
+            tuple(paths), self.matrix(numeric), self.held(numeric), {path: j for j, path in enumerate(numeric)},
+            self.whole.intersection(paths), {path: self.others[path] for path in paths if path in self.others},
         )  # fmt: skip
 
     def fields(self, group: str) -> list[str]:
@@ -141,8 +151,10 @@ class Records(Sequence[dict[str, Any]]):
 
     def present(self) -> list[str]:
         """The paths that are not null in some record."""
-        some: list[bool] = np.any(self.there, axis=0).tolist()
-        return [p for p in self.paths if (some[self.at[p]] if p in self.at else (self.others[p] != None).any())]  # noqa: E711  by element
+        held = dict(zip(self.at, np.any(self.there, axis=0).tolist(), strict=True))
+        return [
+            p for p in self.paths if held.get(p) or (p in self.others and any(v is not None for v in self.others[p]))
+        ]
 
     def values(self, path: str) -> list[Any]:
         """One column as Python's own values, None where null."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whimbrel.model.parity import Difference, Standing, StepParity
 from whimbrel.model.records import Records
@@ -28,6 +30,7 @@ NOISE = 1e-4
 _UNKNOWN = 1e-6
 """The tolerance where there is no golden to measure it on: that of single precision."""
 _EXAMPLES = 3
+_GROUPS = {"outputs": "outputs", "decision": "decision", "decisions": "decision"}
 _WHOM = ("context.", "hardware.", "model.", "code.", "recorder.process")
 """What a difference may be confined to; of two that say as much, the earlier."""
 
@@ -43,6 +46,11 @@ class Side:
     answers: Answers
     once: Answers
     twice: Answers
+
+    @property
+    def pair(self) -> tuple[Records, Records]:
+        """What was recorded, and what the code made."""
+        return self.records, self.answers.out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,69 +85,72 @@ class _Rows:
 
 def judge(window: Side, golden: Side) -> list[StepParity]:
     """How each step stands, in the order in which the code ran."""
-    steps: dict[str, list[str]] = {}
-    for path in _paths(window):
-        steps.setdefault(step_of(path), []).append(path)
-    order = [*(s for s in steps if s.startswith("steps.")), *(s for s in ("outputs", "decision") if s in steps)]
     out: list[StepParity] = []
     outputs: _Rows | None = None
-    for name in order:
-        found, rows = _judge_step(name, steps[name], window, golden, outputs if name == "decision" else None)
+    steps = _steps(window)
+    identical = _identical([path for paths in steps.values() for path in paths], window, golden)
+    for name, paths in steps.items():
+        if identical.issuperset(paths):
+            out.append(_equal(name, window, golden))
+            continue
+        found, rows = _judge_step(name, paths, window, golden, outputs if name == "decision" else None)
         out.append(found)
         if name == "outputs":
             outputs = rows
     return _with_failures(out, window, golden)
 
 
-def _paths(side: Side) -> list[str]:
-    """All fields that the code made, then those that were recorded and the code never made; what was read is no step."""
+def _steps(side: Side) -> dict[str, list[str]]:
+    """Each step's fields: those that the code made, then those that were recorded and the code never made.
+
+    What was read is no step. Outputs and decision come last.
+    """
     listed = side.records.others.get("recorder.reads", ())
     reads = {f"steps.{name}" for names in listed for name in names or ()}
     known = dict.fromkeys([*side.answers.out.present(), *side.records.present()])
-    return [path for path in known if step_of(path) and step_of(path) not in reads]
+    steps: dict[str, list[str]] = {}
+    for path in known:
+        steps.setdefault(step_of(path), []).append(path)
+    order = [*(s for s in steps if s.startswith("steps.") and s not in reads), "outputs", "decision"]
+    return {name: steps[name] for name in order if name in steps}
 
 
 def step_of(path: str) -> str:
     """The step that a field belongs to: `steps.<step>`, `outputs` or `decision`; empty where it is none's."""
     head, _, rest = path.partition(".")
-    if head == "steps":
-        return f"steps.{rest.partition('.')[0]}"
-    return {"outputs": "outputs", "decision": "decision", "decisions": "decision"}.get(head, "")
+    return f"steps.{rest.partition('.')[0]}" if head == "steps" else _GROUPS.get(head, "")
 
 
 def _judge_step(
     name: str, paths: Sequence[str], window: Side, golden: Side, before: _Rows | None
 ) -> tuple[StepParity, _Rows]:
-    layer = {"outputs": "model", "decision": "decision"}.get(name, "features")
+    layer = _layer(name)
     nowhere = np.zeros(len(window.records), dtype=bool)
     none = _Rows(nowhere, nowhere)
-    recorded, replayed = (bool(one.held(paths).any()) for one in (window.records, window.answers.out))
-    if not recorded or not replayed:
-        says = (
-            "the code makes it, the record does not hold it" if replayed else "recorded, and the code does not make it"
-        )
-        return StepParity(name, layer, "not recorded" if replayed else "not run", says=says), none
+    held, made = (bool(one.held(paths).any()) for one in window.pair)
+    if not held or not made:
+        says = "the code makes it, the record does not hold it" if made else "recorded, and the code does not make it"
+        return StepParity(name, layer, "not recorded" if made else "not run", says=says), none
     unkept = any(name == f"steps.{step}" for answer in window.answers.odd.values() for step in answer.unkept)
     if _unstable(paths, window):
         says = "it differs from itself when it is run twice on the same inputs: hidden state, a clock, or randomness"
         return StepParity(name, layer, "not replayable", len(window.records), says=says), none
     compared, beside = _compared(paths, window), _compared(paths, golden)
-    tolerance = _tolerance(beside, compared.floor)
+    tolerances = _tolerance(beside, compared.floor)
     differs = compared.there & (compared.gap > 0)
-    wrong = differs & (compared.gap > tolerance)
+    wrong = differs & (compared.gap > tolerances)
     if before is not None:
         wrong &= ~before.differing[:, None]
         blurred = wrong & before.touched[:, None]
         wrong &= ~(blurred & (blurred.sum(axis=0) <= 1 + _BLURRED * compared.there.sum(axis=0)))
-    columns = {
-        paths[j]: _Column(
-            window.records.values(paths[j]), window.answers.out.values(paths[j]), compared.there[:, j], wrong[:, j]
-        )
-        for j in np.flatnonzero(wrong.any(axis=0)).tolist()
-    }
-    always = beside.there & (beside.gap > tolerance)
-    golden_counts = {path: (int(beside.there[:, j].sum()), int(always[:, j].sum())) for j, path in enumerate(paths)}
-    found = [_difference(path, column, golden_counts[path], window.records) for path, column in columns.items()]
+    always = beside.there & (beside.gap > tolerances)
+    columns: dict[str, _Column] = {}
+    found: list[Difference] = []
+    for j in np.flatnonzero(wrong.any(axis=0)).tolist():
+        recorded, replayed = (one.values(paths[j]) for one in window.pair)
+        column = columns[paths[j]] = _Column(recorded, replayed, compared.there[:, j], wrong[:, j])
+        in_golden = int(beside.there[:, j].sum()), int(always[:, j].sum())
+        found.append(_difference(paths[j], column, in_golden, window.records))
     differences = _swapped(found, columns)
     standing: Standing = "different" if differences else "within tolerance" if differs.any() else "equal"
     says = "its recorded value could not be handed on" if unkept and differences else ""
@@ -147,17 +158,33 @@ def _judge_step(
     rows = _Rows(np.any(differs, axis=1), np.any(wrong, axis=1))
     most = int(compared.there.sum(axis=0).max())
     return StepParity(
-        name, layer, standing, most, int(rows.differing.sum()), ranked, says, float(tolerance.max())
+        name, layer, standing, most, int(rows.differing.sum()), ranked, says, float(tolerances.max())
     ), rows  # fmt: skip
+
+
+def _identical(paths: Sequence[str], window: Side, golden: Side) -> set[str]:
+    """Fields of numbers, none of them nan or null, in which nothing differs at all: there is nothing to judge."""
+    pairs = (window.pair, golden.pair, (window.once.out, window.twice.out))
+    same = [(a.matrix(paths) == b.matrix(paths)).all(axis=0) for a, b in pairs]
+    return set(compress(paths, np.logical_and.reduce(same)))
+
+
+def _equal(name: str, window: Side, golden: Side) -> StepParity:
+    tolerance = FLOOR if len(golden.records) else _UNKNOWN
+    return StepParity(name, _layer(name), "equal", len(window.records), tolerance=tolerance)
+
+
+def _layer(name: str) -> str:
+    return {"outputs": "model", "decision": "decision"}.get(name, "features")
 
 
 def _compared(paths: Sequence[str], side: Side) -> _Compared:
     """Where nothing of the step is held on one side, a null there says nothing."""
-    r, c = side.records.held(paths), side.answers.out.held(paths)
+    r, c = (one.held(paths) for one in side.pair)
     there = (r | c) & (r | r.any(axis=1, keepdims=True)) & (c | c.any(axis=1, keepdims=True))
-    gap, floor = gaps(side.records, side.answers.out, paths), np.full(len(paths), FLOOR)
+    gap, floor = gaps(*side.pair, paths), np.full(len(paths), FLOOR)
     for j in np.flatnonzero(np.any(gap > 0, axis=0)).tolist():
-        gap[:, j], floor[j] = weighed(side.records, side.answers.out, paths[j], gap[:, j])
+        gap[:, j], floor[j] = weighed(*side.pair, paths[j], gap[:, j])
     return _Compared(there, gap, floor)
 
 
@@ -215,11 +242,7 @@ def _swapped(differences: list[Difference], columns: Mapping[str, _Column]) -> l
         for j, b in enumerate(out[:i]):
             first, second = columns[a.path], columns[b.path]
             rows = np.flatnonzero(first.there & second.there & (first.wrong | second.wrong))
-            crossed = [
-                same(first.recorded[k], second.replayed[k]) and same(second.recorded[k], first.replayed[k])
-                for k in rows
-            ]
-            if crossed and np.mean(crossed) > 0.95:
+            if _holds(first.recorded, second.replayed, rows) and _holds(second.recorded, first.replayed, rows):
                 gone = next((one for one in (first, second) if all(v is None for v in one.recorded)), None)
                 if gone is not None:
                     old, new = (a, b) if gone is first else (b, a)
@@ -229,6 +252,14 @@ def _swapped(differences: list[Difference], columns: Mapping[str, _Column]) -> l
                 out[i] = replace(a, shape=f"swapped with {b.path}")
                 out[j] = replace(b, shape=f"swapped with {a.path}")
     return out
+
+
+def _holds(recorded: Sequence[Any], replayed: Sequence[Any], rows: NDArray[np.intp]) -> bool:
+    """Whether one column holds the other's values in nearly all of these rows; of most pairs the first few say that it does not."""
+    return bool(len(rows)) and all(
+        np.mean([same(recorded[k], replayed[k]) for k in some]) > share
+        for some, share in ((rows[:20], 0.5), (rows, 0.95))
+    )
 
 
 def _with_failures(steps: list[StepParity], side: Side, golden: Side) -> list[StepParity]:
@@ -249,7 +280,7 @@ def _with_failures(steps: list[StepParity], side: Side, golden: Side) -> list[St
         if not own:
             continue  # it failed in production as well
         failed = StepParity(
-            name, {"outputs": "model"}.get(name, "features"), "failed", len(side.records), len(own),
+            name, _layer(name), "failed", len(side.records), len(own),
             says=f"{says} (of {len(side.records)} predictions, {len(own)})",
             golden_failed=before,
         )  # fmt: skip

@@ -5,6 +5,7 @@ In: a log, a window, golden, a pipeline. Out: a `Parity`. `cli/`, `diagnose/` an
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from whimbrel.model.fields import Role
 from whimbrel.model.parity import Difference, Parity, StepParity
 from whimbrel.model.records import EXACT, Records
 from whimbrel.model.report import Span
-from whimbrel.model.rows import Categories, Rows
+from whimbrel.model.rows import Bools, Categories, Floats, Rows
 from whimbrel.model.window import Window, from_micros
 from whimbrel.replay.apart import LIMIT_S, play
 from whimbrel.replay.judged import Side, judge
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 N, GOLDEN_N, AGAIN_N = 500, 200, 40
 _CANDIDATES = 20_000
 _GIVEN = ("inputs.", "steps.")
+_HIDDEN = frozenset(("label", "label_ts", "rescued"))
 _SPREAD = (Role.CONTEXT, Role.HARDWARE, Role.MODEL, Role.CODE)
 
 
@@ -114,13 +116,23 @@ def known(records: Sequence[Record]) -> Records:
 
     The log holds all numbers as doubles, and code that counts or indexes with an input fails on 3.0.
     """
-    records = Records.of(records).without("label", "label_ts", "rescued")
-    whole = [path for path in records.at if path.startswith(_GIVEN)]
-    for some in (records[:8], records):  # hardly a column of fractions begins with eight whole numbers
-        cells = some.matrix(whole)
-        fits = ((np.trunc(cells) == cells) & (np.abs(cells) <= EXACT)) | ~some.held(whole)
-        whole = [path for path, fit in zip(whole, fits.all(axis=0).tolist(), strict=True) if fit]
-    return replace(records, whole=records.whole.union(whole))
+    records = Records.of(records)
+    if not _HIDDEN.isdisjoint(records.paths):
+        records = records.only([path for path in records.paths if path not in _HIDDEN])
+    first = _whole(
+        records.numbers[:8], records.there[:8]
+    )  # hardly a column of fractions begins with eight whole numbers
+    whole = [path for path, fits in zip(records.at, first, strict=True) if fits and path.startswith(_GIVEN)]
+    fits = _whole(records.matrix(whole), records.held(whole))
+    return replace(records, whole=records.whole.union(itertools.compress(whole, fits)))
+
+
+def _whole(cells: Floats, there: Bools) -> list[bool]:
+    """Which columns hold integers alone."""
+    with np.errstate(invalid="ignore"):
+        fits = ((np.trunc(cells) == cells) & (np.abs(cells) <= EXACT)) | ~there
+    columns: list[bool] = fits.all(axis=0).tolist()
+    return columns
 
 
 def _golden(

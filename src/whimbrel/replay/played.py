@@ -49,10 +49,11 @@ class Answers(Sequence[Played]):
             if isinstance(part, Played):
                 rows.append(part)
                 continue
-            odd = {i: replace(row, out={}) for i, row in enumerate(rows) if row != Played(row.out)}
-            whole += Answers(Records.of([row.out for row in rows]), odd)
+            if rows:
+                odd = {i: replace(row, out={}) for i, row in enumerate(rows) if row != Played(row.out)}
+                whole += Answers(Records.of([row.out for row in rows]), odd)
+                rows = []
             whole += part
-            rows = []
         return whole
 
     def __len__(self) -> int:

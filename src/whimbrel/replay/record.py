@@ -50,14 +50,12 @@ def gaps(first: Records, second: Records, paths: Sequence[str]) -> Floats:
     names = [paths[j] for j in plain]
     a, b = first.matrix(names), second.matrix(names)
     unlike = a != b  # nan, which stands for null as well, is unlike itself
-    if unlike.any():
-        x, y = a[unlike], b[unlike]
+    for j in np.flatnonzero(unlike.any(axis=0)).tolist():
+        x, y, path = a[:, j], b[:, j], [names[j]]
         with np.errstate(invalid="ignore", over="ignore"):
             apart = np.abs(x - y) / np.maximum(np.abs(x), np.abs(y))
-        both = np.isnan(x) & np.isnan(y) & (first.held(names)[unlike] == second.held(names)[unlike])
-        table = np.zeros(a.shape)
-        table[unlike] = np.where(both, 0.0, np.where(np.isnan(apart), np.inf, apart))
-        out[:, plain] = table
+        alike = ~unlike[:, j] | (np.isnan(x) & np.isnan(y) & (first.held(path) == second.held(path))[:, 0])
+        out[:, plain[j]] = np.where(alike, 0.0, np.where(np.isnan(apart), np.inf, apart))
     for j in set(range(len(paths))).difference(plain):
         r, c = first.objects(paths[j]), second.objects(paths[j])
         for i in np.flatnonzero(r != c):
@@ -68,9 +66,10 @@ def gaps(first: Records, second: Records, paths: Sequence[str]) -> Floats:
 def nested(record: Record, group: str) -> dict[str, Any]:
     """The fields under a path, as nested dictionaries by their names there."""
     out: dict[str, Any] = {}
+    head = f"{group}."
     for path, value in record.items():
-        if path.startswith(f"{group}."):
-            *around, last = path[len(group) + 1 :].split(".")
+        if path.startswith(head):
+            *around, last = path[len(head) :].split(".")
             at = out
             for name in around:
                 inner = at.setdefault(name, {})

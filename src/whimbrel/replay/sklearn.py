@@ -36,6 +36,7 @@ class EstimatorPipeline:
 
     def _together(self, records: Records, free: bool, heed: Heed) -> Answers:
         made: list[Records] = []
+        same: list[str] = []
         unkept: list[str] = []
         heed(self._steps[0][0])
         value = _table(records, self._names(records), framed=hasattr(self._estimator, "feature_names_in_"))
@@ -45,19 +46,32 @@ class EstimatorPipeline:
             matrix = _dense(value)
             if matrix is None:
                 continue
-            paths = [f"steps.{flat.name_of(step)}.{name.replace('.', '_')}" for name in _names_out(part, matrix)]
-            made.append(Records.of_matrix(paths, matrix))
+            group = f"steps.{flat.name_of(step)}."
+            recorded = [path for path in records.at if path.startswith(group)]
+            if np.array_equal(records.matrix(recorded), matrix):
+                same += recorded  # under whatever names
+                continue
+            paths = [group + name.replace(".", "_") for name in _names_out(part, matrix)]
+            made += [records.only(same), Records.of_matrix(paths, matrix)]
+            same = []
             if not free:
                 value, kept = _handed_on(value, matrix, paths, records)
                 unkept += [] if kept else [step]
         heed(self._steps[-1][0])
-        made.append(self._answers(value, records))
+        answers = self._answers(value, records)
+        if np.array_equal(records.matrix(answers.paths), answers.matrix(answers.paths)):
+            made.append(records.only([*same, *answers.paths]))
+        else:
+            made += [records.only(same), answers]
         odd = dict.fromkeys(range(len(records)), Played(unkept=tuple(unkept))) if unkept else {}
         return Answers(Records.beside(made), odd)
 
     def _names(self, records: Records) -> list[str]:
         """The paths of the fields that it was fitted with: inputs, or what a step before it made."""
         wanted = [str(name) for name in getattr(self._estimator, "feature_names_in_", ())]
+        given = [f"inputs.{name}" for name in wanted]
+        if wanted and all(path in records.at or path in records.others for path in given):
+            return given
         inputs = records.fields("inputs")
         if not wanted:
             return [f"inputs.{name}" for name in inputs]
@@ -79,9 +93,13 @@ class EstimatorPipeline:
 
 def _says_scores(records: Records, classes: Any) -> bool:
     """Whether what was recorded are probabilities or scores; else it is the class itself."""
-    told = {score for score in records.values("outputs.score") if score is not None}
     known = {str(one) for one in classes} | {f"{one}.0" for one in classes}
-    return not told or not all(str(score) in known for score in told)
+    cells = records.others.get("outputs.score", records.matrix(["outputs.score"])[:, 0])
+    told = None
+    for told in (cell for cell in cells if cell is not None and cell == cell):
+        if str(told) not in known:
+            return True
+    return told is None
 
 
 def _said(answer: Any, classes: Sequence[str] | None) -> Records:
@@ -104,7 +122,8 @@ def _table(records: Records, paths: Sequence[str], *, framed: bool) -> Any:
         return table if plain else np.column_stack(table)
     import pandas as pd
 
-    names = [path.rpartition(".")[2] for path in paths]
+    # Labels as plain objects: scikit-learn compares them a tenth of a pipeline's time faster than pandas' own strings.
+    names = pd.Index([path.rpartition(".")[2] for path in paths], dtype=object)
     return pd.DataFrame(table, columns=names) if plain else pd.DataFrame(dict(zip(names, table, strict=True)))
 
 
