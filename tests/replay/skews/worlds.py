@@ -150,11 +150,11 @@ def record(home: Path, skews: Sequence[Skew], honest: Sequence[Honest], *, n: in
     return log
 
 
-def replayed(log: Any, app: str, era: str, golden: str = "golden") -> Parity:
+def replayed(log: Any, app: str, era: str, golden: str = "golden", *, n: int = 500) -> Parity:
     """Parity of one era with the training-time code."""
     code = loans.trained() if app == "loans" else _MODULES[app].predict
     windows = [Window(app, where=where_of({"context.era": name})) for name in (era, golden)]
-    return parity(log, code, window=windows[0], golden_window=windows[1])
+    return parity(log, code, window=windows[0], golden_window=windows[1], n=n)
 
 
 def score(skew: Skew, result: Parity) -> Score:
@@ -174,15 +174,15 @@ def score(skew: Skew, result: Parity) -> Score:
     )  # fmt: skip
 
 
-def scores(log: Any, skews: Sequence[Skew]) -> Iterator[Score]:
+def scores(log: Any, skews: Sequence[Skew], *, n: int = 500) -> Iterator[Score]:
     """The score of each skew."""
     for one in skews:
-        yield score(one, replayed(log, one.app, one.name))
+        yield score(one, replayed(log, one.app, one.name, n=n))
 
 
-def alarms(log: Any, honest: Sequence[Honest]) -> Iterator[tuple[str, str]]:
+def alarms(log: Any, honest: Sequence[Honest], *, n: int = 500) -> Iterator[tuple[str, str]]:
     """What is reported of each honest replay, which should be nothing."""
     for one in honest:
-        result = replayed(log, one.app, one.name, f"{one.name}, golden" if one.alike else "golden")
+        result = replayed(log, one.app, one.name, f"{one.name}, golden" if one.alike else "golden", n=n)
         unclear = [s.name for s in result.steps if s.standing == "not replayable"]
         yield one.name, "" if result.first is None and not unclear else result.sentence
