@@ -45,9 +45,9 @@ bench: .venv/.ready  ## speed and memory, peers beside us (minutes)
 recorder: .venv/.ready  ## whimbrel-recorder, the recorder alone, as a wheel in dist/
 	cd recorder && ../$(BIN)/python -m hatchling build -t wheel -d ../dist
 
-torch: .venv/.ready  ## the door to PyTorch, tested against PyTorch itself (downloads gigabytes)
+torch: .venv/.ready  ## PyTorch: the door and the replay, tested against PyTorch itself (downloads gigabytes)
 	test -d .venv/torch || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/torch torch
-	PYTHONPATH=.venv/torch $(BIN)/python -m pytest tests/doors/test_torch.py
+	PYTHONPATH=.venv/torch $(BIN)/python -m pytest tests/doors/test_torch.py tests/replay/test_torch.py
 
 soak: .venv/.ready  ## the recorder under kills, forks and threads, at full count (minutes)
 	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from whimbrel.engine import Engine, Source, engine_named
 from whimbrel.errors import InputError, StoreError, UsageError
 from whimbrel.model.fields import Kind, Schema
 from whimbrel.model.rows import Categories, Numbers
-from whimbrel.model.window import Condition, Window
+from whimbrel.model.window import Condition, Window, micros
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SCHEMA = Schema.from_pairs(
@@ -148,6 +149,25 @@ def test_every_kind_arrives_as_rows_say(engine: Engine, files: Source) -> None:
     assert rows.label_ts.tolist() == [-1] * 4 + [int(START.timestamp() * 1e6), -1]
     assert rows.rescued["inputs.fare"].tolist() == [False] * 5 + [True]
     assert set(rows.rescued) == {"inputs.fare"}
+
+
+def test_single_predictions_arrive_as_records(engine: Engine, files: Source) -> None:
+    """Of every kind, in order of time, without nulls; a recorded nan is none, and paths that none holds are left out."""
+    found = engine.records(files, Window("shop"), ids=["b1", "b0", "a2", "nobody"])
+    a2, b0, b1 = found
+    assert math.isnan(a2.pop("inputs.fare"))
+    assert a2 == {"id": "a2", "ts": micros(START + timedelta(minutes=2)), "steps.scale.value": 2.0}
+    assert b0["inputs.vip"] is True
+    assert b0["inputs.booked"] == START
+    assert (b0["inputs.vector"], b0["inputs.tags"], b0["inputs.carrier"]) == ([3.0, 4.0], ["p", "q"], "DL")
+    assert (b0["label"], b0["label_ts"]) == (1.0, micros(START))
+    assert b1["inputs.vector"] == [1.0, None]
+    assert b1["rescued"] == {"inputs.fare": "12 EUR"}
+    assert not {"inputs.vip", "steps.scale.value", "label"} & b1.keys()
+    assert engine.records(files, Window("shop"), ids=["a0"]).paths == (
+        "id", "ts", "inputs.fare", "inputs.carrier", "steps.scale.value", "context.country"
+    )  # fmt: skip
+    assert [*engine.records(files, Window("shop"), ids=[])] == []
 
 
 def test_lists_of_several_lengths_have_no_elements(engine: Engine) -> None:

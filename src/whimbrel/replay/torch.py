@@ -1,6 +1,7 @@
 """A PyTorch module as a pipeline: its recorded submodules are steps, by forward hooks.
 
-In: a module that takes one row of numbers, shape (1, fields). Out: what `doors/torch.py` records of it.
+In: a module that takes one row of numbers, shape (1, fields). Out: what `doors/torch.py` records of it. Rows go through one by
+one, as they were recorded: many at once are summed in another order, by which single precision near zero differs in its third digit.
 """
 
 from __future__ import annotations
