@@ -63,6 +63,8 @@ class Artefact:
     layer: str
     kind: str
     """`step`, `model` or `threshold`."""
+    parts: tuple[str, ...]
+    """The steps that it stands for: one, but for what was too many to be told apart."""
     says: str
     """How its values differ, given the same inputs."""
     alone: Change
@@ -72,7 +74,7 @@ class Artefact:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return {
-            "name": self.name, "layer": self.layer, "kind": self.kind, "says": self.says,
+            "name": self.name, "layer": self.layer, "kind": self.kind, "parts": list(self.parts), "says": self.says,
             "alone": self.alone.to_dict(), "undone": self.undone.to_dict(), "shares": dict(self.shares),
         }  # fmt: skip
 

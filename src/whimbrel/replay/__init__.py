@@ -7,11 +7,17 @@ In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli
     apart         the process of its own in which named code runs
     judged        replayed columns beside recorded ones; `shapes` says what kind of change it is
     parity        the question as a whole
+    swap          two pipelines mixed artefact by artefact (`hybrid`): which of a declared change's parts did what
+    rescore       raw inputs put back to golden's (`couple`) and re-scored; `outcome` says what came of it
     sessions      predictions that went wrong, kept with what a later run must give (`expect`); `export` makes a test of them,
                   `bisect` finds the commit from which on they fail
 """
 
-from whimbrel.replay.parity import parity, replay
+from whimbrel.replay.parity import Sampled, parity, replay, sampled
 from whimbrel.replay.pipelines import Pipeline, Played, pipeline_of
+from whimbrel.replay.rescore import rescore
+from whimbrel.replay.swap import departed, swap
 
-__all__ = ["Pipeline", "Played", "parity", "pipeline_of", "replay"]
+__all__ = [
+    "Pipeline", "Played", "Sampled", "departed", "parity", "pipeline_of", "replay", "rescore", "sampled", "swap"
+]  # fmt: skip

@@ -95,13 +95,16 @@ def outcome_of(records: Sequence[Record], rule: Rule | None = None) -> Outcome:
     return Outcome(score, decision)
 
 
-def change(before: Outcome, after: Outcome, labels: Sequence[Any] = ()) -> Change:
-    """What changed from one outcome to another of the same predictions; `labels` are what turned out to be true."""
+def change(before: Outcome, after: Outcome, labels: Sequence[Any] = (), *, spread: float | None = None) -> Change:
+    """What changed from one outcome to another of the same predictions; `labels` are what turned out to be true.
+
+    `spread` is the unit in which a score's change is told; that of the first scores where none is given.
+    """
     pairs = [(a, b) for a, b in zip(before.decision, after.decision, strict=True) if a and b]
     both = np.isfinite(before.score) & np.isfinite(after.score)
     moved = shift = None
     if both.any():
-        spread = float(np.std(before.score[both])) or 1.0
+        spread = spread or float(np.std(before.score[both])) or 1.0
         gap = (after.score - before.score)[both] / spread
         moved, shift = float(np.abs(gap).mean()), float(gap.mean())
     n, old, new, z = _loss(before, after, labels)

@@ -19,6 +19,7 @@ from whimbrel.model.swap import Artefact, Change, Swap
 from whimbrel.replay.apart import LIMIT_S, play
 from whimbrel.replay.hybrid import Hybrid, Names, Run
 from whimbrel.replay.outcome import Outcome, Rule, change, outcome_of
+from whimbrel.replay.parity import known
 from whimbrel.replay.pipelines import Pipeline, Played, pipeline_of
 from whimbrel.replay.record import Record
 from whimbrel.stats.shapley import shapley
@@ -71,6 +72,15 @@ def swap(
     return _told(mixture, _tail(mixture, records, before), names, notes)
 
 
+def departed(pipeline: Any, records: Sequence[Record], *, limit_s: float = LIMIT_S) -> Change:
+    """What was decided in production against what the code decides of the same raw inputs, no recorded value handed on."""
+    code = pipeline if isinstance(pipeline, str) else pipeline_of(pipeline)
+    answers = play(code, known(records), free=True, limit_s=limit_s).answers
+    happened = outcome_of(records)
+    made = outcome_of([answer.out for answer in answers], Rule.read(happened))
+    return change(made, happened, [record.get("label") for record in records])
+
+
 def _told(mixture: Hybrid, tail: _Tail, names: tuple[str, str], notes: list[str]) -> Swap:
     labels = mixture.labels
     groups = _groups(mixture, tail, labels)
@@ -84,7 +94,8 @@ def _told(mixture: Hybrid, tail: _Tail, names: tuple[str, str], notes: list[str]
     }
     artefacts = tuple(
         Artefact(
-            name, _layer(name), {"outputs": "model", "decision": "threshold"}.get(name, "step"), _says(name, groups[name], mixture, tail),
+            name, _layer(name), {"outputs": "model", "decision": "threshold"}.get(name, "step"), groups[name],
+            _says(name, groups[name], mixture, tail),
             changes[frozenset({name})], change(outcomes[everything], outcomes[everything - {name}], labels),
             {measure: round(values[name], 6) + 0.0 for measure, values in shares.items()},
         )
@@ -181,10 +192,12 @@ def _tail(mixture: Hybrid, records: Sequence[Record], before: Sequence[Record]) 
     if differ := mixture.differ("outputs"):
         says["outputs"] = differ
     flips = change(first, second).flipped if made else 0
-    if old is not None and new is not None and (flips if made and differ else not made):
-        decides = old.against(new, second.score)
+    if made and not differ:
+        decides = flips
+    elif old is None or new is None or (made and not flips):
+        decides = 0
     else:
-        decides = 0 if differ else flips
+        decides = old.against(new, second.score)
     if decides:
         says["decision"] = f"is {new} (golden: {old})" if old and new else "decides otherwise at the same outputs"
     elif not made:

@@ -1,0 +1,158 @@
+"""`diagnose` with code: a declared change is shared out, an undeclared one traced, a raw input weighed by what it does."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import whimbrel
+from tests.replay import serving
+from whimbrel.diagnose import diagnose_log
+from whimbrel.model.report import Finding, Report
+from whimbrel.model.window import Window
+
+START = 1_700_000_000
+BREAK = START + 60 * 700
+SINCE = datetime.fromtimestamp(BREAK, UTC)
+Change = tuple[str, str]
+SCALE: Change = ("- 4.0) / 2.5", "- 8.0) / 2.5")
+THRESHOLD: Change = (">= 0.5", ">= 0.62")
+
+
+def host(i: int) -> str:
+    """Three of them, in turn."""
+    return f"h{i % 3}"
+
+
+def asked(home: Path, *, declared: tuple[Change, ...] = (), with_golden: bool = True) -> Report:
+    """Diagnose the window with the declared code, golden's beside it."""
+    now = serving.write(home, *declared, name="declared")
+    then = serving.write(home, name="golden")
+    log = whimbrel.open(home)
+    log.ingest()
+    return diagnose_log(
+        log, window=Window("rides", SINCE, None), golden_window=Window("rides", None, SINCE),
+        pipeline=f"{now}:predict", golden_pipeline=f"{then}:predict" if with_golden else None,
+    )  # fmt: skip
+
+
+def released(home: Path, *changes: Change, with_golden: bool = True) -> Report:
+    """Golden's code, then a release that changes things and says so."""
+    serving.serve(serving.app(home), 700, start=START, seed=1, host=host)
+    serving.serve(serving.app(home, *changes), 400, start=BREAK, seed=2, host=host)
+    return asked(home, declared=changes, with_golden=with_golden)
+
+
+def of_code(report: Report) -> list[Finding]:
+    """Findings in the layers that are code."""
+    return [finding for finding in report.findings if finding.layer in ("features", "model", "decision")]
+
+
+def exact(finding: Finding) -> str:
+    """What replay says of it."""
+    return " | ".join(e.says for e in finding.evidence if e.kind == "exact")
+
+
+def test_a_declared_threshold_is_named_with_what_it_flips(tmp_path: Path) -> None:
+    """Production does what the new code says; golden did not, and the threshold bears it all."""
+    (one,) = of_code(released(tmp_path, THRESHOLD))
+    assert (one.layer, one.component) == ("decision", "decision")
+    assert one.harmful
+    assert "the change is declared" in exact(one)
+    assert "'accept' from 0.6" in one.what or "'accept' from 0.6" in exact(one)
+    numbers = next(e.numbers for e in one.evidence if "shapley_flipped" in e.numbers)
+    assert float(numbers["shapley_flipped"]) * 200 == float(numbers["flipped"]) > 10
+    assert "--golden-pipeline" in one.next
+
+
+def test_a_declared_scaler_s_parameter_is_found_without_golden_s_code_too(tmp_path: Path) -> None:
+    """Golden's own records are what golden's code made: the step that they differ in is the one that changed."""
+    found = of_code(released(tmp_path, SCALE, with_golden=False))[0]
+    assert found.component.startswith("steps.scale")
+    assert found.harmful
+    assert "400 of 400 predictions are what steps.scale of the declared code makes" in exact(found)
+
+
+def test_changes_that_make_up_for_each_other_are_reported_and_not_harmful(tmp_path: Path) -> None:
+    """Each alone would flip decisions; together they flip none, and nobody is paged."""
+    halves: tuple[Change, ...] = (("- 4.0) / 2.5", "- 4.0) / 5.0"), ('0.8 * scaled["km"]', '1.6 * scaled["km"]'))
+    report = released(tmp_path, *halves)
+    found = {finding.component.split(".")[1]: finding for finding in of_code(report)}
+    assert set(found) == {"scale", "calibrate"}
+    assert not any(finding.harmful for finding in found.values())
+    assert all("make up for each other" in exact(finding) for finding in found.values())
+
+
+def test_a_host_that_still_runs_golden_s_code_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    """Undeclared, on one host: what it recorded is what the old code makes."""
+    serving.serve(serving.app(tmp_path), 700, start=START, seed=1, host=host)
+    serving.serve(serving.app(tmp_path), 400, start=BREAK, seed=2, host=lambda i: "h2")
+    new = serving.app(tmp_path, SCALE)
+    serving.serve(new, 800, start=BREAK + 20, seed=3, host=lambda i: f"h{i % 2}")
+    report = asked(tmp_path, declared=(SCALE,))
+    found = next(f for f in of_code(report) if f.component.startswith("steps.scale"))
+    assert "golden's code makes what was recorded" in exact(found)
+    assert "the declared release does not run there" in exact(found)
+
+
+def test_a_host_that_does_what_no_code_says_is_blamed_by_itself(tmp_path: Path) -> None:
+    """Undeclared, on one host, and neither code's: that machine, and what ran there cannot be told."""
+    serving.serve(serving.app(tmp_path), 700, start=START, seed=1, host=host)
+    serving.serve(serving.app(tmp_path), 300, start=BREAK, seed=2, host=lambda i: f"h{i % 2}")
+    serving.serve(serving.app(tmp_path, SCALE), 150, start=BREAK + 30, seed=3, host=lambda _: "h2")
+    report = asked(tmp_path)
+    found = next(f for f in of_code(report) if f.component == "steps.scale.km")
+    assert [str(c) for c in found.where] == ["context.host=h2"]
+    assert "only where context.host=h2" in exact(found)
+    assert "golden's code does not make it either" in exact(found)
+
+
+def test_equal_code_is_cleared_with_its_confidence(tmp_path: Path) -> None:
+    """Nothing was declared and nothing differs: code, model and decision are cleared, with what n rules out."""
+    report = released(tmp_path)
+    assert of_code(report) == []
+    assert {"features", "model", "decision"} <= set(report.cleared)
+    assert any("EQUAL" in note and "would have shown with 99% certainty" in note for note in report.notes)
+
+
+# ---------------------------------------------------------------- raw inputs
+
+
+def driven(home: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Report:
+    """Rides with a battery's charge that no code reads, each changed on its way in after the break."""
+    app = serving.app(home)
+    app.FARES |= dict.fromkeys(("Amsterdam", "Bern ", "Cairo", "Delhi", "Essen"), 0.5)
+    for n, start, seed, turn in ((1500, BREAK - 60 * 1500, 1, dict), (800, BREAK, 2, change)):
+        rng = random.Random(seed)
+        for i in range(n):
+            ride = turn({**serving.inputs(rng), "battery": round(rng.gauss(50, 10), 2)})
+            with app.recorder.prediction(ride, ts=start + 60 * i, country="CH", host=host(i)):
+                app.predict(**{name: value for name, value in ride.items() if name != "battery"})
+    return asked(home, with_golden=False)
+
+
+def test_a_big_drift_of_an_unread_input_harms_nobody(tmp_path: Path) -> None:
+    """A charge a thousand times higher, which no code reads, is at most a notice; decisions say so."""
+    report = driven(tmp_path, lambda ride: {**ride, "battery": ride["battery"] * 1000})
+    found = next(f for f in report.findings if f.component == "inputs.battery")
+    assert not found.harmful
+    assert "the code does not read it" in exact(found)
+    assert not any(f.harmful for f in report.findings if f.layer == "data")
+
+
+def test_a_small_fault_that_flips_decisions_comes_before_a_big_one_that_flips_none(tmp_path: Path) -> None:
+    """Inputs are ranked by what the outcome does when golden's values are put back."""
+
+    def change(ride: dict[str, Any]) -> dict[str, Any]:
+        return {**ride, "battery": ride["battery"] * 1000, "km": None if ride["minutes"] > 35 else ride["km"]}
+
+    report = driven(tmp_path, change)
+    data = [f for f in report.findings if f.layer == "data"]
+    assert data[0].component == "inputs.km"
+    assert data[0].harmful
+    assert "decisions change" in exact(data[0])
+    battery = next(f for f in data if f.component == "inputs.battery")
+    assert not battery.harmful
