@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import whimbrel
 from tests.replay import serving
 from whimbrel.diagnose import diagnose_log
+from whimbrel.errors import UsageError
 from whimbrel.model.report import Finding, Report
 from whimbrel.model.window import Window
 
@@ -156,3 +160,50 @@ def test_a_small_fault_that_flips_decisions_comes_before_a_big_one_that_flips_no
     assert "decisions change" in exact(data[0])
     battery = next(f for f in data if f.component == "inputs.battery")
     assert not battery.harmful
+
+
+# ---------------------------------------------------------------- on the command line
+
+
+def test_several_pipelines_stand_side_by_side_and_the_matrix_under_them(tmp_path: Path) -> None:
+    """`parity` with two pipelines, and with golden's code; `diagnose` with both, as text, JSON and a page."""
+    from click.testing import CliRunner
+
+    from whimbrel.cli.app import whimbrel as program
+
+    serving.serve(serving.app(tmp_path), 300, start=BREAK - 60 * 300, seed=1, host=host)
+    serving.serve(serving.app(tmp_path, SCALE, THRESHOLD), 150, start=BREAK, seed=2, host=host)
+    whimbrel.open(tmp_path).ingest()
+    new, old = serving.write(tmp_path, SCALE, THRESHOLD, name="new"), serving.write(tmp_path, name="old")
+    window = ["--home", str(tmp_path), "--since", SINCE.isoformat(), "--golden-until", SINCE.isoformat()]
+    codes = [f"{new}:predict", f"{old}:predict"]
+
+    def say(*arguments: str) -> tuple[int, str]:
+        told = CliRunner().invoke(program, [*arguments, *window], standalone_mode=False)
+        return told.return_value, told.output
+
+    status, said = say("parity", "--pipeline", codes[0], "--pipeline", codes[1])
+    assert status == 1
+    row = next(line for line in said.splitlines() if line.startswith("  steps.scale"))
+    assert row.split() == ["steps.scale", "=", "≠", "150", "of", "150"]
+    status, said = say("parity", "--pipeline", codes[0], "--golden-pipeline", codes[1])
+    assert "steps.scale (step): steps.scale.km is 1.6 too low (150 of 150)" in said
+    assert "decision (threshold)" in said
+    assert "steps.scale + decision" in said
+    status, said = say("parity", "--pipeline", codes[0], "--golden-pipeline", codes[1], "--json")
+    matrix = json.loads(said)["swap"]["matrix"]
+    assert [one["declared"] for one in matrix] == [[], ["steps.scale"], ["decision"], ["steps.scale", "decision"]]
+    page = tmp_path / "finding.html"
+    status, said = say("diagnose", "--pipeline", codes[0], "--golden-pipeline", codes[1], "--html", str(page))
+    assert status == 1
+    assert "its Shapley share beside" in " ".join(said.split())
+    assert "its Shapley share beside" in page.read_text()
+
+
+def test_golden_s_code_alone_is_refused(tmp_path: Path) -> None:
+    """There is nothing to compare it with."""
+    serving.serve(serving.app(tmp_path), 3, start=START, seed=1, host=host)
+    log = whimbrel.open(tmp_path)
+    log.ingest()
+    with pytest.raises(UsageError, match="declared"):
+        diagnose_log(log, "rides", window=Window("rides"), golden_pipeline="old.py:predict")

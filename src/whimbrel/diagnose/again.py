@@ -48,12 +48,16 @@ class Again:
     @property
     def declared_name(self) -> str:
         """How a command names the declared code."""
-        return _name(self.pipeline)
+        from whimbrel.replay import named
+
+        return named(self.pipeline)
 
     @property
     def golden_name(self) -> str:
         """How a command names golden's code."""
-        return _name(self.golden_pipeline)
+        from whimbrel.replay import named
+
+        return named(self.golden_pipeline)
 
     def sampled(self, where: Where, since: datetime | None) -> Sampled:
         """Recorded predictions of a slice (no conditions: the whole window; no moment: from its start) and of golden.
@@ -166,12 +170,6 @@ def component_step(component: str) -> str:
     if head == "steps":
         return f"steps.{rest.partition('.')[0]}"
     return "outputs" if head in ("outputs", "model") else "decision" if head in ("decision", "decisions") else component
-
-
-def _name(pipeline: Any) -> str:
-    if isinstance(pipeline, str):
-        return pipeline
-    return getattr(pipeline, "__name__", type(pipeline).__name__)
 
 
 def _spread(records: Sequence[Record], n: int) -> list[Record]:

@@ -6,7 +6,7 @@ In: a report and a replay. Out: findings of the data layer with `exact` evidence
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from whimbrel.diagnose.again import Again
@@ -21,22 +21,50 @@ _SOFT = ("marginal", "invariant")
 """Evidence about a single field: what putting golden's distribution back undoes. A broken relation it does not."""
 
 
-def weighed(finding: Finding, again: Again) -> tuple[Finding, Rescored | None]:
-    """A finding about a raw input with what re-scoring says of its harm; as it was where re-scoring cannot say."""
+def weighed(finding: Finding, again: Again) -> list[tuple[Finding, Rescored | None]]:
+    """A finding about a raw input with what re-scoring says of its harm; as it was where re-scoring cannot say.
+
+    Raw inputs that were listed as victims of one that harms nobody are findings of their own where they do harm: no
+    code makes one raw input of another.
+    """
     if not finding.component.startswith("inputs."):
-        return finding, None
+        return [(finding, None)]
     found = again.rescore([finding.component], finding.where, finding.since)
     if not found or not found[0].back.judged:
-        return finding, None
-    one = found[0]
-    proof = Evidence("exact", _says(one, slice_words(finding.where)), _numbers(one))
-    harm = {**finding.harm, **({"decisions_flipped": round(one.flips, 4)} if one.back.compared else {})}
+        return [(finding, None)]
+    told = _told(finding, found[0])
+    others = [path for path in finding.victims if path.startswith("inputs.")][:MOST]
+    freed = (
+        [one for one in again.rescore(others, finding.where, finding.since) if matters(one)]
+        if others and not told.harmful
+        else []
+    )
+    left = tuple(path for path in finding.victims if path not in {one.path for one in freed})
+    own = [(_told(_freed(finding, one.path), one), one) for one in freed]
+    return [(replace(told, victims=left), found[0]), *own]
+
+
+def _told(finding: Finding, one: Rescored) -> Finding:
+    harm = dict(finding.harm)
+    if one.back.compared:
+        harm["decisions_flipped"] = round(one.flips, 4)
     if one.back.score_moved_sd is not None:
         harm["score_moved_sd"] = round(one.score_moved_sd, 4)
-    harmful = _harmful(finding, one)
-    if not harmful and finding.harmful is harmful and not one.moved:
-        harm = dict(finding.harm)
-    return replace(finding, harmful=harmful, harm=harm, evidence=(proof, *finding.evidence)), one
+    if not (one.moved or one.unread):
+        harm = dict(finding.harm)  # what cannot be put back cannot be measured so
+    proof = Evidence("exact", _says(one, slice_words(finding.where)), _numbers(one))
+    return replace(finding, harmful=_harmful(finding, one), harm=harm, evidence=(proof, *finding.evidence))
+
+
+def _freed(finding: Finding, path: str) -> Finding:
+    """A victim as a finding of its own: on the evidence that bears its name, and harmless where there is none but a moved spread."""
+    mine = tuple(e for e in finding.evidence if e.says.startswith(f"{path} "))
+    what = mine[0].says.partition(": ")[2] if mine else f"moved together with {finding.component}"
+    return replace(
+        finding, component=path, what=what, evidence=mine, victims=(), series=(), slices=(), shapes=(), examples=(),
+        measure="", harm={name: value for name, value in finding.harm.items() if name == "share_of_traffic"},
+        harmful=any(e.kind != "marginal" for e in mine),
+    )  # fmt: skip
 
 
 def _harmful(finding: Finding, one: Rescored) -> bool:
@@ -95,13 +123,13 @@ def _numbers(one: Rescored) -> dict[str, float | int | str]:
     return numbers
 
 
-def ranked(findings: Sequence[Finding], found: dict[int, Rescored]) -> list[Finding]:
+def ranked(findings: Sequence[Finding], found: Mapping[str, Rescored]) -> list[Finding]:
     """The findings, those about raw inputs among themselves in the order of what they do to the outcome.
 
-    `found` holds what re-scoring said, by the finding's rank.
+    `found` holds what re-scoring said, by the input's path.
     """
-    mine = [i for i, f in enumerate(findings) if f.rank in found]
-    order = sorted(mine, key=lambda i: _weight(findings[i], found[findings[i].rank]))
+    mine = [i for i, f in enumerate(findings) if f.component in found]
+    order = sorted(mine, key=lambda i: _weight(findings[i], found[findings[i].component]))
     out = list(findings)
     for place, i in zip(mine, order, strict=True):
         out[place] = findings[i]

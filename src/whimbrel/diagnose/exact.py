@@ -33,7 +33,7 @@ class _Weighed:
 
     findings: list[Finding] = field(default_factory=list)
     refuted: list[Traffic] = field(default_factory=list)
-    rescored: dict[int, Rescored] = field(default_factory=dict)
+    rescored: dict[str, Rescored] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -45,9 +45,9 @@ def weigh(report: Report, again: Again) -> Report:
     weighed = _Weighed()
     for finding in report.findings:
         if finding.layer == "data":
-            told, found = counterfactual.weighed(finding, again)
-            weighed.findings.append(told)
-            weighed.rescored |= {finding.rank: found} if found is not None else {}
+            for told, found in counterfactual.weighed(finding, again):
+                weighed.findings.append(told)
+                weighed.rescored |= {told.component: found} if found is not None else {}
         elif finding.layer in _CODE:
             _hear(finding, changed, again, weighed)
         else:

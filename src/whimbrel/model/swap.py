@@ -109,23 +109,21 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Several pipelines on the same recorded predictions, side by side."""
+    """Several pipelines on the same recorded predictions, side by side; `swap` where one of them was named golden's."""
 
     names: tuple[str, ...]
     answers: tuple[Parity, ...]
+    swap: Swap | None = None
 
     @property
     def equal(self) -> bool:
-        """Whether none of them differs from what was recorded."""
-        return all(one.first is None for one in self.answers)
+        """Whether none of them differs from what was recorded, nor the first from golden's."""
+        return all(one.first is None for one in self.answers) and not (self.swap is not None and self.swap.artefacts)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON, one answer a pipeline."""
-        return {
-            "pipelines": [
-                {"named": name, **one.to_dict()} for name, one in zip(self.names, self.answers, strict=True)
-            ]
-        }  # fmt: skip
+        told = [{"named": name, **one.to_dict()} for name, one in zip(self.names, self.answers, strict=True)]
+        return {"pipelines": told, **({"swap": self.swap.to_dict()} if self.swap is not None else {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,20 @@ In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli
     replayed      one prediction that runs again under the recorder's own `step` and `read`
     apart         the process of its own in which named code runs
     judged        replayed columns beside recorded ones; `shapes` says what kind of change it is
-    parity        the question as a whole
+    parity        the question as a whole; `beside` asks it of several pipelines at once
     swap          two pipelines mixed artefact by artefact (`hybrid`): which of a declared change's parts did what
     rescore       raw inputs put back to golden's (`couple`) and re-scored; `outcome` says what came of it
     sessions      predictions that went wrong, kept with what a later run must give (`expect`); `export` makes a test of them,
                   `bisect` finds the commit from which on they fail
 """
 
+from whimbrel.replay.beside import beside, named
 from whimbrel.replay.parity import Sampled, parity, replay, sampled
 from whimbrel.replay.pipelines import Pipeline, Played, pipeline_of
 from whimbrel.replay.rescore import rescore
 from whimbrel.replay.swap import departed, swap
 
 __all__ = [
-    "Pipeline", "Played", "Sampled", "departed", "parity", "pipeline_of", "replay", "rescore", "sampled", "swap"
+    "Pipeline", "Played", "Sampled", "beside", "departed", "named", "parity", "pipeline_of", "replay", "rescore", "sampled",
+    "swap",
 ]  # fmt: skip
