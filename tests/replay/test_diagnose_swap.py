@@ -122,6 +122,21 @@ def test_equal_code_is_cleared_with_its_confidence(tmp_path: Path) -> None:
     assert any("EQUAL" in note and "would have shown with 99% certainty" in note for note in report.notes)
 
 
+def test_a_difference_without_an_outcome_is_a_notice_whose_harm_cannot_be_told(tmp_path: Path) -> None:
+    """No score and no decision is recorded: what only replay sees is not called harmful for that."""
+    silent: Change = (
+        '        p.output(score)\n        p.decision("accept" if score >= 0.5 else "refuse")',
+        "        pass",
+    )
+    serving.serve(serving.app(tmp_path, silent), 300, start=BREAK - 60 * 300, seed=1, host=host)
+    serving.serve(serving.app(tmp_path, silent, ("/ 2.5", "/ 2.501")), 150, start=BREAK, seed=2, host=host)
+    report = asked(tmp_path, declared=(silent,), with_golden=False)
+    (found,) = of_code(report)
+    assert found.component == "steps.scale.km"
+    assert not found.harmful
+    assert any("cannot be told" in note for note in report.notes)
+
+
 # ---------------------------------------------------------------- raw inputs
 
 

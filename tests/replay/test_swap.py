@@ -17,6 +17,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from tests.replay import serving
 from whimbrel.model.swap import Swap
+from whimbrel.replay.artefacts import Part, _flat, otherwise
 from whimbrel.replay.swap import MOST, REST, swap
 from whimbrel.stats.shapley import shapley
 
@@ -121,6 +122,17 @@ def test_code_and_threshold_that_change_at_once_are_told_apart(tmp_path: Path) -
     adds_up(result)
 
 
+def test_labels_say_which_change_made_it_worse(tmp_path: Path) -> None:
+    """The loss is shared out like the decisions: the spoiled calibration bears it, and the threshold has no part."""
+    result = swapped(tmp_path, ("-1.2 * raw + 0.1", "1.2 * raw + 0.1"), THRESHOLD)
+    shares = {one.name: one.shares["loss"] for one in result.artefacts}
+    assert result.whole.loss_z > 3
+    assert shares["steps.calibrate"] == pytest.approx(
+        (result.whole.loss_after or 0) - (result.whole.loss_before or 0), abs=1e-5
+    )
+    assert shares["decision"] == pytest.approx(0, abs=1e-6)
+
+
 def test_many_changes_become_three_and_the_rest(tmp_path: Path) -> None:
     """More than four artefacts are three and the rest, and still add up."""
     result = swapped(tmp_path, SCALE, ENCODE, CALIBRATE, THRESHOLD, CLEAN)
@@ -176,6 +188,8 @@ def test_a_scaler_s_parameter_and_a_threshold_outside_the_pipeline(tmp_path: Pat
     result = swap(declared, golden, after, before=before)
     assert {one.name for one in result.artefacts} == {"steps.scale", "decision"}
     assert all(one.alone.flipped > 5 for one in result.artefacts)
+    scale = next(one.says for one in result.artefacts if one.name == "steps.scale")
+    assert f"parameters are others: mean_[0] {golden.named_steps['scale'].mean_[0]:.6g} → " in scale
     assert "'yes' from 0.7" in next(one.says for one in result.artefacts if one.name == "decision")
     adds_up(result)
 
@@ -189,3 +203,46 @@ def test_another_kind_of_scaler_is_the_same_step() -> None:
     records = scored(declared, rows, 0.5)
     result = swap(declared, golden, records)
     assert [one.name for one in result.artefacts] == ["steps.scale"]
+    assert "it is sklearn.MinMaxScaler (golden: sklearn.StandardScaler)" in result.artefacts[0].says
+
+
+# ---------------------------------------------------------------- named code: what a step is made of
+
+
+def test_code_is_told_from_parameters_in_named_files(tmp_path: Path) -> None:
+    """A constant in the code, a table that the code reads, other code: each is said as what it is."""
+    order = ('"amsterdam", "bern"', '"bern", "amsterdam"')
+    clip = ('(row["km"] - 4.0) / 2.5', 'min((row["km"] - 4.0) / 2.5, 0.5)')
+    files = {
+        "golden": serving.write(tmp_path, name="golden"), "constant": serving.write(tmp_path, SCALE, name="constant"),
+        "table": serving.write(tmp_path, order, name="table"), "code": serving.write(tmp_path, clip, name="code"),
+    }  # fmt: skip
+
+    def said(name: str) -> str:
+        (one,) = swap(f"{files[name]}:predict", f"{files['golden']}:predict", rides(40)).artefacts
+        return one.says
+
+    assert "its code has 8.0 where golden has 4.0" in said("constant")
+    assert "its parameters are others: CITIES[0] amsterdam → bern, CITIES[1] bern → amsterdam" in said("table")
+    assert "its code is other" in said("code")
+
+
+def test_a_secret_that_code_reads_is_never_shown() -> None:
+    """A key that differs is told by its fingerprint, and the environment not at all."""
+    old, new = (Part(["same"], _flat({"API_KEY": value, "n": 1})) for value in ("hunter2", "hunter3"))
+    told = otherwise(old, new)
+    assert "API_KEY f1-" in told
+    assert "hunter" not in told
+
+
+def test_a_step_that_reads_another_file_has_equal_code_and_parameters(tmp_path: Path) -> None:
+    """Neither is blamed: what they read is."""
+    read = ('"hour": hour % 24', '"hour": (hour + int(open(os.environ["SHIFT"]).read())) % 24')
+    for version, shift in (("v1", "0"), ("v2", "9")):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "shift.txt").write_text(shift)
+        setting = f"import os; os.environ['SHIFT'] = {str(tmp_path / version / 'shift.txt')!r}"
+        serving.write(tmp_path / version, read, ("FARES = {}", f"{setting}\nFARES = {{}}"), name="app")
+    (one,) = swap(f"{tmp_path}/v2/app.py:predict", f"{tmp_path}/v1/app.py:predict", rides(40)).artefacts
+    assert one.name == "steps.encode"
+    assert "its code and parameters are the same, so it is what they read" in one.says

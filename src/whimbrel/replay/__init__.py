@@ -7,7 +7,8 @@ In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli
     apart         the process of its own in which named code runs
     judged        replayed columns beside recorded ones; `shapes` says what kind of change it is
     parity        the question as a whole; `beside` asks it of several pipelines at once
-    swap          two pipelines mixed artefact by artefact (`hybrid`): which of a declared change's parts did what
+    swap          two pipelines mixed artefact by artefact (`hybrid`): which of a declared change's parts did what; `artefacts`
+                  says what each has otherwise, code or parameters
     rescore       raw inputs put back to golden's (`couple`) and re-scored; `outcome` says what came of it
     sessions      predictions that went wrong, kept with what a later run must give (`expect`); `export` makes a test of them,
                   `bisect` finds the commit from which on they fail

@@ -48,7 +48,6 @@ class Hybrid:
             self.notes.append(f"{n} of {len(given)} predictions fail in one of the two and are left out")
         self._reads = {f"steps.{name}" for record in records for name in record.get("recorder.reads", ())}
         old, new = ([self._by_step(answers[i].out) for i in whole] for answers in (first, second))
-        self._codes = tuple(_codes(answers[i].out for i in whole) for answers in (first, second))
         self.labels = [records[i].get("label") for i in whole]
         mine = {step for made in (*old, *new) for step in made if step.startswith("steps.")}
         self.records = [{p: v for p, v in given[i].items() if step_of(p) not in mine} for i in whole]
@@ -98,16 +97,7 @@ class Hybrid:
             return ""
         said.sort(key=lambda one: -one[0])
         more = f", and {len(said) - 1} more field{'s' * (len(said) > 2)}" if len(said) > 1 else ""
-        return f"{said[0][1]} ({said[0][0]} of {len(pairs)}){more}{self._why(step)}"
-
-    def _why(self, step: str) -> str:
-        """Whether the fingerprint says that the step's code or parameters are others."""
-        old, new = (codes.get(step.removeprefix("steps.")) for codes in self._codes)
-        if old is None or new is None:
-            return ""
-        if old != new:
-            return "; its code or parameters are others"
-        return "; its code and parameters are the same, so it is what they read: a file, the environment, a library"
+        return f"{said[0][1]} ({said[0][0]} of {len(pairs)}){more}"
 
     def _compared(self) -> Names:
         """The steps in which the declared code makes something else of the same values before them."""
@@ -192,13 +182,6 @@ class Hybrid:
             if step and step not in self._reads and value is not None:
                 made.setdefault(step, {})[path] = value
         return made
-
-
-def _codes(outs: Iterable[Record]) -> dict[str, str]:
-    """The fingerprint of each step that bears one."""
-    return {
-        path.removeprefix("code."): value for out in outs for path, value in out.items() if path.startswith("code.")
-    }
 
 
 def _end(made: Made) -> Record:

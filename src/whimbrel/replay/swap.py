@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeAlias
 
 from whimbrel.model.swap import Artefact, Change, Swap
 from whimbrel.replay.apart import LIMIT_S, play
+from whimbrel.replay.artefacts import Part, otherwise, parts
 from whimbrel.replay.hybrid import Hybrid, Names, Run
 from whimbrel.replay.outcome import Outcome, Rule, change, outcome_of
 from whimbrel.replay.parity import known
@@ -28,6 +29,9 @@ MOST = 4
 """Artefacts that are told apart; where more changed, the three that do most, and the rest as one."""
 REST = "the rest"
 _ENOUGH = 10
+
+Contents: TypeAlias = tuple[Mapping[str, Part], Mapping[str, Part]]
+"""What the declared code's steps are made of, and golden's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,13 +67,16 @@ def swap(
         return run
 
     mixture = Hybrid(runner(codes[0]), runner(codes[1]), records)
+    made_of: Contents = ({}, {})
+    if mixture.changed or mixture.differ("outputs"):
+        made_of = (parts(codes[0], limit_s=limit_s), parts(codes[1], limit_s=limit_s))
     notes = list(mixture.notes)
     if len(mixture.records) < _ENOUGH:
         lost = (
             f"CANNOT TELL: {len(records) - len(mixture.records)} of {len(records)} predictions fail in one of the two."
         )
         return Swap(*names, len(mixture.records), lost, (), (), Change(), notes=tuple(notes))
-    return _told(mixture, _tail(mixture, records, before), names, notes)
+    return _told(mixture, _tail(mixture, records, before), names, notes, made_of)
 
 
 def departed(pipeline: Any, records: Sequence[Record], *, limit_s: float = LIMIT_S) -> Change:
@@ -81,7 +88,7 @@ def departed(pipeline: Any, records: Sequence[Record], *, limit_s: float = LIMIT
     return change(made, happened, [record.get("label") for record in records])
 
 
-def _told(mixture: Hybrid, tail: _Tail, names: tuple[str, str], notes: list[str]) -> Swap:
+def _told(mixture: Hybrid, tail: _Tail, names: tuple[str, str], notes: list[str], made_of: Contents) -> Swap:
     labels = mixture.labels
     groups = _groups(mixture, tail, labels)
     outcomes = _outcomes(mixture, tail, groups)
@@ -95,7 +102,7 @@ def _told(mixture: Hybrid, tail: _Tail, names: tuple[str, str], notes: list[str]
     artefacts = tuple(
         Artefact(
             name, _layer(name), {"outputs": "model", "decision": "threshold"}.get(name, "step"), groups[name],
-            _says(name, groups[name], mixture, tail),
+            _says(name, groups[name], mixture, tail, made_of),
             changes[frozenset({name})], change(outcomes[everything], outcomes[everything - {name}], labels),
             {measure: round(values[name], 6) + 0.0 for measure, values in shares.items()},
         )
@@ -205,10 +212,13 @@ def _tail(mixture: Hybrid, records: Sequence[Record], before: Sequence[Record]) 
     return _Tail(tuple(name for name in ("outputs", "decision") if name in says), (old, new), says)
 
 
-def _says(name: str, steps: Names, mixture: Hybrid, tail: _Tail) -> str:
+def _says(name: str, steps: Names, mixture: Hybrid, tail: _Tail, made_of: Contents) -> str:
     if name == REST:
         return f"{', '.join(steps)} together"
-    return tail.says[name] if name in tail.says else mixture.differ(name)
+    said = tail.says.get(name) or mixture.differ(name)
+    new, old = (contents.get(name) for contents in made_of)
+    why = otherwise(old, new)
+    return f"{said}; {why}" if why else said
 
 
 def _sentence(artefacts: Sequence[Artefact], whole: Change, n: int) -> str:
