@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.replay import serving
@@ -115,6 +115,7 @@ def test_code_that_fails_is_not_asked(tmp_path: Path) -> None:
     assert rescore(broken, window, {"inputs.km": (both, both)}) == []
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 1000), st.floats(0.01, 100), st.floats(-50, 50))
 def test_a_coupling_gives_golden_s_column_back(seed: int, factor: float, shift: float) -> None:
     """Any increasing change of a whole column is undone, but for the distance of neighbouring values."""
@@ -129,6 +130,7 @@ def test_a_coupling_gives_golden_s_column_back(seed: int, factor: float, shift: 
         assert not moved(Numbers(back), Numbers(golden))
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(0.05, 1), min_size=3, max_size=6), st.integers(0, 1000))
 def test_categories_change_no_more_than_they_must(weights: list[float], seed: int) -> None:
     """The share that changes is the total variation distance, which no coupling can beat."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -55,6 +55,7 @@ def adds_up(result: Swap) -> None:
         assert sum(one.shares[measure] for one in result.artefacts) == pytest.approx(whole, abs=1e-5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=16, max_size=16))
 def test_shapley_values_add_up_whatever_the_worths(worths: list[float]) -> None:
     """Efficiency: what all reach beyond none is shared without a rest."""

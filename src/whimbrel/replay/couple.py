@@ -125,16 +125,16 @@ def _categories(values: Sequence[Any], here: Categories, there: Categories, rng:
     if lacking.sum() <= 0:
         return list(values)
     lacking /= lacking.sum()
-    out = []
-    for value in values:
-        i = index.get(_name(value), -1) if value is not None else len(names)
-        share = after[i] if i >= 0 else 0.0
-        if share > 0 and rng.random() < before[i] / share:
-            out.append(value)
-        else:
-            new = int(rng.choice(len(lacking), p=lacking))
-            out.append(_value((*names,), new if new < len(names) else -1))
-    return out
+    places = np.array(
+        [len(names) if value is None else index.get(_name(value), -1) for value in values], dtype=np.int64
+    )
+    kept = np.minimum(np.divide(before, after, out=np.zeros_like(after), where=after > 0), 1.0)
+    stays = rng.random(len(places)) < np.where(places < 0, 0.0, kept[places])
+    drawn = rng.choice(len(lacking), len(places), p=lacking)
+    return [
+        value if stay else _value(names, new if new < len(names) else -1)
+        for value, stay, new in zip(values, stays, drawn.tolist(), strict=True)
+    ]
 
 
 def _shares(column: Categories, index: dict[str, int]) -> Floats:

@@ -38,8 +38,8 @@ class Sampled:
     """The predictions of a window and of golden that a replay takes, as flat records, and the stretches that they stand for."""
 
     app: str
-    records: list[Record]
-    golden: list[Record]
+    records: Sequence[Record]
+    golden: Sequence[Record]
     spans: tuple[Span, Span]
     asked: tuple[Source, Window]
     before: tuple[Source, Window]
