@@ -19,7 +19,7 @@ import whimbrel
 from whimbrel.doors.sklearn import RecordedEstimator
 from whimbrel.model.parity import Parity
 from whimbrel.model.window import Window
-from whimbrel.replay import parity, pipeline_of
+from whimbrel.replay import parity, pipeline_of, swap
 
 
 def frame(n: int, seed: int) -> pd.DataFrame:
@@ -134,6 +134,9 @@ def test_an_onnx_model(tmp_path: Path) -> None:
     other = parity(log, session(2.5)).first
     assert other is not None
     assert other.differences[0].path == "outputs.fare"
+    records = [{"id": str(i), "ts": i, "inputs.km": float(i), "inputs.minutes": 1.0} for i in range(20)]
+    (model,) = swap(session(2.5), session(2.0), records).artefacts
+    assert (model.name, model.kind, model.shares["score_shift_sd"] > 0) == ("outputs", "model", True)
 
 
 def test_what_is_no_pipeline_is_refused() -> None:

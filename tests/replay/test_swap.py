@@ -100,7 +100,8 @@ def test_of_two_changes_each_bears_its_part(tmp_path: Path) -> None:
     result = swapped(tmp_path, SCALE, BUCKET)
     assert [one.name for one in result.artefacts] == ["steps.scale", "steps.encode"]
     assert result.artefacts[0].shares["flipped"] > result.artefacts[1].shares["flipped"]
-    assert len(result.matrix) == 4
+    told = [one["declared"] for one in result.to_dict()["matrix"]]
+    assert told == [[], ["steps.scale"], ["steps.encode"], ["steps.scale", "steps.encode"]]
     adds_up(result)
 
 

@@ -18,6 +18,8 @@ from whimbrel.model.swap import Artefact, Change, Swap
 
 _SAME = ("equal", "within tolerance")
 _FLIPS, _SD = 0.003, 0.05
+_RELEASE = 0.1
+"""As `harm` has it for an announced release."""
 ENOUGH = 30
 _ARRIVED = 0.5
 """A declared change has arrived where production differs from it in less than this share of what golden differed in."""
@@ -90,18 +92,23 @@ def _of_artefact(one: Artefact, matrix: Swap, step: StepParity | None, window: P
     if "score_shift_sd" in one.shares:
         harm["score_moved_sd"] = round(abs(one.shares["score_shift_sd"]), 4)
     evidence = (*_declared(step, window, again), proof) if step is not None else (proof,)
-    return one.parts[0], says, evidence, harm, _harmful(one, whole)
+    return one.parts[0], says, evidence, harm, harmful(one, whole)
 
 
-def _harmful(one: Artefact, whole: Change) -> bool | None:
+def harmful(one: Artefact, whole: Change) -> bool | None:
     """Labels decide where they can; else decisions; else the score. None where there is no outcome."""
     if "loss" in one.shares and abs(whole.loss_z) >= 2:
         return one.shares["loss"] > 0
     if "flipped" in one.shares:
-        return one.shares["flipped"] >= _FLIPS
+        return one.shares["flipped"] >= least(one.layer)
     if "score_shift_sd" in one.shares:
         return (one.alone.score_moved_sd or 0.0) >= _SD
     return None
+
+
+def least(layer: str) -> float:
+    """The share of decisions from which on a declared change harms, where no label says: a released model is meant to score otherwise."""
+    return _RELEASE if layer == "model" else _FLIPS
 
 
 def shared_words(one: Artefact, matrix: Swap) -> str:
@@ -120,9 +127,10 @@ def shared_words(one: Artefact, matrix: Swap) -> str:
 def _of_steps(steps: Sequence[StepParity], window: Parity, again: Again) -> list[Part]:
     """Where golden's code is not named: what the declared code as a whole decides otherwise of golden's own inputs."""
     done = again.on_golden()
-    said = f"of golden's own raw inputs the declared code changes {_done(done)}" if done.judged else ""
+    told = [f"of golden's own raw inputs the declared code changes {_done(done)}"] if done.judged else []
     if len(steps) > 1:
-        said = f"{said}; {len(steps)} steps changed at once: golden's code (--golden-pipeline) tells which did what"
+        told.append(f"{len(steps)} steps changed at once: golden's code (--golden-pipeline) tells which did what")
+    said = "; ".join(told)
     harm = {"share_of_traffic": 1.0, **({"decisions_flipped": round(done.flips, 4)} if done.compared else {})}
     out: list[Part] = []
     for step in steps:
@@ -132,16 +140,16 @@ def _of_steps(steps: Sequence[StepParity], window: Parity, again: Again) -> list
             *((Evidence("exact", said, {"replayed": done.compared, "flipped": done.flipped}),) if said else ()),
         )
         says = f"a declared change: golden had {lead.path} {lead.shape}"
-        out.append((step.name, says, proof, harm, _overall(done)))
+        out.append((step.name, says, proof, harm, _overall(done, step.layer)))
     return out
 
 
-def _overall(done: Change) -> bool | None:
+def _overall(done: Change, layer: str) -> bool | None:
     """Whether the declared code harms; `done` goes from it to what golden decided, so a loss that grows is to its credit."""
     if abs(done.loss_z) >= 2:
         return done.loss_z < 0
     if done.compared:
-        return done.flips >= _FLIPS
+        return done.flips >= least(layer)
     return done.score_moved_sd >= _SD if done.score_moved_sd is not None else None
 
 
