@@ -20,11 +20,8 @@ from whimbrel.model.window import Where, Window
 
 if TYPE_CHECKING:
     from whimbrel.replay import Sampled
-    from whimbrel.replay.record import Record
     from whimbrel.store import Log
 
-RESCORED = 200
-"""Predictions of a slice that are scored again with one input put back."""
 COLUMN = 20_000
 """Rows from which an input's distribution is taken."""
 _LEAST = 50
@@ -130,9 +127,7 @@ class Again:
             return None
         taken = self.sampled((), None)
         names = (self.declared_name, self.golden_name)
-        return swap(
-            self.pipeline, self.golden_pipeline, _spread(taken.records, RESCORED), before=taken.golden, names=names
-        )
+        return swap(self.pipeline, self.golden_pipeline, taken.records, before=taken.golden, names=names)
 
     def rescore(self, paths: Sequence[str], where: Where, since: datetime | None) -> list[Rescored]:
         """These raw inputs of a slice put back to golden's, each by itself; what cannot be put back is left out."""
@@ -143,7 +138,7 @@ class Again:
         except EvidenceError:
             return []
         columns = self._columns(paths, taken, where)
-        return rescore(self.pipeline, _spread(taken.records, RESCORED), columns, golden=taken.golden)
+        return rescore(self.pipeline, taken.records, columns, golden=taken.golden)
 
     def _columns(self, paths: Sequence[str], taken: Sampled, where: Where) -> dict[str, tuple[Column, Column]]:
         """Each input's column in the slice and in golden: the same slice there, all of golden where that holds too few."""
@@ -170,9 +165,3 @@ def component_step(component: str) -> str:
     if head == "steps":
         return f"steps.{rest.partition('.')[0]}"
     return "outputs" if head in ("outputs", "model") else "decision" if head in ("decision", "decisions") else component
-
-
-def _spread(records: Sequence[Record], n: int) -> list[Record]:
-    """About `n` of the records, evenly over time."""
-    step = max(len(records) / n, 1.0)
-    return [records[int(i * step)] for i in range(min(n, len(records)))]

@@ -52,8 +52,9 @@ def findings(
             proven.append(_new(name, says, evidence, harm, harmful, again))
             continue
         old = proven[at]
+        measured = {name: value for name, value in harm.items() if name != "share_of_traffic"}
         proven[at] = replace(
-            old, evidence=(*evidence, *old.evidence), confidence=max(old.confidence, 0.99), harm={**old.harm, **harm},
+            old, evidence=(*evidence, *old.evidence), confidence=max(old.confidence, 0.99), harm={**harm, **old.harm, **measured},
             harmful=old.harmful if harmful is None else harmful, next=_next(again),
         )  # fmt: skip
     return proven

@@ -16,9 +16,6 @@ from whimbrel.replay.swap import swap
 if TYPE_CHECKING:
     from whimbrel.store import Log
 
-SWAPPED = 200
-"""Predictions that the swap matrix takes: each of its mixtures runs them all."""
-
 
 def beside(
     log: Log, pipelines: Sequence[Any], *, golden_pipeline: Any = None, free: bool = False, limit_s: float = LIMIT_S,
@@ -48,9 +45,9 @@ def beside(
     names = tuple(named(code) for code in codes)
     if golden_pipeline is None:
         return Beside(names, answers)
-    step = max(len(taken.records) / SWAPPED, 1.0)
-    some = [taken.records[int(i * step)] for i in range(min(SWAPPED, len(taken.records)))]
-    matrix = swap(codes[0], golden_pipeline, some, before=taken.golden, limit_s=limit_s, names=(names[0], names[-1]))
+    matrix = swap(
+        codes[0], golden_pipeline, taken.records, before=taken.golden, limit_s=limit_s, names=(names[0], names[-1])
+    )
     return Beside(names, answers, matrix)
 
 

@@ -24,6 +24,10 @@ _LABELS = 60
 """Labelled predictions from which on a loss is told."""
 
 
+RUN = 200
+"""Predictions that are run many times over: for every mixture of two pipelines, for every input that is put back."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
     """Of n predictions: score, shape (n,), NaN where there is none; decision as text, "" where there is none."""
@@ -133,6 +137,13 @@ def _losses(outcome: Outcome, labels: Sequence[Any], decided: set[str]) -> Float
         return np.array([float(d != s) if d and s else math.nan for d, s in zip(outcome.decision, said, strict=True)])
     gap: Floats = outcome.score - np.array([_number(label) for label in labels])
     return gap**2
+
+
+def thinned(records: Sequence[Record], n: int = RUN) -> Sequence[Record]:
+    """At most `n` of the records, evenly over them."""
+    if len(records) <= n:
+        return records
+    return [records[i * len(records) // n] for i in range(n)]
 
 
 def text(value: Any) -> str:

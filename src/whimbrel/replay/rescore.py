@@ -19,7 +19,7 @@ from whimbrel.model.swap import Rescored
 from whimbrel.replay.apart import LIMIT_S, play
 from whimbrel.replay.couple import couple, moved, some
 from whimbrel.replay.judged import step_of
-from whimbrel.replay.outcome import Outcome, Rule, change, outcome_of
+from whimbrel.replay.outcome import Outcome, Rule, change, outcome_of, thinned
 from whimbrel.replay.parity import known
 from whimbrel.replay.pipelines import pipeline_of
 from whimbrel.replay.record import Record, gap
@@ -39,12 +39,13 @@ def rescore(
 
     Args:
         pipeline: the code, as `parity` takes it.
-        records: predictions of the slice, flat.
+        records: predictions of the slice, flat; at most `RUN` of them are run.
         columns: by the input's path, its column in the slice and in the same slice of golden, as many rows as there are.
         golden: golden's records: the unit of the score is their spread, and their decision rule is taken where the code decides nothing.
         limit_s: seconds that one run of the code may take.
         seed: of what is drawn.
     """
+    records = thinned(records)
     code = pipeline if isinstance(pipeline, str) else pipeline_of(pipeline)
 
     def run(asked: Sequence[Record]) -> list[Record]:

@@ -19,7 +19,7 @@ from whimbrel.model.swap import Artefact, Change, Swap
 from whimbrel.replay.apart import LIMIT_S, play
 from whimbrel.replay.artefacts import Part, otherwise, parts
 from whimbrel.replay.hybrid import Hybrid, Names, Run
-from whimbrel.replay.outcome import Outcome, Rule, change, outcome_of
+from whimbrel.replay.outcome import Outcome, Rule, change, outcome_of, thinned
 from whimbrel.replay.parity import known
 from whimbrel.replay.pipelines import Pipeline, Played, pipeline_of
 from whimbrel.replay.record import Record
@@ -52,11 +52,12 @@ def swap(
     Args:
         declared: the code that should be running, as `parity` takes a pipeline.
         golden: the code of the time when all was well.
-        records: flat records whose raw inputs both get; what was recorded of their steps is not used.
+        records: flat records whose raw inputs both get, at most `RUN` of them; what was recorded of their steps is not used.
         before: golden's records, of which the decision's rule is read where the pipelines make no decision.
         limit_s: seconds that each run of the code may take.
         names: how a person calls the two.
     """
+    records = thinned(records)
     codes = [one if isinstance(one, str) else pipeline_of(one) for one in (declared, golden)]
 
     def runner(code: str | Pipeline) -> Run:
