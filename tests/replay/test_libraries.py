@@ -19,7 +19,7 @@ import whimbrel
 from whimbrel.doors.sklearn import RecordedEstimator
 from whimbrel.model.parity import Parity
 from whimbrel.model.window import Window
-from whimbrel.replay import parity, pipeline_of, swap
+from whimbrel.replay import parity, pipeline_of
 
 
 def frame(n: int, seed: int) -> pd.DataFrame:
@@ -111,6 +111,7 @@ def test_an_onnx_model(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
     from whimbrel.doors.onnx import RecordedSession
+    from whimbrel.replay import swap
 
     def session(weight: float) -> Any:
         helper, kind = onnx.helper, onnx.TensorProto.FLOAT
