@@ -112,6 +112,7 @@ def test_an_onnx_model(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
     from whimbrel.doors.onnx import RecordedSession
+    from whimbrel.replay import swap
 
     def session(weight: float) -> Any:
         helper, kind = onnx.helper, onnx.TensorProto.FLOAT
@@ -135,6 +136,9 @@ def test_an_onnx_model(tmp_path: Path) -> None:
     other = parity(log, session(2.5)).first
     assert other is not None
     assert other.differences[0].path == "outputs.fare"
+    records = [{"id": str(i), "ts": i, "inputs.km": float(i), "inputs.minutes": 1.0} for i in range(20)]
+    (model,) = swap(session(2.5), session(2.0), records).artefacts
+    assert (model.name, model.kind, model.shares["score_shift_sd"] > 0) == ("outputs", "model", True)
 
 
 def test_what_is_no_pipeline_is_refused() -> None:

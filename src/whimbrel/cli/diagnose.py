@@ -20,14 +20,21 @@ CODES = {"fault": 1, "notice": 1, "healthy": 0, "insufficient": 4}
 @click.option(
     "--pipeline",
     metavar="CODE",
-    help="Replay recorded inputs through this code too: module:attribute, file.py:attribute, model.onnx, http://….",
+    help="Replay recorded inputs through the code that is declared to serve: module:attribute, file.py:attribute, model.onnx, http://….",
+)
+@click.option(
+    "--golden-pipeline",
+    metavar="CODE",
+    help="Golden's code, to share out what a declared change did among its artefacts (with --pipeline).",
 )
 @out.page_option
-def diagnose(asked: Asked, page: Path | None, pipeline: str | None) -> int:
+def diagnose(asked: Asked, page: Path | None, pipeline: str | None, golden_pipeline: str | None) -> int:
     """Say which layer broke, which component, for whom and since when, on what evidence.
 
     Without --since, --until or --last it looks at the last 24 hours. Without golden it compares with the
-    preceding windows of the same hours and weekdays. With --pipeline it replays recorded inputs as well.
+    preceding windows of the same hours and weekdays. With --pipeline it replays recorded inputs as well: a step that
+    differs is proven, code that does not differ is cleared, and raw inputs are weighed by what the outcome does when golden's
+    values are put back.
 
     Exit status: 0 healthy, 1 something was found, 4 not enough evidence.
     """
@@ -42,6 +49,7 @@ def diagnose(asked: Asked, page: Path | None, pipeline: str | None) -> int:
         report = diagnose_log(
             log, asked_for.window.app, window=asked_for.window, golden=asked_for.golden,
             golden_window=asked_for.golden_window, engine=using, pipeline=pipeline,
+            golden_pipeline=golden_pipeline,
         )  # fmt: skip
     if asked.as_json:
         out.answer_json(report)

@@ -13,7 +13,11 @@ from whimbrel.model.window import Window
 _PIPELINE = (
     click.option(
         "--pipeline", "pipelines", required=True, multiple=True, metavar="CODE",
-        help="module:attribute, file.py:attribute, model.onnx or http://…; repeatable: each is judged by itself.",
+        help="module:attribute, file.py:attribute, model.onnx or http://…; repeatable: side by side.",
+    ),
+    click.option(
+        "--golden-pipeline", metavar="CODE",
+        help="Golden's code: swap what the first --pipeline has otherwise, one artefact at a time, and share out what changed.",
     ),
     click.option("--free", is_flag=True, help="Hand no recorded value on, to see how a difference travels."),
     click.option("--limit", "limit_s", type=float, default=120.0, show_default=True, help="Seconds a replay may take."),
@@ -33,7 +37,9 @@ def _pipeline_options(command: Any) -> Any:
 @_pipeline_options
 @click.option("-n", "n", type=click.IntRange(min=1), default=500, show_default=True, help="Predictions to replay.")
 @asks("window", "app", "golden", "home")
-def parity(asked: Asked, pipelines: tuple[str, ...], free: bool, limit_s: float, n: int) -> int:
+def parity(
+    asked: Asked, pipelines: tuple[str, ...], golden_pipeline: str | None, free: bool, limit_s: float, n: int
+) -> int:  # fmt: skip
     """Run recorded inputs through code and say, step by step, where what was recorded first differs from it.
 
     Each step is judged on the inputs that it really received: where it differs, the recorded value goes on. Tolerance is
@@ -41,7 +47,7 @@ def parity(asked: Asked, pipelines: tuple[str, ...], free: bool, limit_s: float,
 
     Exit status: 0 equal, 1 something differs, 4 nothing to replay.
     """
-    return _answer(asked, pipelines, {"n": n, "free": free, "limit_s": limit_s})
+    return _answer(asked, pipelines, golden_pipeline, {"n": n, "free": free, "limit_s": limit_s})
 
 
 @click.command(
@@ -51,33 +57,32 @@ def parity(asked: Asked, pipelines: tuple[str, ...], free: bool, limit_s: float,
 @click.argument("ids", nargs=-1, required=True, metavar="ID…")
 @_pipeline_options
 @asks("app", "golden", "home")
-def replay(asked: Asked, ids: tuple[str, ...], pipelines: tuple[str, ...], free: bool, limit_s: float) -> int:
+def replay(
+    asked: Asked, ids: tuple[str, ...], pipelines: tuple[str, ...], golden_pipeline: str | None, free: bool, limit_s: float
+) -> int:  # fmt: skip
     """Run these predictions' recorded inputs through code, and say where what was recorded first differs from it.
 
     Exit status: 0 equal, 1 something differs, 4 no such prediction.
     """
-    return _answer(asked, pipelines, {"ids": ids, "free": free, "limit_s": limit_s})
+    return _answer(asked, pipelines, golden_pipeline, {"ids": ids, "free": free, "limit_s": limit_s})
 
 
-def _answer(asked: Asked, pipelines: tuple[str, ...], options: dict[str, Any]) -> int:
-    from whimbrel.replay import parity as judge  # numpy and the engine are loaded where they are used
-    from whimbrel.report.parity import text
+def _answer(asked: Asked, pipelines: tuple[str, ...], golden_pipeline: str | None, options: dict[str, Any]) -> int:
+    from whimbrel.replay import beside  # numpy and the engine are loaded where they are used
+    from whimbrel.report import parity as drawn
 
     using = ask.engine(asked)
     log = ask.open_log(asked)
     asked_for = ask.question(asked, log, using=using)
     window = Window(asked_for.window.app) if "ids" in options else asked_for.window
-    results = []
-    for pipeline in pipelines:
-        with out.progress(f"replaying through {pipeline}"):
-            results.append(
-                judge(
-                    log, pipeline, window=window, golden=asked_for.golden, golden_window=asked_for.golden_window,
-                    engine=using, **options,
-                )
-            )  # fmt: skip
+    with out.progress(f"replaying through {', '.join(pipelines)}"):
+        result = beside(
+            log, pipelines, golden_pipeline=golden_pipeline, window=window, golden=asked_for.golden,
+            golden_window=asked_for.golden_window, engine=using, **options,
+        )  # fmt: skip
+    single = len(result.answers) == 1
     if asked.as_json:
-        out.answer_json(results[0] if len(results) == 1 else {"pipelines": [one.to_dict() for one in results]})
+        out.answer_json(result.answers[0] if single else result)
     else:
-        out.answer("\n\n".join(text(result) for result in results))
-    return int(any(result.first is not None for result in results))
+        out.answer(drawn.text(result.answers[0]) if single else drawn.beside(result))
+    return int(not result.equal)

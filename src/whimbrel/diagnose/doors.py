@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.diagnose.lineage import Trained, told_by
@@ -12,10 +12,9 @@ from whimbrel.diagnose.verdict import diagnose_rows
 from whimbrel.engine.port import Engine, Source
 from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.model.event import Event
-from whimbrel.model.parity import Parity
 from whimbrel.model.report import Report, Span
 from whimbrel.model.rows import Rows
-from whimbrel.model.window import Where, Window, from_micros
+from whimbrel.model.window import Window, from_micros
 
 if TYPE_CHECKING:
     from whimbrel.store import Log
@@ -63,34 +62,34 @@ def _events(events: Any) -> tuple[Event, ...]:
 def diagnose_log(
     log: Log, app: str | None = None, *, window: Window, golden: str | None = None,
     golden_window: Window | None = None, engine: str = "duckdb", pipeline: Any = None,
+    golden_pipeline: Any = None,
 ) -> Report:  # fmt: skip
     """Diagnose a window of a log against a named golden, a golden window, or the preceding weeks' same hours.
 
-    With a `pipeline` (see `whimbrel.replay.parity`) recorded inputs are replayed through it: exact evidence.
+    With a `pipeline`, the code that is declared to serve (see `whimbrel.replay.parity`), recorded inputs are replayed through it: exact
+    evidence. With `golden_pipeline`, the code of golden's time, a declared change is shared out among its artefacts.
 
     Raises:
-        UsageError: the app or the golden does not exist.
+        UsageError: the app or the golden does not exist, or golden's code is named alone.
         EvidenceError: nothing is left to compare with.
         InputError: the pipeline cannot be loaded.
     """
+    if golden_pipeline is not None and pipeline is None:
+        raise UsageError(
+            "golden's code is named, and not the code that is declared to serve", where="--golden-pipeline",
+            why="the two are compared with each other and with what was recorded", next="name the other with --pipeline",
+        )  # fmt: skip
     report = _diagnosed(log, app, window, golden, golden_window, engine)
     if pipeline is None or report.verdict == "insufficient":
         return report
+    from whimbrel.diagnose.again import Again
     from whimbrel.diagnose.exact import weigh
-    from whimbrel.replay import parity
 
     started = time.perf_counter()
-
-    def ask(where: Where, since: datetime | None, free: bool) -> Parity:
-        asked = replace(
-            window, since=since or report.window.since, until=window.until, where=tuple(dict.fromkeys((*window.where, *where)))
-        )  # fmt: skip
-        before = golden_window or Window(report.app, report.golden.since, report.golden.until, window.where)
-        return parity(
-            log, pipeline, app=report.app, window=asked, golden=golden, golden_window=before, free=free, engine=engine
-        )  # fmt: skip
-
-    weighed = weigh(report, ask, pipeline if isinstance(pipeline, str) else type(pipeline).__name__)
+    again = Again(
+        log, report, replace(window, app=report.app), pipeline, golden_pipeline, golden, golden_window, engine
+    )
+    weighed = weigh(report, again)
     return replace(weighed, took_s=round(report.took_s + time.perf_counter() - started, 3))
 
 

@@ -6,7 +6,6 @@ case → channels → scan → suspects → causes → harm → findings.
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from whimbrel.diagnose import absence, boundaries, contracts, drawing, focus, labels, lineage, surroundings, words
 from whimbrel.diagnose.case import Case, build
 from whimbrel.diagnose.causes import Cause, settle, strength
+from whimbrel.diagnose.command import command
 from whimbrel.diagnose.gather import gather
 from whimbrel.diagnose.harm import Harm, measure
 from whimbrel.diagnose.lineage import Trained
@@ -25,7 +25,7 @@ from whimbrel.model.event import Event
 from whimbrel.model.fields import Role, Schema
 from whimbrel.model.report import CannotTell, Finding, NearEvent, Report, Span, Traffic, Verdict
 from whimbrel.model.rows import Rows
-from whimbrel.model.window import from_micros, iso
+from whimbrel.model.window import from_micros
 
 LEAST_WINDOW, LEAST_GOLDEN = 40, 200
 """Rows below which there is no evidence to speak of."""
@@ -105,7 +105,8 @@ def _finding(case: Case, app: str, golden: Span, rank: int, cause: Cause, harm: 
     return Finding(
         rank=rank, layer=cause.layer, component=cause.component, where=suspect.where, since=since,
         confidence=_confidence(cause, events), harmful=harm.matters, harm=harm.numbers, what=words.what(case, cause),
-        evidence=words.evidence(case, cause), events=events, victims=cause.victims, next=_next(app, golden, cause),
+        evidence=words.evidence(case, cause), events=events, victims=cause.victims,
+        next=command("compare", app, golden, since=since, where=suspect.where),
         measure=drawing.measure_words(suspect), series=drawing.series(case, suspect),
         slices=drawing.slices(case, suspect), shapes=drawing.shapes(case, cause),
         examples=drawing.examples(case, cause),
@@ -122,18 +123,6 @@ def _confidence(cause: Cause, events: tuple[NearEvent, ...]) -> float:
     if events:
         base += 0.3 * (1 - base)
     return round(min(base, 0.99), 2)
-
-
-def _next(app: str, golden: Span, cause: Cause) -> str:
-    """The command that shows the finding's slice beside golden. Recorded values are quoted: the command gets pasted."""
-    asked = ["whimbrel", "compare", "--app", app, "--since", iso(from_micros(cause.suspect.since_us))]
-    for c in cause.suspect.where:
-        asked += ["--where", f"{c.path.removeprefix('context.')}{c.op}{c.value}"]
-    if golden.name:
-        asked += ["--golden", golden.name]
-    elif golden.since and golden.until:
-        asked += ["--golden-since", iso(golden.since), "--golden-until", iso(golden.until)]
-    return shlex.join(asked)
 
 
 def sentence(verdict: Verdict, findings: tuple[Finding, ...], cleared: tuple[str, ...], span: Span) -> str:

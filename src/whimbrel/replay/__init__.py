@@ -7,13 +7,22 @@ In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli
     replayed      one prediction that runs again under the recorder's own `step` and `read`
     apart         the process of its own in which named code runs
     judged        replayed columns beside recorded ones; `noise` says what rounding may do, `shapes` what kind of change it is
-    parity        the question as a whole
+    parity        the question as a whole; `beside` asks it of several pipelines at once
+    swap          two pipelines mixed artefact by artefact (`hybrid`): which of a declared change's parts did what; `artefacts`
+                  says what each has otherwise, code or parameters
+    rescore       raw inputs put back to golden's (`couple`) and re-scored; `outcome` says what came of it
     sessions      predictions that went wrong, kept with what a later run must give (`expect`); `export` makes a test of them,
                   `bisect` finds the commit (`commits`), the model or the data version from which on they fail
 """
 
-from whimbrel.replay.parity import parity, replay
+from whimbrel.replay.beside import beside, named
+from whimbrel.replay.parity import Sampled, parity, replay, sampled
 from whimbrel.replay.pipelines import Pipeline, pipeline_of
 from whimbrel.replay.played import Played
+from whimbrel.replay.rescore import rescore
+from whimbrel.replay.swap import departed, swap
 
-__all__ = ["Pipeline", "Played", "parity", "pipeline_of", "replay"]
+__all__ = [
+    "Pipeline", "Played", "Sampled", "beside", "departed", "named", "parity", "pipeline_of", "replay", "rescore", "sampled",
+    "swap",
+]  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,18 @@ _HIDDEN = frozenset(("label", "label_ts", "rescued"))
 _SPREAD = (Role.CONTEXT, Role.HARDWARE, Role.MODEL, Role.CODE)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampled:
+    """The predictions of a window and of golden that a replay takes, as flat records, and the stretches that they stand for."""
+
+    app: str
+    records: Sequence[Record]
+    golden: Sequence[Record]
+    spans: tuple[Span, Span]
+    asked: tuple[Source, Window]
+    before: tuple[Source, Window]
+
+
 def parity(
     log: Log, pipeline: Any, *, app: str | None = None, window: Window | None = None, golden: str | None = None,
     golden_window: Window | None = None, n: int = N, ids: Sequence[str] = (), free: bool = False,
@@ -63,6 +75,22 @@ def parity(
         EvidenceError: there is nothing to replay.
         InputError: the pipeline cannot be loaded.
     """
+    taken = sampled(
+        log, app=app, window=window, golden=golden, golden_window=golden_window, n=n, ids=ids, engine=engine
+    )  # fmt: skip
+    return replay(taken.app, pipeline, taken.records, taken.golden, free=free, limit_s=limit_s, spans=taken.spans)
+
+
+def sampled(
+    log: Log, *, app: str | None = None, window: Window | None = None, golden: str | None = None,
+    golden_window: Window | None = None, n: int = N, ids: Sequence[str] = (), engine: str = "duckdb",
+) -> Sampled:  # fmt: skip
+    """The predictions that `parity` would replay: several pipelines may then be judged on the same ones.
+
+    Raises:
+        UsageError: no such app or golden, or `n` below 1.
+        EvidenceError: there is nothing to replay.
+    """
     from whimbrel.engine import engine_named
 
     if n < 1:
@@ -81,10 +109,8 @@ def parity(
         )  # fmt: skip
     before_source, before = _golden(log, source, window, golden, golden_window, records)
     good = asker.records(before_source, before, ids=_chosen(asker, before_source, before, min(n, GOLDEN_N)))
-    return replay(
-        name, pipeline, records, good, free=free, limit_s=limit_s,
-        spans=(_span(window, records), _span(before, good, golden or "")),
-    )  # fmt: skip
+    spans = (_span(window, records), _span(before, good, golden or ""))
+    return Sampled(name, records, good, spans, (source, window), (before_source, before))
 
 
 def replay(

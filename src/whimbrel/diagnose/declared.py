@@ -1,0 +1,201 @@
+"""A change that was declared: production does what the code says, and golden's code said otherwise. Which part of it did what?
+
+In: a report and a replay. Out: findings, one an artefact, with its Shapley share of what changed as `exact` evidence. Only `exact.py`
+may call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from whimbrel.diagnose.again import Again, component_step
+from whimbrel.diagnose.command import command
+from whimbrel.diagnose.undeclared import left_behind
+from whimbrel.model.parity import Parity, StepParity
+from whimbrel.model.report import Evidence, Finding
+from whimbrel.model.swap import Artefact, Change, Swap
+
+_SAME = ("equal", "within tolerance")
+_FLIPS, _SD = 0.003, 0.05
+_RELEASE = 0.1
+"""As `harm` has it for an announced release."""
+ENOUGH = 30
+_ARRIVED = 0.5
+"""A declared change has arrived where production differs from it in less than this share of what golden differed in."""
+
+
+def steps(window: Parity, golden: Parity | None) -> dict[str, StepParity]:
+    """Steps in which production does what the declared code does, or most of it does, and golden did not: golden's, by name."""
+    if golden is None or golden.replayed < ENOUGH:
+        return {}
+    now = {step.name: step for step in window.steps}
+    then = (step for step in golden.steps if step.standing == "different" and step.name in now)
+    return {step.name: step for step in then if _arrived(now[step.name], step)}
+
+
+def _arrived(now: StepParity, then: StepParity) -> bool:
+    """Whether production has left golden's code behind at a step: everywhere, or for the greater part of the traffic."""
+    if now.standing in _SAME:
+        return True
+    return now.standing == "different" and now.differ / now.compared < _ARRIVED * then.differ / then.compared
+
+
+def findings(
+    before: Sequence[Finding], changed: dict[str, StepParity], matrix: Swap | None, window: Parity, again: Again,
+) -> list[Finding]:  # fmt: skip
+    """The report's findings with those of the declared change among them: proven where statistics saw them, new where not."""
+    proven = list(before)
+    for name, says, evidence, harm, harmful in _parts(changed, matrix, window, again):
+        at = next((i for i, f in enumerate(proven) if component_step(f.component) == name), None)
+        if at is None:
+            proven.append(_new(name, says, evidence, harm, harmful, again))
+            continue
+        old = proven[at]
+        measured = {name: value for name, value in harm.items() if name != "share_of_traffic"}
+        proven[at] = replace(
+            old, evidence=(*evidence, *old.evidence), confidence=max(old.confidence, 0.99), harm={**harm, **old.harm, **measured},
+            harmful=old.harmful if harmful is None else harmful, next=_next(again),
+        )  # fmt: skip
+    return proven
+
+
+Part = tuple[str, str, tuple[Evidence, ...], dict[str, float], bool | None]
+"""Step, what changed in words, evidence, harm, and whether it is harmful (None: it cannot be told)."""
+
+
+def _parts(changed: dict[str, StepParity], matrix: Swap | None, window: Parity, again: Again) -> list[Part]:
+    judged = {step.name: step.standing for step in window.steps}
+    unjudged = ("not run", "not recorded", "not replayable")
+    parts = [
+        _of_artefact(one, matrix, changed.get(one.name), window, again)
+        for one in (matrix.artefacts if matrix is not None else ())
+        if matrix is not None
+        if len(one.parts) > 1 or one.name in changed or judged.get(one.name, "not run") in unjudged
+    ]
+    return parts or (_of_steps(list(changed.values()), window, again) if changed else [])
+
+
+def _of_artefact(one: Artefact, matrix: Swap, step: StepParity | None, window: Parity, again: Again) -> Part:
+    whole = matrix.whole
+    says = f"a declared change ({one.kind}): {one.says}"
+    shares = f"; {shared_words(one, matrix)}" if len(matrix.artefacts) > 1 else ""
+    said = (
+        f"{one.says}; {one.name} of {matrix.declared} in the place of golden's changes {_done(one.alone)}; "
+        f"golden's put back in {matrix.declared} changes {_done(one.undone)}{shares}"
+    )
+    numbers = {"flipped_alone": one.alone.flipped, "flipped_undone": one.undone.flipped, "flipped": whole.flipped}
+    shapley = {f"shapley_{measure}": value for measure, value in one.shares.items()}
+    proof = Evidence("exact", said, {"replayed": matrix.replayed, **numbers, **shapley})
+    harm: dict[str, float] = {"share_of_traffic": 1.0}
+    if "flipped" in one.shares:
+        harm["decisions_flipped"] = round(max(one.shares["flipped"], 0.0), 4)
+    if "score_shift_sd" in one.shares:
+        harm["score_moved_sd"] = round(abs(one.shares["score_shift_sd"]), 4)
+    evidence = (*_declared(step, window, again), proof) if step is not None else (proof,)
+    return one.parts[0], says, evidence, harm, harmful(one, whole)
+
+
+def harmful(one: Artefact, whole: Change) -> bool | None:
+    """Labels decide where they can; else decisions; else the score. None where there is no outcome."""
+    if "loss" in one.shares and abs(whole.loss_z) >= 2:
+        return one.shares["loss"] > 0
+    if "flipped" in one.shares:
+        return one.shares["flipped"] >= least(one.layer)
+    if "score_shift_sd" in one.shares:
+        return (one.alone.score_moved_sd or 0.0) >= _SD
+    return None
+
+
+def least(layer: str) -> float:
+    """The share of decisions from which on a declared change harms, where no label says: a released model is meant to score otherwise."""
+    return _RELEASE if layer == "model" else _FLIPS
+
+
+def shared_words(one: Artefact, matrix: Swap) -> str:
+    """An artefact's part of what all of them change, in words."""
+    whole = matrix.whole
+    others = [other.name for other in matrix.artefacts if other is not one]
+    if whole.compared and whole.flipped:
+        part = f"{one.shares['flipped'] * whole.compared:.1f} of the {whole.flipped} decisions that change in all"
+    elif whole.compared and any(other.alone.flipped for other in matrix.artefacts):
+        return f"with {', '.join(others)} it changes none: they make up for each other"
+    else:
+        part = f"{one.shares.get('score_shift_sd', 0.0):+.3g} of the score's {whole.score_shift_sd or 0.0:+.3g} standard deviations"
+    return f"its Shapley share beside {', '.join(others)} is {part}"
+
+
+def _of_steps(steps: Sequence[StepParity], window: Parity, again: Again) -> list[Part]:
+    """Where golden's code is not named: what the declared code as a whole decides otherwise of golden's own inputs."""
+    done = again.on_golden()
+    told = [f"of golden's own raw inputs the declared code changes {_done(done)}"] if done.judged else []
+    if len(steps) > 1:
+        told.append(f"{len(steps)} steps changed at once: golden's code (--golden-pipeline) tells which did what")
+    said = "; ".join(told)
+    harm = {"share_of_traffic": 1.0, **({"decisions_flipped": round(done.flips, 4)} if done.compared else {})}
+    out: list[Part] = []
+    for step in steps:
+        lead = step.differences[0]
+        proof = (
+            *_declared(step, window, again),
+            *((Evidence("exact", said, {"replayed": done.compared, "flipped": done.flipped}),) if said else ()),
+        )
+        says = f"a declared change: golden had {lead.path} {lead.shape}"
+        out.append((step.name, says, proof, harm, _overall(done, step.layer)))
+    return out
+
+
+def _overall(done: Change, layer: str) -> bool | None:
+    """Whether the declared code harms; `done` goes from it to what golden decided, so a loss that grows is to its credit."""
+    if abs(done.loss_z) >= 2:
+        return done.loss_z < 0
+    if done.compared:
+        return done.flips >= least(layer)
+    return done.score_moved_sd >= _SD if done.score_moved_sd is not None else None
+
+
+def _declared(step: StepParity, window: Parity, again: Again) -> tuple[Evidence, ...]:
+    """That production does what the declared code does where golden did not; and where it does not yet."""
+    now = next(s for s in window.steps if s.name == step.name)
+    says = (
+        f"{now.compared - now.differ} of {now.compared} predictions are what {step.name} of the declared code makes of "
+        f"their inputs; of golden's {step.compared}, {step.differ} are not: the change is declared"
+    )
+    numbers = {
+        "replayed": now.compared,
+        "differ": now.differ,
+        "golden_replayed": step.compared,
+        "golden_differ": step.differ,
+    }
+    first = Evidence("exact", says, numbers)
+    return (first, *left_behind(now, again)) if now.differ else (first,)
+
+
+def _done(change: Change) -> str:
+    if change.compared:
+        return f"{change.flipped} of {change.compared} decisions"
+    return f"the score by {change.score_moved_sd or 0.0:.3g} standard deviations"
+
+
+def _new(
+    name: str, says: str, evidence: tuple[Evidence, ...], harm: dict[str, float], harmful: bool | None, again: Again
+) -> Finding:
+    layer = {"outputs": "model", "decision": "decision"}.get(name, "features")
+    return Finding(
+        0, layer, name, (), None, 0.97, bool(harmful), harm, says, evidence, next=_next(again)
+    )  # fmt: skip
+
+
+def _next(again: Again) -> str:
+    report = again.report
+    options = ["--pipeline", again.declared_name]
+    if again.golden_pipeline is not None:
+        options += ["--golden-pipeline", again.golden_name]
+    return command(
+        "parity", report.app, report.golden, since=report.window.since, until=report.window.until, where=report.window.where, options=options,
+    )  # fmt: skip
+
+
+def layers(changed: Collection[str]) -> set[str]:
+    """The layers of these steps."""
+    return {{"outputs": "model", "decision": "decision"}.get(name, "features") for name in changed}

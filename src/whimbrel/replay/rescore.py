@@ -1,0 +1,124 @@
+"""Counterfactual re-scoring: raw inputs put back to golden's values, each by itself, and what the outcome then does.
+
+In: a pipeline, flat records of a slice, and the inputs' columns there and in golden. Out: `Rescored`s. `diagnose/` and tests
+may call. How far an input moved says nothing of its harm; what the code makes of the move does.
+
+Golden's values are put back with as little change as can be (`couple`); values drawn at random would flip decisions by
+themselves. What even that flips, because samples differ, is measured on a resample of the window's own column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from whimbrel.model.rows import Column, Numbers
+from whimbrel.model.swap import Rescored
+from whimbrel.replay.apart import LIMIT_S, play
+from whimbrel.replay.couple import couple, moved, some
+from whimbrel.replay.judged import step_of
+from whimbrel.replay.outcome import Outcome, Rule, change, outcome_of, thinned
+from whimbrel.replay.parity import known
+from whimbrel.replay.pipelines import pipeline_of
+from whimbrel.replay.record import Record, gap
+
+Play = Callable[[Sequence[Record]], Sequence[Record]]
+"""What the code makes of each record's raw inputs, an empty record where it fails."""
+
+WHOLE = 0.9
+"""The share of records on which the code must run for anything to be said."""
+
+
+def rescore(
+    pipeline: Any, records: Sequence[Record], columns: Mapping[str, tuple[Column, Column]], *,
+    golden: Sequence[Record] = (), limit_s: float = LIMIT_S, seed: int = 0,
+) -> list[Rescored]:  # fmt: skip
+    """Put each input back to golden's values and say what the code makes of it; an input that cannot be put back is left out.
+
+    Args:
+        pipeline: the code, as `parity` takes it.
+        records: predictions of the slice, flat; at most `RUN` of them are run.
+        columns: by the input's path, its column in the slice and in the same slice of golden, as many rows as there are.
+        golden: golden's records: the unit of the score is their spread, and their decision rule is taken where the code decides nothing.
+        limit_s: seconds that one run of the code may take.
+        seed: of what is drawn.
+    """
+    records = thinned(records)
+    code = pipeline if isinstance(pipeline, str) else pipeline_of(pipeline)
+
+    def run(asked: Sequence[Record]) -> list[Record]:
+        answers = play(code, known(asked), free=True, limit_s=limit_s).answers
+        return [{} if answer.failed else answer.out for answer in answers]
+
+    rng = np.random.default_rng(seed)
+    arms = {path: _arms(path, records, *both, rng) for path, both in columns.items() if _plain(path, records, both)}
+    bare = _without_steps(records, run)
+    if not arms or bare is None:
+        return []
+    asked = [
+        bare,
+        *([{**r, path: v} for r, v in zip(bare, values, strict=True)] for path, arm in arms.items() for values in arm),
+    ]
+    answers = run([{p: v for p, v in record.items() if v is not None} for part in asked for record in part])
+    n = len(records)
+    before = outcome_of(golden)
+    rule, spread = Rule.read(before), _spread(before)
+    outcomes = [outcome_of(answers[i : i + n], rule) for i in range(0, len(answers), n)]
+    labels = [record.get("label") for record in records]
+    return [
+        _rescored(path, records, arm, columns[path], outcomes[0], outcomes[3 * i + 1 : 3 * i + 4], labels, spread)
+        for i, (path, arm) in enumerate(arms.items())
+    ]
+
+
+def _rescored(
+    path: str, records: Sequence[Record], arm: Sequence[list[Any]], columns: tuple[Column, Column], came: Outcome,
+    outcomes: Sequence[Outcome], labels: Sequence[Any], spread: float | None,
+) -> Rescored:  # fmt: skip
+    back, noise, anything = (change(came, one, labels, spread=spread) for one in outcomes)
+    put_back = sum(gap(record.get(path), value) > 1e-9 for record, value in zip(records, arm[0], strict=True))
+    return Rescored(path, len(records), put_back, moved(*columns), back, noise, anything)
+
+
+def _arms(
+    path: str, records: Sequence[Record], here: Column, there: Column, rng: np.random.Generator
+) -> list[list[Any]]:
+    """The column put back to golden's, to a resample of its own as large as golden's, and golden's in random order."""
+    values = [record.get(path) for record in records]
+    same = here.take(rng.integers(0, len(here.missing), len(there.missing)))
+    return [couple(values, here, there, rng), couple(values, here, same, rng), some(len(values), there, rng)]
+
+
+def _plain(path: str, records: Sequence[Record], both: tuple[Column, Column]) -> bool:
+    """Whether the input is one number, text or truth a prediction, and golden has some."""
+    if any(isinstance(record.get(path), list) for record in records) or not all(len(one.missing) for one in both):
+        return False
+    return isinstance(both[0], Numbers) == isinstance(both[1], Numbers) and not both[1].missing.all()
+
+
+def _without_steps(records: Sequence[Record], run: Play) -> list[Record] | None:
+    """The records without recorded steps, so that all follows from raw inputs; None where the code needs recorded steps or fails."""
+    answers = run(records)
+    if sum(bool(one) for one in answers) < max(WHOLE * len(records), 1):
+        return None
+    reads = {f"steps.{name}" for record in records for name in record.get("recorder.reads", ())}
+    bare = [{p: v for p, v in r.items() if not p.startswith("steps.") or step_of(p) in reads} for r in records]
+    made = {step_of(path) for answer in answers for path in answer}
+    given = {step_of(path) for record in records for path in record if path.startswith("steps.")}
+    if given - made - reads:
+        again = run(bare)
+        if any(
+            gap(v, two.get(p)) > 1e-9
+            for one, two in zip(answers, again, strict=True)
+            for p, v in one.items()
+            if step_of(p)
+        ):
+            return None
+    return bare
+
+
+def _spread(outcome: Outcome) -> float | None:
+    known_scores = outcome.score[np.isfinite(outcome.score)]
+    return float(np.std(known_scores)) or None if known_scores.size > 10 else None
