@@ -108,6 +108,12 @@ class Case:
         return [variable for variable in self.variables.values() if variable.field.role in roles]
 
     @cached_property
+    def reads(self) -> frozenset[str]:
+        """The steps that are look-ups (`recorder.read`): what they return is the world's, not the code's."""
+        listed = [v for name, v in self.variables.items() if name.startswith("recorder.reads[")]
+        return frozenset(value for variable in listed for value in variable.vocabulary)
+
+    @cached_property
     def hour(self) -> Floats:
         """Hour of the day, UTC, with its fraction."""
         return (self.ts % DAY_US) / HOUR_US

@@ -14,7 +14,7 @@ from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, order_of
-from whimbrel.model.fields import Role, role_of
+from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools, Floats
 from whimbrel.model.window import Where
 
@@ -92,7 +92,7 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     values = hit.channel.values
     moved = float(hit.excess[judged].mean()) if judged.any() else shift
     suspect = Suspect(
-        component=hit.channel.component, layer=hit.channel.layer, hit=hit, hits=(hit,), proof=_proof(hit, where, moved),
+        component=hit.channel.component, layer=hit.channel.layer, hit=hit, hits=(hit,), proof=_proof(case, hit, where, moved),
         where=where, inside=inside, affected=affected, since_us=since, from_start=from_start,
         shift=moved,
         before=float(values[base].mean()), after=float(values[judged].mean()) if judged.any() else hit.after,
@@ -123,7 +123,7 @@ def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Boo
     return best[1:]
 
 
-def _proof(hit: Hit, where: Where, shift: float) -> Proof:
+def _proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     channel = hit.channel
     if (
         channel.exact
@@ -149,18 +149,8 @@ def _proof(hit: Hit, where: Where, shift: float) -> Proof:
         return Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM
     if channel.signature in _SOFT:
         return Proof.SOFT
-    if channel.signature in ("residual", "spread") or (channel.kind == "residual" and not channel.exact):
-        # Code computes what it computes: a field that upstream predicts only roughly comes from the world as well.
-        # A fitted model is wrong in its own way on traffic of its own kind; a host's traffic is like any other host's.
-        on_host = any(c.path.startswith("hardware.") for c in where)
-        torn = hit.before > 0 and shift > TORN * hit.before
-        alone = 0.98 if channel.signature == "spread" and not torn else 0.93
-        needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if on_host else alone}.get(
-            role_of(channel.component) or Role.INPUT, 0.6
-        )
-        if role_of(channel.component) is Role.OUTPUT and not on_host and not channel.signature.startswith("share:"):
-            needed = needed if abs(shift) >= SLIGHT else 1.1
-        return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
+    if channel.kind == "residual" and not channel.exact:
+        return _fitted_proof(case, hit, where, shift)
     if channel.signature == "given score":
         # A base rate moves with the world; only labels that mean something else move this far.
         return Proof.FIRM if abs(hit.shift) > 0.8 else Proof.SOFT
@@ -169,6 +159,22 @@ def _proof(hit: Hit, where: Where, shift: float) -> Proof:
     if channel.kind == "marginal" and role_of(channel.component) in (Role.INPUT, Role.STEP, Role.OUTPUT):
         return Proof.SOFT
     return Proof.FIRM
+
+
+def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
+    """What it proves that a field left the model fitted to it on golden."""
+    channel = hit.channel
+    if role_of(channel.component) is Role.STEP and split(channel.component)[1] in case.reads:
+        return Proof.SOFT
+    # Code computes what it computes: a field that upstream predicts only roughly comes from the world as well.
+    # A fitted model is wrong in its own way on traffic of its own kind; a host's traffic is like any other host's.
+    on_host = any(c.path.startswith("hardware.") for c in where)
+    torn = hit.before > 0 and shift > TORN * hit.before
+    alone = 0.98 if channel.signature == "spread" and not torn else 0.93
+    needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if on_host else alone}.get(role_of(channel.component) or Role.INPUT, 0.6)
+    if role_of(channel.component) is Role.OUTPUT and not on_host and not channel.signature.startswith("share:"):
+        needed = needed if abs(shift) >= SLIGHT else 1.1
+    return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
 
 
 def onset(case: Case, excess: Floats, inside: Bools) -> tuple[int, bool]:
