@@ -8,6 +8,7 @@ forty rows twice and judges every field. Then what differs, what reading the row
 from __future__ import annotations
 
 import copy
+import dataclasses
 import statistics
 import tempfile
 import time
@@ -53,10 +54,14 @@ def main() -> None:
             return engine.records(source, window, ids=ids)
 
         recorded = read()
-        alone, equal, golden, other, reading, function = _turns(
+        noisy = dataclasses.replace(
+            recorded, numbers=recorded.numbers * (1 + 2**-52)
+        )  # inputs as well as what is made of them
+        alone, equal, golden, noise, other, reading, function = _turns(
             lambda: model.predict_proba(rows),
             lambda: replay("costs", model, recorded, ()),
             lambda: replay("costs", model, recorded, recorded[:200]),
+            lambda: replay("costs", model, noisy, ()),
             lambda: replay("costs", skewed, recorded, ()),
             read,
             lambda: replay("costs", _first, recorded, ()),
@@ -64,6 +69,7 @@ def main() -> None:
     print(f"{len(recorded)} rows, {len(recorded.paths)} columns; the pipeline itself: {alone:.2f} ms")
     for what, took in (
         ("replayed and judged, all equal", equal), ("… with 200 rows of golden", golden),
+        ("… every cell a rounding apart", noise),
         ("… a skewed scaler", other), ("reading the rows from the log", reading), ("a function, row by row", function),
     ):  # fmt: skip
         print(f"{what}: {took:.2f} ms, {took / alone:.2f} of the pipeline")

@@ -50,12 +50,12 @@ def gaps(first: Records, second: Records, paths: Sequence[str]) -> Floats:
     names = [paths[j] for j in plain]
     a, b = first.matrix(names), second.matrix(names)
     unlike = a != b  # nan, which stands for null as well, is unlike itself
-    for j in np.flatnonzero(unlike.any(axis=0)).tolist():
-        x, y, path = a[:, j], b[:, j], [names[j]]
+    if some := np.flatnonzero(unlike.any(axis=0)).tolist():
+        x, y, fields = a[:, some], b[:, some], [names[j] for j in some]
         with np.errstate(invalid="ignore", over="ignore"):
             apart = np.abs(x - y) / np.maximum(np.abs(x), np.abs(y))
-        alike = ~unlike[:, j] | (np.isnan(x) & np.isnan(y) & (first.held(path) == second.held(path))[:, 0])
-        out[:, plain[j]] = np.where(alike, 0.0, np.where(np.isnan(apart), np.inf, apart))
+        alike = ~unlike[:, some] | (np.isnan(x) & np.isnan(y) & (first.held(fields) == second.held(fields)))
+        out[:, [plain[j] for j in some]] = np.where(alike, 0.0, np.where(np.isnan(apart), np.inf, apart))
     for j in set(range(len(paths))).difference(plain):
         r, c = first.objects(paths[j]), second.objects(paths[j])
         for i in np.flatnonzero(r != c):
