@@ -85,6 +85,8 @@ def one(n):
     return said
 """
 
+MAPPED = WHIMBREL.replace('model="fares@7"', 'model="fares@7", policy={"write": "mapped"}')
+
 BARE = f"""{_AS_ONE}
 import orjson
 fd = os.open(HOME + "/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)

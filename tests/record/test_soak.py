@@ -38,6 +38,7 @@ ROTATING = """if True:
         n += 1
         with recorder.prediction({"n": n, "text": "x" * (n * 37 % 9000)}) as p:
             say("begun", n)
+            sum(range(5_000))  # the model
             recorder.step("double", 2 * n)
             p.output(n)
         say("ended", n)

@@ -66,6 +66,7 @@ class Session:
         self._clock_at_us = 0
         self._ahead_us = 0
         self._turn = threading.Lock()  # only ever tried, never waited for
+        self._heir: Session | None = None
 
     def write(self, kind: int, stream: int, body: bytes) -> bool:
         """Append one frame; True once the kernel has it. A disk that fails makes it False, and is counted."""
@@ -94,7 +95,7 @@ class Session:
         """Look around, once a second at most: is the segment still in its folder, and does the clock run as it did?"""
         self.look_at_us = now_us + LOOK_US
         with contextlib.suppress(OSError):
-            if self._fd >= 0 and self._file == _identity(self._fd) and os.fstat(self._fd).st_nlink == 0:
+            if self._fd >= 0 and self._file == identity(self._fd) and os.fstat(self._fd).st_nlink == 0:
                 self.lost("deleted segment", f"{self.folder} was removed; what its last segment held is gone")
                 self._owed = True
                 self._rotate()
@@ -113,10 +114,18 @@ class Session:
 
                 logging.getLogger("whimbrel.record").warning("not recorded (%s): %s", why, detail)
 
+    def heir(self) -> Session:
+        """This session; in a forked child one of its own, for what it has to say of its parent's predictions."""
+        if self.page[0]:
+            return self
+        if self._heir is None or not self._heir.page[0]:
+            self._heir = type(self)(self.folder, self._facts, self._policy)
+        return self._heir
+
     def close(self) -> None:
         """Let go of the segment, where it is still ours; the next frame opens another."""
         fd, self._fd = self._fd, -1
-        if fd >= 0 and self._file == _identity(fd):
+        if fd >= 0 and self._file == identity(fd):
             os.close(fd)
 
     def __del__(self) -> None:
@@ -125,7 +134,7 @@ class Session:
 
     def _elsewhere(self, data: bytes, error: OSError) -> int:
         """A frame that could not be written: where no segment is open, open one and write it there; else count it."""
-        if error.errno == errno.EBADF:
+        if error.errno == errno.EBADF and self.page[0]:
             stale = self._file
             try:
                 return os.write(self._fd, data)  # another thread has opened one meanwhile
@@ -150,11 +159,11 @@ class Session:
         try:
             if self._turn.acquire(blocking=False):
                 if self._file == stale:
-                    if stale is not None and _identity(self._fd) == stale:
+                    if stale is not None and identity(self._fd) == stale:
                         os.dup2(fd, self._fd, inheritable=False)  # where `_stop` has left its mark
                     else:
                         self._fd, kept = fd, True
-                    self._file = _identity(fd)
+                    self._file = identity(fd)
                     self._room, self._retry_s = SEGMENT_BYTES, 0.25
                 self._turn.release()
             return os.write(fd, data)
@@ -168,7 +177,7 @@ class Session:
             return  # it is our parent's to rotate; or another thread does it, or a signal came while this one did
         try:
             fd = self._create()
-            if _identity(self._fd) == self._file:
+            if identity(self._fd) == self._file:
                 full = os.dup(self._fd)
                 os.dup2(fd, self._fd, inheritable=False)
                 fcntl.flock(full, fcntl.LOCK_UN)  # even where a child still holds the file open
@@ -176,7 +185,7 @@ class Session:
                 os.close(fd)
             else:
                 self._fd = fd  # the app closed ours: whatever bears its number now is not ours to touch
-            self._file, self._room = _identity(self._fd), SEGMENT_BYTES
+            self._file, self._room = identity(self._fd), SEGMENT_BYTES
         except OSError as error:
             self._room = SEGMENT_BYTES >> 4  # the full one goes on for another MiB, and then we try again
             self.lost(f"rotation {_reason(error)}", error)
@@ -190,7 +199,7 @@ class Session:
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # what cannot be written to answers EBADF
         os.dup2(nothing, self._fd, inheritable=False)
         os.close(nothing)
-        self._file = _identity(self._fd)
+        self._file = identity(self._fd)
         self._refused, self._retry_at = error, time.monotonic() + self._retry_s
 
     def _create(self) -> int:
@@ -199,7 +208,7 @@ class Session:
         self._make_room()
         name = frames.segment_name(self.id, number := self._next_number())
         draft = self.folder / f".{name}.new"
-        fd = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(draft, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             flags = frames.LOCKED if lock(fd, fcntl.LOCK_EX) else 0
             now = time.time_ns() // 1000
@@ -280,7 +289,8 @@ def lock(fd: int, how: int) -> bool:
     return True
 
 
-def _identity(fd: int) -> tuple[int, int] | None:
+def identity(fd: int) -> tuple[int, int] | None:
+    """Which file a descriptor stands for; None where for none."""
     try:
         status = os.fstat(fd)
     except OSError:
