@@ -44,7 +44,7 @@ class Mapped(Session):
         super().__init__(folder, facts, policy)
         self._window: mmap.mmap | None = None
         self._copy: Callable[[bytes], object] = _nowhere
-        self._base = self._end = 0
+        self._base = 0
         self._held = self._twin = -1
         self._holds: tuple[int, int] | None = None
         self._moves_at = 0.0 if usable() else float("inf")

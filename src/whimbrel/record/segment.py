@@ -62,7 +62,7 @@ class Session:
         self._retry_s = 0.25
         self._refused = OSError(errno.EBADF, "no segment is open")
         self._owed = False
-        self.look_at_us = 0
+        self.looked_us = self.look_at_us = 0
         self._clock_at_us = 0
         self._ahead_us = 0
         self._turn = threading.Lock()  # only ever tried, never waited for
@@ -93,7 +93,7 @@ class Session:
 
     def look(self, now_us: int) -> None:
         """Look around, once a second at most: is the segment still in its folder, and does the clock run as it did?"""
-        self.look_at_us = now_us + LOOK_US
+        self.looked_us, self.look_at_us = now_us, now_us + LOOK_US
         with contextlib.suppress(OSError):
             if self._fd >= 0 and self._file == identity(self._fd) and os.fstat(self._fd).st_nlink == 0:
                 self.lost("deleted segment", f"{self.folder} was removed; what its last segment held is gone")
