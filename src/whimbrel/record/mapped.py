@@ -10,22 +10,24 @@ system that cannot allocate ahead) is written as `segment.py` writes. Only `reco
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import fcntl
 import mmap
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xxhash import xxh3_64_digest
 
 from whimbrel.record import frames, segment, values
 from whimbrel.record.policy import Policy
 from whimbrel.record.segment import Session, identity
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WINDOW_BYTES = 256 << 10
 """How much of a segment is allocated and mapped at a time."""
@@ -48,7 +50,7 @@ class Mapped(Session):
         self._held = self._twin = -1
         self._holds: tuple[int, int] | None = None
         self._moves_at = 0.0 if usable() else float("inf")
-        self._moving = threading.Lock()  # only ever tried, never waited for
+        self._moving = _thread.allocate_lock()  # only ever tried, never waited for
 
     def write(self, kind: int, stream: int, body: bytes) -> bool:
         """Append one frame; True once it is in the file."""

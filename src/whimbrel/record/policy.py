@@ -25,13 +25,15 @@ import math
 import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from whimbrel.errors import UsageError
 from whimbrel.record.frames import Kind
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENV_FILE, ENV_KEY = "WHIMBREL_POLICY", "WHIMBREL_REDACT_KEY"
 _PLAIN_RULES = ("keep", "drop", "hash", "encrypt")
@@ -69,6 +71,8 @@ class Policy(msgspec.Struct, frozen=True):
         Raises:
             UsageError: it cannot be read, or says something that makes no sense.
         """
+        from pathlib import Path
+
         if isinstance(given, Mapping):
             return _checked(dict(given), "Recorder(policy=…)")
         named = given or os.environ.get(ENV_FILE)

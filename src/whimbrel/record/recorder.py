@@ -11,7 +11,6 @@ import datetime as dt
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
@@ -26,6 +25,9 @@ from whimbrel.record.segment import Session
 from whimbrel.record.values import encode, rescue, row
 from whimbrel.settings import Settings
 from whimbrel.version import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

@@ -8,22 +8,24 @@ share seed and mark, so that its frame is valid in both. Only `recorder.py` and 
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import fcntl
 import itertools
 import mmap
 import os
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from xxhash import xxh3_64_digest
 
 from whimbrel.record import frames, values
 from whimbrel.record.policy import Policy, Rules
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SEGMENT_BYTES = 16 << 20
 """A segment is followed by the next once it is this long."""
@@ -65,7 +67,7 @@ class Session:
         self.looked_us = self.look_at_us = 0
         self._clock_at_us = 0
         self._ahead_us = 0
-        self._turn = threading.Lock()  # only ever tried, never waited for
+        self._turn = _thread.allocate_lock()  # only ever tried, never waited for
         self._heir: Session | None = None
 
     def write(self, kind: int, stream: int, body: bytes) -> bool:
