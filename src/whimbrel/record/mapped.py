@@ -62,9 +62,10 @@ class Mapped(Session):
         except ValueError:
             if not self._further(data):
                 return super().write(kind, stream, body)
-        if self._owed:
-            self._owed = False
-            self.write(frames.Kind.LOSS, 0, values.encode(self.losses))
+        if self.owed:
+            self.owed = False
+            if self.losses:
+                self.write(frames.Kind.LOSS, 0, values.encode(self.losses))
         return True
 
     def look(self, now_us: int) -> None:
@@ -93,7 +94,7 @@ class Mapped(Session):
             self._let_go()
             what = "truncated" if status.st_nlink else "deleted"
             self.lost(f"{what} segment", f"one in {self.folder}; what its last segment held is gone")
-            self._owed = True
+            self.owed = True
 
     def _further(self, data: bytes) -> bool:
         """Copy a frame into the next window, or into one that another thread has opened; False where neither is possible."""

@@ -201,11 +201,12 @@ class Prediction(Scope):
                 parts, self.parts = self.parts, []
                 ahead = self._ahead
                 parts.append(encode(("end", took, self._ts, ahead) if ahead else ("end", took, self._ts)))
-                if self._begin:
-                    session.write(2, self._seq, self._begin)
+                begun = not self._begin or session.write(2, self._seq, self._begin)
                 count = len(parts)
                 head = _HEADS[count] if count < 16 else frames.array_head(count)
-                session.write(3, self._seq, head + b"".join(parts))  # Kind.END
+                if session.write(3, self._seq, head + b"".join(parts)) and not begun:  # Kind.END
+                    session.owed = True
+                    session.lost("begin", "the inputs of a prediction found no room, and its end did")
         except Exception as failure:  # noqa: BLE001  the app goes on, whatever happens to us
             session.lost("end", failure)
 

@@ -36,6 +36,8 @@ LOOK_US = 1_000_000
 _HIGH_FD = 512  # a number that an app which closes and opens files by hand is unlikely to meet
 _MADV_WIPEONFORK = 18
 _FIRST_FEW = 5
+_SLACK = 1 << 20  # what a full segment may still grow while another thread opens the next
+_AGAIN = frozenset((frames.Kind.BEGIN, frames.Kind.PART, frames.Kind.CLOCK, frames.Kind.LOSS))
 _CLOCK_US = 60_000_000
 _JUMP_US = 100_000
 _head = frames.HEAD.pack
@@ -63,7 +65,7 @@ class Session:
         self._retry_at = 0.0
         self._retry_s = 0.25
         self._refused = OSError(errno.EBADF, "no segment is open")
-        self._owed = False
+        self.owed = False
         self.looked_us = self.look_at_us = 0
         self._clock_at_us = 0
         self._ahead_us = 0
@@ -71,7 +73,11 @@ class Session:
         self._heir: Session | None = None
 
     def write(self, kind: int, stream: int, body: bytes) -> bool:
-        """Append one frame; True once the kernel has it. A disk that fails makes it False, and is counted."""
+        """Append one frame; True once the kernel has it. A disk that fails makes it False.
+
+        That is counted for what is then lost. A BEGIN and a PART are tried again with the END, which stands for the whole
+        prediction; a CLOCK and a LOSS come again by themselves.
+        """
         if self.rules is not None:
             body = self.rules.apply(kind, body)
         data = _head(self._mark, len(body), stream, kind) + body
@@ -79,18 +85,18 @@ class Session:
         try:
             wrote = _write(self._fd, data)
         except OSError as error:
-            wrote = self._elsewhere(data, error)
+            wrote = self._elsewhere(data, error, kind)
         if wrote != len(data):
             if wrote:
-                self._owed = True
-                self.lost("ENOSPC", f"a frame for {self.folder}: only {wrote} of {len(data)} bytes fitted")
+                self._missed(kind, "ENOSPC", f"only {wrote} of {len(data)} bytes fitted")
             return False
         self._room -= wrote
         if self._room < 0:
             self._rotate()
-        if self._owed:
-            self._owed = False
-            self.write(frames.Kind.LOSS, 0, values.encode(self.losses))
+        if self.owed:
+            self.owed = False
+            if self.losses:
+                self.write(frames.Kind.LOSS, 0, values.encode(self.losses))
         return True
 
     def look(self, now_us: int) -> None:
@@ -99,7 +105,7 @@ class Session:
         with contextlib.suppress(OSError):
             if self._fd >= 0 and self._file == identity(self._fd) and os.fstat(self._fd).st_nlink == 0:
                 self.lost("deleted segment", f"{self.folder} was removed; what its last segment held is gone")
-                self._owed = True
+                self.owed = True
                 self._rotate()
         ahead_us = now_us - time.monotonic_ns() // 1000
         if now_us >= self._clock_at_us or abs(ahead_us - self._ahead_us) > _JUMP_US:
@@ -134,7 +140,13 @@ class Session:
         with contextlib.suppress(Exception):  # while the interpreter shuts down, anything may be gone
             self.close()
 
-    def _elsewhere(self, data: bytes, error: OSError) -> int:
+    def _missed(self, kind: int, why: str, detail: object) -> None:
+        """A frame was not written."""
+        self.owed = True
+        if kind not in _AGAIN:
+            self.lost(why, f"a frame for {self.folder}: {detail}")
+
+    def _elsewhere(self, data: bytes, error: OSError, kind: int) -> int:
         """A frame that could not be written: where no segment is open, open one and write it there; else count it."""
         if error.errno == errno.EBADF and self.page[0]:
             stale = self._file
@@ -151,8 +163,7 @@ class Session:
                     self._retry_s = min(60.0, self._retry_s * 2)
                     self._retry_at = time.monotonic() + self._retry_s
                     error = self._refused = refused
-        self._owed = True
-        self.lost(_reason(error), f"a frame for {self.folder}: {error}")
+        self._missed(kind, _reason(error), error)
         return 0
 
     def _open(self, stale: tuple[int, int] | None, data: bytes) -> int:
@@ -175,8 +186,12 @@ class Session:
 
     def _rotate(self) -> None:
         """Put the next segment under the descriptor, and let go of the full one."""
-        if not self.page[0] or not self._turn.acquire(blocking=False):
-            return  # it is our parent's to rotate; or another thread does it, or a signal came while this one did
+        if not self.page[0]:
+            return  # it is our parent's to rotate
+        if not self._turn.acquire(blocking=False):  # another thread does it, or a signal came while this one did
+            if self._room < -_SLACK:
+                time.sleep(0.001)  # and comes to it late: threads that write on and on keep it from the interpreter
+            return
         try:
             fd = self._create()
             if identity(self._fd) == self._file:
@@ -251,7 +266,7 @@ class Session:
                 if idle:
                     path.unlink(missing_ok=True)
                     excess -= size
-                    self._owed = True
+                    self.owed = True
                     self.lost("overwritten segment", f"{path} made room, for recordings may take {budget} bytes")
 
 
