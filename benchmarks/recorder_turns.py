@@ -5,16 +5,18 @@
     python -m benchmarks.recorder_turns . mapped bare          two ways of writing
     python -m benchmarks.recorder_turns . floor bare           … and the least that must be done
 
-A side is a git revision, `.` (this tree), `mapped` (this tree, written through a mapped file), `bare` (orjson + write) or
-`floor` (this tree's two frames, encoded and written with nothing around them). Each has a process of its own, and one of them
-runs at a time, a slice of some milliseconds; the order changes each round. The workload is `recorder_sides.py`'s. Times are of
-the calling thread, net of the same loop without a recorder in the same slice; CPU is of the whole process. The last
-columns are ratios to the last side, taken in each round: the median, and the quartiles.
+A side is a git revision, `.` (this tree), `mapped` (this tree, written through a mapped file), `bare` (orjson + write),
+`floor` (this tree's two frames, encoded and written with nothing around them) or `otel` (OpenTelemetry's SDK and batch
+processor). Each has a process of its own, and one of them runs at a time, a slice of some milliseconds; the order changes
+each round. The workload is `recorder_sides.py`'s. Times are of the calling thread, net of the same loop without a recorder
+in the same slice; CPU is of the whole process. The last columns are ratios to the last side, taken in each round: the
+median, and the quartiles.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.server
 import json
 import os
 import random
@@ -22,11 +24,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 from benchmarks import recorder_sides as sides
-from benchmarks.recorder import ROOT, python_with
+from benchmarks.recorder import ROOT, Sink, python_with
 
 SLICES = """
 def busy():
@@ -46,6 +49,7 @@ def net(count, between=None):
 def cpu(count):
     began = time.process_time()
     for n in range(count): record(n)
+    flush()
     spent = time.process_time() - began
     began = time.process_time()
     for n in range(count): plain(n)
@@ -57,6 +61,7 @@ for line in sys.stdin:
     if "work" in line: said["work p50"] = net(60, busy)[0]
     if "paced" in line: said["paced p50"] = net(20, lambda: time.sleep(0.005))[0]
     if "cpu" in line: said["CPU"] = cpu(300)
+    flush()
     print(json.dumps(said), flush=True)
 os._exit(0)
 """
@@ -84,16 +89,22 @@ def record(n):
 """
 
 
+OTEL = "OpenTelemetry SDK, batch, OTLP/HTTP"
+CODES = {
+    ".": sides.WHIMBREL, "mapped": sides.MAPPED, "bare": sides.BARE, "floor": FLOOR, "otel": sides.SIDES[OTEL][2],
+}  # fmt: skip
+
+
 class Side:
     """One way of recording, in a process that waits for its turn."""
 
-    def __init__(self, name: str, scratch: Path, python: str) -> None:
-        code = {"bare": sides.BARE, "floor": FLOOR, "mapped": sides.MAPPED}.get(name, sides.WHIMBREL)
-        source = ROOT / "src" if name in (".", "bare", "floor", "mapped") else self._checkout(name, scratch)
+    def __init__(self, name: str, scratch: Path, python: str, port: int) -> None:
+        code = CODES.get(name, sides.WHIMBREL)
+        source = ROOT / "src" if name in CODES else self._checkout(name, scratch)
         home = scratch / f"{name.replace('/', '_')} home"
         home.mkdir()
         env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-        env |= {"PYTHONPATH": str(source), "HOME_DIR": str(home), "PORT": "0", "WHIMBREL_HOME": str(home / "log")}
+        env |= {"PYTHONPATH": str(source), "HOME_DIR": str(home), "PORT": str(port), "WHIMBREL_HOME": str(home / "log")}
         self.name = name
         self.process = subprocess.Popen(
             [python, "-c", sides.WORKLOAD + code + SLICES], env=env, cwd=home, text=True,
@@ -145,11 +156,15 @@ def main() -> None:
     parser.add_argument(
         "--figures", default="flat work cpu paced", help="which of: flat work cpu paced (each tenth round)"
     )
+    parser.add_argument("--python", help="one that has msgspec, xxhash and orjson; else an environment is made")
     asked = parser.parse_args()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        python = os.environ.get("BENCH_PYTHON") or python_with(folder / "env", ["msgspec", "xxhash", "orjson"])
-        running = [Side(name, folder, python) for name in asked.sides]
+        packages = sides.SIDES[OTEL][0] if "otel" in asked.sides else []
+        python = asked.python or python_with(folder / "env", ["msgspec", "xxhash", "orjson", *packages])
+        running = [Side(name, folder, python, server.server_port) for name in asked.sides]
         found: dict[str, list[dict[str, float]]] = {side.name: [] for side in running}
         try:
             for number in range(asked.rounds + 1):
@@ -161,6 +176,7 @@ def main() -> None:
             for side in running:
                 side.process.kill()
                 side.process.wait()
+            server.shutdown()
     print(f"{asked.rounds} rounds, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     report(found)
 
