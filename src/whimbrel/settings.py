@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Settings(NamedTuple):
     """Where the log lives, and which engine answers."""
 
-    home: Path = Path(".whimbrel")
+    home: Path
     engine: str = "duckdb"
 
     @staticmethod
@@ -19,6 +21,8 @@ class Settings(NamedTuple):
         *, home: str | Path | None = None, engine: str | None = None, env: Mapping[str, str] | None = None
     ) -> Settings:
         """Settings from arguments, else the environment (`WHIMBREL_HOME`, `WHIMBREL_ENGINE`), else the defaults."""
+        from pathlib import Path  # an import that costs an app something only once it records
+
         env = os.environ if env is None else env
         return Settings(
             home=Path(home or env.get("WHIMBREL_HOME") or ".whimbrel"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import resource
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from whimbrel.record import Recorder
+from whimbrel.record import Recorder, segment
 from whimbrel.record.frames import Kind
 from whimbrel.record.segment import SEGMENT_BYTES
 
@@ -83,7 +86,7 @@ def test_a_disk_that_fills_up_loses_frames_and_not_the_app_and_says_so_later(tmp
     assert found[300]["outputs.score"] == 300
     assert len(found) < 20
     (loss,) = bodies(tmp_path, Kind.LOSS)
-    assert sum(loss.values()) == lost > 500
+    assert sum(loss.values()) == lost == 301 - sum("outputs.score" in record for record in found.values())
     assert found[300]["recorder.seq"] == 301
 
 
@@ -95,7 +98,7 @@ def test_a_home_that_cannot_be_made_breaks_nothing(tmp_path: Path, caplog: pytes
         with recorder.prediction({"n": 1}) as p:
             assert len(p.id) == 36
     assert set(recorder.losses) == {"ENOTDIR"}
-    assert recorder.losses["ENOTDIR"] >= 102
+    assert recorder.losses["ENOTDIR"] == 51, "predictions are counted, not frames"
     assert len(caplog.records) == 5
 
 
@@ -119,6 +122,35 @@ def test_a_home_that_comes_back_is_used_again(tmp_path: Path) -> None:
     last = records(home)[-1]
     assert (last["inputs.n"], last["outputs.score"]) == (2, 2)
     assert len(bodies(home, Kind.LOSS)) >= 1
+
+
+@pytest.mark.parametrize("write", ["call", "mapped"])
+@pytest.mark.parametrize("reason", [errno.EDQUOT, errno.EIO])
+def test_a_quota_that_is_spent_and_a_disk_that_fails_cost_predictions_which_are_counted(
+    write: str, reason: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # No file system with quotas can be mounted everywhere, so the error comes from where the kernel's would.
+    recorder = Recorder("fares", home=tmp_path, policy={"write": write})
+    predict(recorder, 1)
+
+    def refuse(*_: object) -> int:
+        raise OSError(reason, os.strerror(reason))
+
+    real = os.write
+    with monkeypatch.context() as broken, caplog.at_level(logging.WARNING, "whimbrel.record"):
+        broken.setattr(segment, "_write", refuse)
+        broken.setattr(os, "posix_fallocate", refuse)
+        broken.setattr(os, "write", lambda fd, data: refuse() if data[4:] and fd > 2 else real(fd, data))
+        predict(recorder, 20, "x" * 50_000)  # past the end of a window that is mapped already
+    kept = sum("outputs.score" in record for record in records(tmp_path)) - 1
+    assert kept == 0 if write == "call" else kept < 6
+    assert recorder.losses == {errno.errorcode[reason]: 20 - kept}
+    assert len(caplog.records) == 5
+    time.sleep(1.1 if write == "mapped" else 0)  # it tries again once a second
+    predict(recorder, 3)
+    assert recorder.losses == {errno.errorcode[reason]: 20 - kept}
+    assert records(tmp_path)[-1]["outputs.score"] == 2
+    assert bodies(tmp_path, Kind.LOSS)[-1] == recorder.losses
 
 
 def test_an_app_that_closes_all_files_gets_its_own_back_and_loses_nothing(tmp_path: Path) -> None:

@@ -29,15 +29,16 @@ RECORDS = 10_000_000 if FULL else 60_000
 
 ROTATING = """if True:
     import os, sys
-    from whimbrel.record import Recorder, segment
-    segment.SEGMENT_BYTES = 1 << 16
+    from whimbrel.record import Recorder, mapped, segment
+    segment.SEGMENT_BYTES = mapped.WINDOW_BYTES = 1 << 16
     recorder = Recorder("fares", home=sys.argv[1])
     def say(*words): os.write(1, (" ".join(map(str, words)) + "\\n").encode())
     n = 0
     while True:
         n += 1
-        with recorder.prediction({"n": n, "text": "x" * (n * 37 % 9000)}) as p:
+        with recorder.prediction({"n": n, "text": "x" * (n * 370 % 9000)}) as p:
             say("begun", n)
+            sum(range(20_000))  # the model
             recorder.step("double", 2 * n)
             p.output(n)
         say("ended", n)
@@ -51,8 +52,8 @@ def test_kills_while_segments_rotate_lose_nothing_that_was_acknowledged(tmp_path
         home = tmp_path / str(round_)
         process = script(ROTATING, home)
         assert process.stdout is not None
-        first = process.stdout.readline()
-        time.sleep(chance.random() * 0.05)
+        first = "".join(process.stdout.readline() for _ in range(chance.randrange(60, 120)))
+        time.sleep(chance.random() * 0.005)
         process.send_signal(signal.SIGKILL)
         said = [line.split() for line in (first + process.communicate()[0]).splitlines(keepends=False)]
         found = {record["inputs.n"]: record for record in records(home)}

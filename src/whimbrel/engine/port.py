@@ -7,7 +7,7 @@ come) knows how the answer is made.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,11 +19,25 @@ from whimbrel.model.window import Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Counters:
+    """What was seen of the hardware from beside the apps: Parquet files of the log's table `hardware`.
+
+    `facts` are the fields that predictions get of it, by path, each with the subject (process, host, gpu) whose rows have it;
+    `keys` says by subject which field of a prediction names the one that it ran on.
+    """
+
+    files: tuple[str, ...]
+    facts: Mapping[str, str]
+    keys: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """Where one app's predictions are read from: Parquet files of one version of the log's table, or a table in memory.
 
     `files` hold nested columns (`inputs` is a struct); `labels` are Parquet files of `id`, `label`, `label_ts`
-    that arrived later (and `decisions` of `id`, `path`, `value`), joined by id and winning over the row's own.
+    that arrived later (and `decisions` of `id`, `path`, `value`), joined by id and winning over the row's own. `counters`
+    are joined by process or host and by time; there the row's own win.
     `table`, where it is set, is anything with `__arrow_c_stream__` whose columns are already those of `files`.
     """
 
@@ -32,6 +46,7 @@ class Source:
     files: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     decisions: tuple[str, ...] = ()
+    counters: Counters | None = None
     table: Any = field(default=None, repr=False)
 
 

@@ -19,6 +19,16 @@ WORDS = {
     "xid": "of a GPU: failures that the driver reported",
 }
 
+FACTS = {
+    "process": ("throttled_share", "run_wait_share"),
+    "host": ("load_1", "cpu_steal_share", "pressure_memory_some", "pressure_io_some"),
+    "gpu": ("clock_mhz", "gpu_share", "temperature_c", "throttled"),
+}
+"""What each prediction gets as `hardware.<fact>` of the process, host and GPUs that it ran on, at its time."""
+
+RAN_ON = {"process": "recorder.process", "host": "hardware.host", "gpu": "hardware.host"}
+"""By subject: the field of a prediction that names the one that it ran on."""
+
 NUMBERS = {
     "pid": "of a process",
     "cpu_share": "host: share of its processors that worked; process: processors that it kept busy",

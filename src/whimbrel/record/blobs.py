@@ -7,10 +7,12 @@ record, and the content under `<home>/blobs/<first two digits>/<sha256>`, where 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whimbrel.record.policy import Policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Blobs:
@@ -29,6 +31,7 @@ class Blobs:
             TypeError, ValueError: it is neither bytes nor a file, and cannot be turned into bytes.
         """
         from hashlib import sha256
+        from pathlib import Path
 
         said: dict[str, Any] = {"type": media_type} if media_type else {}
         if isinstance(value, str | Path):

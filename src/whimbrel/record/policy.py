@@ -4,6 +4,7 @@ In: the `[record]` table of a file. Out: `Policy`, and `Rules`, which the sessio
 is written: to the bytes themselves, so that nothing hides in an object, and a rule that fails takes its field with it.
 
     [record]
+    write = "call"                   # a system call for each frame; or "mapped": copied into a mapped file
     budget_bytes = 4294967296        # segments that are not in the log yet; the oldest make room
     when_full = "overwrite"          # or "stop": keep the old, record nothing new
     blobs = "keep"                   # large binary values in blobs/, by content; "hash": their hash alone
@@ -24,17 +25,19 @@ import math
 import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from whimbrel.errors import UsageError
 from whimbrel.record.frames import Kind
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 ENV_FILE, ENV_KEY = "WHIMBREL_POLICY", "WHIMBREL_REDACT_KEY"
 _PLAIN_RULES = ("keep", "drop", "hash", "encrypt")
-_CHOICES = {"when_full": ("overwrite", "stop"), "blobs": ("keep", "hash")}
+_CHOICES = {"write": ("call", "mapped"), "when_full": ("overwrite", "stop"), "blobs": ("keep", "hash")}
 _KNOWN_PATHS = 10_000
 _DEPTH = 40
 _VALUES = {
@@ -48,6 +51,7 @@ _VALUES = {
 class Policy(msgspec.Struct, frozen=True):
     """What a recorder may write down; the fields are the keys of `[record]`, and `key` is that of encryption."""
 
+    write: str = "call"
     budget_bytes: int = 4 << 30
     when_full: str = "overwrite"
     blobs: str = "keep"
@@ -67,6 +71,8 @@ class Policy(msgspec.Struct, frozen=True):
         Raises:
             UsageError: it cannot be read, or says something that makes no sense.
         """
+        from pathlib import Path
+
         if isinstance(given, Mapping):
             return _checked(dict(given), "Recorder(policy=…)")
         table, where = read_table("record", given)

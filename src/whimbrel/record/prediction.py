@@ -29,6 +29,7 @@ SOON = 64 << 10  # bytes of entries that wait to be written together
 SHORT = 512  # bytes of an entry that is not counted: in 250 µs nobody says so many that they matter
 _ERROR_CHARACTERS = 2000
 _NOBODY = (0, "")
+_HEADS = tuple(map(frames.array_head, range(16)))
 now = time.perf_counter_ns
 
 
@@ -122,13 +123,13 @@ class Prediction(Scope):
         "size",
     )
 
-    def __init__(self, session: Session | None, given: dict[str, Any], ts: int) -> None:
+    def __init__(self, session: Session | None, given: dict[str, Any], ts: int, own: str | None = None) -> None:
         self._session = session
         self._given: dict[str, Any] | None = given
         self._ts = ts
         self.prediction: Prediction | None = None
         self.outer: Scope | None = None
-        self._id: str | None = None
+        self._id = own
         self.running = self._full = False
         self._seq = self.due = 0
 
@@ -136,9 +137,7 @@ class Prediction(Scope):
     def id(self) -> str:
         """The prediction's id, by which a label or a decision is added later; empty before the `with` is entered."""
         if self._id is None:
-            given, session = self._given, self._session
-            if given is not None and "id" in given:
-                return str(given["id"])
+            session = self._session
             if session is None:  # nothing is recorded, but the app may want to store an id
                 self._id = frames.prediction_id(frames.new_session(self._ts), 0, self._ts)
             elif self._seq:
@@ -158,7 +157,6 @@ class Prediction(Scope):
                 session.lost("a prediction begun twice", "each needs a recorder.prediction() of its own")
                 return self
             self._given = None
-            self._id = given.get("id")
             self._seq = seq = session.next_seq()
             try:
                 body = encode(given)
@@ -203,9 +201,12 @@ class Prediction(Scope):
                 parts, self.parts = self.parts, []
                 ahead = self._ahead
                 parts.append(encode(("end", took, self._ts, ahead) if ahead else ("end", took, self._ts)))
-                if self._begin:
-                    session.write(2, self._seq, self._begin)
-                session.write(3, self._seq, frames.array_head(len(parts)) + b"".join(parts))  # Kind.END
+                begun = not self._begin or session.write(2, self._seq, self._begin)
+                count = len(parts)
+                head = _HEADS[count] if count < 16 else frames.array_head(count)
+                if session.write(3, self._seq, head + b"".join(parts)) and not begun:  # Kind.END
+                    session.owed = True
+                    session.lost("begin", "the inputs of a prediction found no room, and its end did")
         except Exception as failure:  # noqa: BLE001  the app goes on, whatever happens to us
             session.lost("end", failure)
 
@@ -227,12 +228,28 @@ class Prediction(Scope):
             named = value
         elif value is not MISSING:
             named = {**value, **named} if isinstance(value, Mapping) else {"score": value, **named}
-        self.add(("output", named), "outputs")
+        try:  # `add` in place, here and in `decision`, for most predictions say both
+            part = encode(("output", named))
+            quick = now() < self.due and len(part) < SHORT
+        except Exception:  # noqa: BLE001  `add` finds out what is wrong
+            quick = False
+        if quick:
+            self.parts.append(part)
+        else:
+            self.add(("output", named), "outputs")
 
     def decision(self, value: object = MISSING, /, **named: object) -> None:
         """Record what was done with it: one value, or several by name. After the end it is sent on as a later one."""
         if value is not MISSING:
-            self.add(("decision", value), "decision")
+            try:
+                part = encode(("decision", value))
+                quick = now() < self.due and len(part) < SHORT
+            except Exception:  # noqa: BLE001  `add` finds out what is wrong
+                quick = False
+            if quick:
+                self.parts.append(part)
+            else:
+                self.add(("decision", value), "decision")
         if named:
             self.add(("decisions", named), "decisions")
 
@@ -377,7 +394,7 @@ class Prediction(Scope):
             return replayed.add(entry, path) if replayed is not None and replayed.replays else None
         if what in ("decision", "decisions") and self._seq:
             later, _ = rescue({"ts": time.time_ns() // 1000, "id": self.id, what: entry[1]}, "")
-            session.write(frames.Kind.DECISION, self._seq, encode(later))
+            session.heir().write(frames.Kind.DECISION, self._seq, encode(later))
         else:
             session.lost(
                 f"{what} outside its prediction", "it was said before the `with` was entered or after it was left"

@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import platform
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 _GIT_S = 1.0
@@ -32,11 +30,12 @@ def lasting() -> dict[str, Any]:
 
 @functools.cache
 def _machine() -> dict[str, Any]:
+    kernel = os.uname()
     found: dict[str, Any] = {
-        "host": platform.node(),
-        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-        "implementation": platform.python_implementation(),
+        "host": kernel.nodename,
+        "platform": f"{kernel.sysname} {kernel.release} {kernel.machine}",
+        "python": sys.version.partition(" ")[0].rstrip("+"),
+        "implementation": {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, sys.implementation.name),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
     for name, probe in (("cpu", _cpu), ("memory_bytes", _memory), ("boot", _boot)):
@@ -49,12 +48,20 @@ def _machine() -> dict[str, Any]:
 
 def _cpu() -> str:
     with contextlib.suppress(OSError):  # the first processor's few lines: all of them take a large machine milliseconds
-        with Path("/proc/cpuinfo").open("rb") as file:
-            head = file.read(2048).decode(errors="replace")
+        head = _read("/proc/cpuinfo", 2048)
         for line in head.splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    return platform.machine()
+    return os.uname().machine
+
+
+def _read(path: str, most: int) -> str:
+    """The first bytes of a file of the kernel's, as text; raises OSError where there is none."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, most).decode(errors="replace")
+    finally:
+        os.close(fd)
 
 
 def _memory() -> int:
@@ -62,12 +69,12 @@ def _memory() -> int:
 
 
 def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return _read("/proc/sys/kernel/random/boot_id", 64).strip()
 
 
 def _gpu() -> dict[str, Any]:
     """GPUs as NVML names them; `gpu_probe` is "ok", or says what is missing."""
-    if sys.platform == "linux" and not any(Path(path).exists() for path in _DRIVER):
+    if sys.platform == "linux" and not any(map(os.path.exists, _DRIVER)):
         return {"gpu_probe": "no NVIDIA driver is loaded"}  # said by a look, for the import takes 100 ms
     try:
         import pynvml
@@ -98,6 +105,8 @@ def _commit() -> dict[str, Any]:
     """The app's git commit: of `WHIMBREL_COMMIT` where images carry no repository, else of the main script's folder."""
     if given := os.environ.get("WHIMBREL_COMMIT"):
         return {"commit": given}
+    from pathlib import Path
+
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     folder = Path(script).resolve().parent if script else Path.cwd()
     if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
@@ -120,7 +129,7 @@ def _commit() -> dict[str, Any]:
 def _started() -> float:
     """When this process started, seconds since 1970: from the kernel, to a hundredth; else when first asked."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        ticks = int(_read("/proc/self/stat", 4096).rpartition(")")[2].split()[19])
         uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
         return round(time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK"), 2)
     return time.time()

@@ -101,11 +101,11 @@ def read_segment(data: bytes, start: int = 0) -> Segment:
         if length > _MAX_BODY or after > total or xxh3_64_digest(view[at:body_end], seed) != data[body_end:after]:
             at += 1
             continue
-        if at > end:
+        if at > end and data[end:at].strip(b"\0"):
             damaged.append((end, at))
         found.append(make(Frame, (at, after, kind & 0xFF, stream, data[body_at:body_end])))
         at = end = after
-    return Segment(header, tuple(found), end, len(data) - end, tuple(damaged))
+    return Segment(header, tuple(found), end, len(data[end:].rstrip(b"\0")), tuple(damaged))
 
 
 def decode_body(body: bytes, frame: Frame | None = None) -> Any:

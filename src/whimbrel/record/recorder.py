@@ -11,7 +11,6 @@ import datetime as dt
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
@@ -19,17 +18,23 @@ import msgspec
 from whimbrel.errors import UsageError
 from whimbrel.record import calls, frames, process, steps
 from whimbrel.record.blobs import Blobs
+from whimbrel.record.mapped import Mapped
 from whimbrel.record.policy import Policy
 from whimbrel.record.prediction import INNERMOST, MISSING, SHORT, Prediction, current, now
-from whimbrel.record.segment import LOOK_US, Session
+from whimbrel.record.segment import Session
 from whimbrel.record.values import encode, rescue, row
 from whimbrel.settings import Settings
 from whimbrel.version import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _LONGEST_APP = 200
+_innermost = INNERMOST.get
+_unmade = object.__new__
 
 
 class Recorder:
@@ -115,20 +120,31 @@ class Recorder:
             return lambda function: self._predicted(function, tuple(tags), names)
         return self._predicted(function, (), None)
 
-    @overload
-    def step(self, function: F, /) -> F: ...
-    @overload
-    def step(self, name: str, /) -> Callable[[F], F]: ...
-    @overload
-    def step(self, name: str, value: T, /, *, names: Sequence[str] | None = None) -> T: ...
-    def step(self, name: Any, value: Any = MISSING, /, *, names: Sequence[str] | None = None) -> Any:
-        """Record a step: `@recorder.step` on its function, or `recorder.step("encode", value)`, which returns it.
+    if TYPE_CHECKING:
 
-        The latter's time is what has passed since the prediction began or its last step or span ended. Dictionaries
-        become `steps.<step>.<name>`, and so does an array with `names`; anything else `steps.<step>.value`. Outside a prediction nothing happens.
-        """
-        if value is not MISSING:
-            scope = INNERMOST.get()
+        @overload
+        def step(self, function: F, /) -> F: ...
+        @overload
+        def step(self, name: str, /) -> Callable[[F], F]: ...
+        @overload
+        def step(self, name: str, value: T, /, *, names: Sequence[str] | None = None) -> T: ...
+        def step(self, name: Any, value: Any = MISSING, /, *, names: Sequence[str] | None = None) -> Any:
+            """Record a step; the method below, as it is to be called."""
+
+    else:  # a keyword-only argument keeps the interpreter from its quick way of calling: 50 ns a step
+
+        def step(self, name, value=MISSING, /, names=None):
+            """Record a step: `@recorder.step` on its function, or `recorder.step("encode", value)`, which returns it.
+
+            The latter's time is what has passed since the prediction began or its last step or span ended. Dictionaries
+            become `steps.<step>.<name>`, and so does an array with `names`; anything else `steps.<step>.value`. Outside
+            a prediction nothing happens.
+            """
+            if value is MISSING:
+                if isinstance(name, str):
+                    return lambda function: self._wrap(function, name)
+                return self._wrap(name, None)
+            scope = _innermost()
             if scope is not None:
                 try:
                     prediction, at = scope.prediction, now()
@@ -139,21 +155,19 @@ class Recorder:
                         return handed[0] if names is None else _unnamed(handed[0], value)
                     own = at - scope.mark  # `Scope.value` in place: two calls less for each step
                     scope.mark = at
-                    scope.inner += own
+                    if scope is not prediction:
+                        scope.inner += own
                     try:
                         part = encode(("step", name, value, own))
+                        if len(part) < SHORT:
+                            prediction.parts.append(part)
+                            return value
                     except Exception:  # noqa: BLE001  a value may raise anything, at any time
                         part = b""
-                    if 0 < len(part) < SHORT:
-                        prediction.parts.append(part)
-                    else:
-                        prediction.keep(("step", name, value, own), "steps", part, at)
+                    prediction.keep(("step", name, value, own), "steps", part, at)
                 except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
                     self._lost("step", error)
             return value
-        if isinstance(name, str):
-            return lambda function: self._wrap(function, name)
-        return self._wrap(name, None)
 
     def read(self, name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Look at the world through the recorder: `rate = recorder.read("rate", table.get, "USD")`.
@@ -222,28 +236,34 @@ class Recorder:
                 if inputs is MISSING:
                     raise TypeError("prediction() needs the inputs")
             micros = now_us = time.time_ns() // 1000
-            begin = {"ts": micros}
+            begin = {"ts": micros, "model": self._model, "context": context, "inputs": inputs}
+            session, own = self._session, None
             try:
                 if "ts" in context and (ts := context.pop("ts")) is not None:
                     begin["ts"] = micros = self._micros(ts)
                 if "id" in context and (own := context.pop("id")) is not None:
-                    begin["id"] = str(own)
+                    begin["id"] = own = str(own)
                 names = context.pop("names") if "names" in context else None
-                session = self._session
                 if session is not None:
                     if not session.page[0]:
                         session = self._forked(session)
-                    if not 0 < session.look_at_us - now_us <= LOOK_US:
+                    if not session.looked_us <= now_us < session.look_at_us:
                         session.look(now_us)
-                    if self._model is not None:
-                        begin["model"] = self._model
-                    if context:
-                        begin["context"] = context
-                    begin["inputs"] = inputs if type(inputs) is dict else self._row(inputs, names)
-                return Prediction(session, begin, micros)
+                    if not context:
+                        del begin["context"]
+                    if self._model is None:
+                        del begin["model"]
+                    if type(inputs) is not dict:
+                        begin["inputs"] = self._row(inputs, names)
             except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
                 self._lost("prediction", error)
-                return Prediction(None, begin, micros)
+                session = None
+            p = _unmade(Prediction)  # what its `__init__` does, in place: a call less
+            p._session, p._given, p._ts, p._id = session, begin, micros, own  # noqa: SLF001  two halves of one thing
+            p._seq = p.due = 0  # noqa: SLF001
+            p.prediction = p.outer = None
+            p.running = p._full = False  # noqa: SLF001
+            return p
 
     def label(self, id: str | Prediction, value: object, ts: object = None) -> None:  # noqa: A002
         """Record what turned out to be true of a prediction, from any process; `ts` is when it was known (now)."""
@@ -320,7 +340,8 @@ class Recorder:
         return session
 
     def _new_session(self) -> Session:
-        return Session(self._folder, self._describe, self._policy)
+        kind = Mapped if self._policy.write == "mapped" else Session
+        return kind(self._folder, self._describe, self._policy)
 
     def _describe(self, session: Session) -> dict[str, Any]:
         """The facts that open each segment."""

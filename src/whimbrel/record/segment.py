@@ -8,22 +8,24 @@ share seed and mark, so that its frame is valid in both. Only `recorder.py` and 
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import fcntl
 import itertools
 import mmap
 import os
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from xxhash import xxh3_64_digest
 
 from whimbrel.record import frames, values
 from whimbrel.record.policy import Policy, Rules
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SEGMENT_BYTES = 16 << 20
 """A segment is followed by the next once it is this long."""
@@ -34,6 +36,8 @@ LOOK_US = 1_000_000
 _HIGH_FD = 512  # a number that an app which closes and opens files by hand is unlikely to meet
 _MADV_WIPEONFORK = 18
 _FIRST_FEW = 5
+_SLACK = 1 << 20  # what a full segment may still grow while another thread opens the next
+_AGAIN = frozenset((frames.Kind.BEGIN, frames.Kind.PART, frames.Kind.CLOCK, frames.Kind.LOSS))
 _CLOCK_US = 60_000_000
 _JUMP_US = 100_000
 _head = frames.HEAD.pack
@@ -61,14 +65,19 @@ class Session:
         self._retry_at = 0.0
         self._retry_s = 0.25
         self._refused = OSError(errno.EBADF, "no segment is open")
-        self._owed = False
-        self.look_at_us = 0
+        self.owed = False
+        self.looked_us = self.look_at_us = 0
         self._clock_at_us = 0
         self._ahead_us = 0
-        self._turn = threading.Lock()  # only ever tried, never waited for
+        self._turn = _thread.allocate_lock()  # only ever tried, never waited for
+        self._heir: Session | None = None
 
     def write(self, kind: int, stream: int, body: bytes) -> bool:
-        """Append one frame; True once the kernel has it. A disk that fails makes it False, and is counted."""
+        """Append one frame; True once the kernel has it. A disk that fails makes it False.
+
+        That is counted for what is then lost. A BEGIN and a PART are tried again with the END, which stands for the whole
+        prediction; a CLOCK and a LOSS come again by themselves.
+        """
         if self.rules is not None:
             body = self.rules.apply(kind, body)
         data = _head(self._mark, len(body), stream, kind) + body
@@ -76,27 +85,27 @@ class Session:
         try:
             wrote = _write(self._fd, data)
         except OSError as error:
-            wrote = self._elsewhere(data, error)
+            wrote = self._elsewhere(data, error, kind)
         if wrote != len(data):
             if wrote:
-                self._owed = True
-                self.lost("ENOSPC", f"a frame for {self.folder}: only {wrote} of {len(data)} bytes fitted")
+                self._missed(kind, "ENOSPC", f"only {wrote} of {len(data)} bytes fitted")
             return False
         self._room -= wrote
         if self._room < 0:
             self._rotate()
-        if self._owed:
-            self._owed = False
-            self.write(frames.Kind.LOSS, 0, values.encode(self.losses))
+        if self.owed:
+            self.owed = False
+            if self.losses:
+                self.write(frames.Kind.LOSS, 0, values.encode(self.losses))
         return True
 
     def look(self, now_us: int) -> None:
         """Look around, once a second at most: is the segment still in its folder, and does the clock run as it did?"""
-        self.look_at_us = now_us + LOOK_US
+        self.looked_us, self.look_at_us = now_us, now_us + LOOK_US
         with contextlib.suppress(OSError):
-            if self._fd >= 0 and self._file == _identity(self._fd) and os.fstat(self._fd).st_nlink == 0:
+            if self._fd >= 0 and self._file == identity(self._fd) and os.fstat(self._fd).st_nlink == 0:
                 self.lost("deleted segment", f"{self.folder} was removed; what its last segment held is gone")
-                self._owed = True
+                self.owed = True
                 self._rotate()
         ahead_us = now_us - time.monotonic_ns() // 1000
         if now_us >= self._clock_at_us or abs(ahead_us - self._ahead_us) > _JUMP_US:
@@ -113,19 +122,33 @@ class Session:
 
                 logging.getLogger("whimbrel.record").warning("not recorded (%s): %s", why, detail)
 
+    def heir(self) -> Session:
+        """This session; in a forked child one of its own, for what it has to say of its parent's predictions."""
+        if self.page[0]:
+            return self
+        if self._heir is None or not self._heir.page[0]:
+            self._heir = type(self)(self.folder, self._facts, self._policy)
+        return self._heir
+
     def close(self) -> None:
         """Let go of the segment, where it is still ours; the next frame opens another."""
         fd, self._fd = self._fd, -1
-        if fd >= 0 and self._file == _identity(fd):
+        if fd >= 0 and self._file == identity(fd):
             os.close(fd)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # while the interpreter shuts down, anything may be gone
             self.close()
 
-    def _elsewhere(self, data: bytes, error: OSError) -> int:
+    def _missed(self, kind: int, why: str, detail: object) -> None:
+        """A frame was not written."""
+        self.owed = True
+        if kind not in _AGAIN:
+            self.lost(why, f"a frame for {self.folder}: {detail}")
+
+    def _elsewhere(self, data: bytes, error: OSError, kind: int) -> int:
         """A frame that could not be written: where no segment is open, open one and write it there; else count it."""
-        if error.errno == errno.EBADF:
+        if error.errno == errno.EBADF and self.page[0]:
             stale = self._file
             try:
                 return os.write(self._fd, data)  # another thread has opened one meanwhile
@@ -140,8 +163,7 @@ class Session:
                     self._retry_s = min(60.0, self._retry_s * 2)
                     self._retry_at = time.monotonic() + self._retry_s
                     error = self._refused = refused
-        self._owed = True
-        self.lost(_reason(error), f"a frame for {self.folder}: {error}")
+        self._missed(kind, _reason(error), error)
         return 0
 
     def _open(self, stale: tuple[int, int] | None, data: bytes) -> int:
@@ -150,11 +172,11 @@ class Session:
         try:
             if self._turn.acquire(blocking=False):
                 if self._file == stale:
-                    if stale is not None and _identity(self._fd) == stale:
+                    if stale is not None and identity(self._fd) == stale:
                         os.dup2(fd, self._fd, inheritable=False)  # where `_stop` has left its mark
                     else:
                         self._fd, kept = fd, True
-                    self._file = _identity(fd)
+                    self._file = identity(fd)
                     self._room, self._retry_s = SEGMENT_BYTES, 0.25
                 self._turn.release()
             return os.write(fd, data)
@@ -164,11 +186,15 @@ class Session:
 
     def _rotate(self) -> None:
         """Put the next segment under the descriptor, and let go of the full one."""
-        if not self.page[0] or not self._turn.acquire(blocking=False):
-            return  # it is our parent's to rotate; or another thread does it, or a signal came while this one did
+        if not self.page[0]:
+            return  # it is our parent's to rotate
+        if not self._turn.acquire(blocking=False):  # another thread does it, or a signal came while this one did
+            if self._room < -_SLACK:
+                time.sleep(0.001)  # and comes to it late: threads that write on and on keep it from the interpreter
+            return
         try:
             fd = self._create()
-            if _identity(self._fd) == self._file:
+            if identity(self._fd) == self._file:
                 full = os.dup(self._fd)
                 os.dup2(fd, self._fd, inheritable=False)
                 fcntl.flock(full, fcntl.LOCK_UN)  # even where a child still holds the file open
@@ -176,7 +202,7 @@ class Session:
                 os.close(fd)
             else:
                 self._fd = fd  # the app closed ours: whatever bears its number now is not ours to touch
-            self._file, self._room = _identity(self._fd), SEGMENT_BYTES
+            self._file, self._room = identity(self._fd), SEGMENT_BYTES
         except OSError as error:
             self._room = SEGMENT_BYTES >> 4  # the full one goes on for another MiB, and then we try again
             self.lost(f"rotation {_reason(error)}", error)
@@ -190,7 +216,7 @@ class Session:
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # what cannot be written to answers EBADF
         os.dup2(nothing, self._fd, inheritable=False)
         os.close(nothing)
-        self._file = _identity(self._fd)
+        self._file = identity(self._fd)
         self._refused, self._retry_at = error, time.monotonic() + self._retry_s
 
     def _create(self) -> int:
@@ -199,7 +225,7 @@ class Session:
         self._make_room()
         name = frames.segment_name(self.id, number := self._next_number())
         draft = self.folder / f".{name}.new"
-        fd = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(draft, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             flags = frames.LOCKED if lock(fd, fcntl.LOCK_EX) else 0
             now = time.time_ns() // 1000
@@ -240,7 +266,7 @@ class Session:
                 if idle:
                     path.unlink(missing_ok=True)
                     excess -= size
-                    self._owed = True
+                    self.owed = True
                     self.lost("overwritten segment", f"{path} made room, for recordings may take {budget} bytes")
 
 
@@ -280,7 +306,8 @@ def lock(fd: int, how: int) -> bool:
     return True
 
 
-def _identity(fd: int) -> tuple[int, int] | None:
+def identity(fd: int) -> tuple[int, int] | None:
+    """Which file a descriptor stands for; None where for none."""
     try:
         status = os.fstat(fd)
     except OSError:

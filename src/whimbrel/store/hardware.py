@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 
+from whimbrel.engine.port import Counters
 from whimbrel.errors import InputError
-from whimbrel.hardware.counters import KEYS, NUMBERS, WORDS
+from whimbrel.hardware.counters import FACTS, KEYS, NUMBERS, RAN_ON, WORDS
+from whimbrel.model.fields import Schema
 from whimbrel.record import frames
 from whimbrel.record.backlog import Mark, idle, number_of, sessions
 from whimbrel.record.reader import read_segment
@@ -52,6 +54,15 @@ def take_counters(layout: Layout) -> int:
             if path.name[1:-5] not in left:
                 path.unlink(missing_ok=True)
     return came
+
+
+def counters_of(layout: Layout, schema: Schema) -> Counters | None:
+    """What sidecars saw, where they saw anything, as facts of predictions that say on which process or host they ran."""
+    if not layout.hardware.exists:
+        return None
+    facts = {f"hardware.{name}": of for of, names in FACTS.items() if RAN_ON[of] in schema for name in names}
+    files = layout.hardware.files(layout.hardware.open())
+    return Counters(files, facts, RAN_ON) if files and facts else None
 
 
 def _read(path: Path, session: str, mark: Mark) -> list[dict[str, Any]]:

@@ -180,6 +180,7 @@ class Log:
             UsageError: the log does not know the app, or the table never had that version.
             StoreError: the table is damaged.
         """
+        from whimbrel.store.hardware import counters_of
         from whimbrel.store.schema import read_schema
 
         table = self._predictions(app)
@@ -197,7 +198,11 @@ class Log:
         late = decisions.files(decisions.open()) if decisions.exists else ()
         if late:
             schema += Schema(tuple(Field(path, Kind.TEXT) for path in _paths(late) if path not in schema))
-        return Source(app, schema, table.files(delta), labels.files(labels.open()) if labels.exists else (), late)
+        beside = counters_of(self.layout, schema)
+        if beside is not None:
+            schema += Schema(tuple(Field(path, Kind.NUMBER) for path in beside.facts if path not in schema))
+        arrived = labels.files(labels.open()) if labels.exists else ()
+        return Source(app, schema, table.files(delta), arrived, late, beside)
 
     def find(self, ident: str, *, app: str | None = None) -> Found:
         """The prediction of this id, or of the only id that begins so; what recorders left waiting is looked through as well.

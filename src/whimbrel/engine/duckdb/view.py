@@ -15,6 +15,7 @@ from datetime import UTC
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from whimbrel.engine.duckdb import counters
 from whimbrel.engine.port import Source
 from whimbrel.errors import InputError, UsageError
 from whimbrel.model.fields import Field, Kind, Role, Schema, split
@@ -111,9 +112,15 @@ class View:
         if ids is not None:
             sample = f"id IN (SELECT unnest({bound(list(ids))}::VARCHAR[]))"
         whole = ids is not None
-        parts = [_select(group, self.window, wanted, sample, bound, whole) for group in self.groups]
-        parts = parts or [_nothing(wanted)]
-        stacked = _with_late(self.connection, self.source, wanted, "\nUNION ALL\n".join(parts), sample, bound)
+        seen, read = self.source.counters, wanted
+        facts = counters.wanted(seen, wanted)
+        if seen is not None:
+            read = tuple(dict.fromkeys((*wanted, *fields_of(self.source, (seen.keys[subject] for subject in facts)))))
+        parts = [_select(group, self.window, read, sample, bound, whole) for group in self.groups]
+        stacked = "\nUNION ALL\n".join(parts or [_nothing(read)])
+        if facts and seen is not None:
+            stacked = counters.with_counters(seen, facts, wanted, stacked, bound)
+        stacked = _with_late(self.connection, self.source, wanted, stacked, sample, bound)
         tests = [_test(self.source, condition, bound) for condition in self.window.where]
         return f"SELECT * FROM ({stacked})" + (f"\nWHERE {' AND '.join(tests)}" if tests else "")
 
