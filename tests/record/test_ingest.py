@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from whimbrel.record import Recorder
-from whimbrel.record.backlog import Mark, catch_up, sessions
 from whimbrel.record.flat import UNFINISHED
-from whimbrel.record.records import Records
+from whimbrel.store.backlog import Mark, catch_up, sessions
 from whimbrel.store.ingest import Ingested, narrow
 from whimbrel.store.log import Log, open_log
+from whimbrel.store.records import Records
 
 from .readback import run, script, segments
 

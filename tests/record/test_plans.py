@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whimbrel.record import flat, frames
-from whimbrel.record.backlog import Mark, catch_up
 from whimbrel.record.frames import Kind
-from whimbrel.record.plans import Plans
 from whimbrel.record.reader import decode_body
-from whimbrel.record.records import Records
 from whimbrel.record.values import ARRAY
+from whimbrel.store.backlog import Mark, catch_up
+from whimbrel.store.plans import Plans
+from whimbrel.store.records import Records
 
 SESSION = bytes.fromhex("0199a0b1c2d37e4f8011223344556677")
 encode = msgspec.msgpack.encode

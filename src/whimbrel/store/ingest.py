@@ -25,17 +25,17 @@ import msgspec
 
 from whimbrel.errors import InputError, StoreError
 from whimbrel.model.window import from_micros
-from whimbrel.record.backlog import Mark, News, catch_up, sessions
 from whimbrel.record.frames import app_of
-from whimbrel.record.records import Records
 from whimbrel.store import quarantine
+from whimbrel.store.arrays import encode
+from whimbrel.store.backlog import Mark, News, catch_up, sessions
 from whimbrel.store.delta import Table
 from whimbrel.store.holds import Hold, held
 from whimbrel.store.raw import Refusal
+from whimbrel.store.records import Records
 from whimbrel.store.retain import Retention
 from whimbrel.store.scrub import Scrub
 from whimbrel.store.sql import connect, literal, store_errors
-from whimbrel.store.tables import encode
 from whimbrel.store.values import Added
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class _Batch:
         for news in catch_up(self.folder, session, mark):
             self.news.append(news)
             self.marks[session] = mark
-            if sum(held.predictions.count + len(held.labels) for held in self.news) >= _ENOUGH:
+            if sum(len(held.predictions) + len(held.labels) for held in self.news) >= _ENOUGH:
                 total += self.flush()
         return total
 
@@ -171,11 +171,11 @@ class _Batch:
         predictions = Records()
         for news in told:
             predictions.extend(news.predictions)
-        recorded = predictions.count
+        recorded = len(predictions)
         if self.retention.share < 1:
             kept = self.retention.choose(list(predictions), self.is_held if self.holds else None, decisions)
             predictions = Records(kept)
-        sampled_out = recorded - predictions.count
+        sampled_out = recorded - len(predictions)
         if len(predictions.names()) > _WIDEST:
             predictions = Records(narrow(list(predictions)))
         labels = [_timed(row, "label_ts") for news in told for row in news.labels]

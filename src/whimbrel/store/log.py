@@ -19,12 +19,12 @@ from whimbrel.store.values import Added, Golden, Status
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from whimbrel.record.records import Records
     from whimbrel.store.datasets import Datasets
     from whimbrel.store.files import File
     from whimbrel.store.find import Found
     from whimbrel.store.ingest import Ingested
     from whimbrel.store.raw import Raw
+    from whimbrel.store.records import Records
 
 Patterns = str | Path | Iterable[str | Path]
 Renames = Mapping[str, str] | str | Path | None
