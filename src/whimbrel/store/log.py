@@ -81,9 +81,16 @@ class Log:
 
     def append_flat(self, app: str, records: Records) -> Added:
         """Add flat records of plain values (numbers, texts, lists of either), `ts` in µs: the quick way of `append`."""
+        from whimbrel.store.arrays import to_arrow
+        from whimbrel.store.straight import append
         from whimbrel.store.tables import open_flat
 
-        return self._take(lambda con: open_flat(con, records, f"records of {app}"), app, None) if records else Added()
+        if not records:
+            return Added()
+        self._check_app(app)
+        held = to_arrow(records)
+        done = append(self.layout, app, held)
+        return done or self._take(lambda con: open_flat(con, held, f"records of {app}"), app, None)
 
     def import_files(
         self, patterns: Patterns, *, app: str | None = None, mapping: Renames = None, progress: Progress | None = None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.errors import InputError, UsageError
-from whimbrel.store.arrays import encode, to_arrow
+from whimbrel.store.arrays import Arrays, encode
 from whimbrel.store.leaves import Leaf
 from whimbrel.store.raw import Raw, check_width, columns_of, json_column, json_rows
-from whimbrel.store.records import Records
 from whimbrel.store.sql import input_errors
 
 if TYPE_CHECKING:
@@ -45,28 +44,26 @@ def open_records(con: DuckDBPyConnection, records: list[str], label: str) -> Raw
     return json_rows(con, "(SELECT row_number() OVER () - 1 AS rn, line FROM records)", label)
 
 
-def open_flat(con: DuckDBPyConnection, records: Records, label: str) -> Raw:
-    """Flat records as raw input, column by column: one kind of value makes a typed column, several one of JSON.
-
-    `ts` is in microseconds since 1970; a time that is none stays what it is, and is refused later.
+def open_flat(con: DuckDBPyConnection, held: Arrays, label: str) -> Raw:
+    """Flat records as raw input: a typed column where a field's values are of one kind, else one of JSON.
 
     Raises:
         InputError: more different names than a log can hold fields.
     """
     import arro3.core as arrow
 
-    names = records.names()
+    names = list(held.kinds)
     check_width(len(names), label)
-    held, mixed = to_arrow(records)
-    con.register("given", arrow.Table.from_pydict(held))
-    typed = [i for i in range(len(names)) if i not in mixed]
+    columns = {f"c{i}": held.arrays[name] for i, name in enumerate(names)}
+    con.register("given", arrow.Table.from_pydict({"rn": arrow.Array.from_numpy(held.numbers), **columns}))
+    typed = [i for i, kind in enumerate(held.kinds.values()) if kind != "json"]
     listed = ", ".join(f"c{i}" for i in typed)
     found = columns_of(con, f"(SELECT rn, {listed} FROM given)", [names[i] for i in typed]) if typed else ()
     plain = {leaf.name: [leaf] for leaf in found}
     leaves: list[Leaf] = []
-    for i, name in enumerate(names):
+    for i, (name, kind) in enumerate(held.kinds.items()):
         column_sql = f"(SELECT rn, c{i} FROM given)"
-        leaves.extend(json_column(con, column_sql, f"c{i}", name) if i in mixed else plain[name])
+        leaves.extend(json_column(con, column_sql, f"c{i}", name) if kind == "json" else plain[name])
     return Raw(label, "given", tuple(leaves))
 
 
