@@ -6,15 +6,16 @@ In: `Records`. Out: an array for each field. `tables.py` calls.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
 
-from whimbrel.store.records import Column, Ints, Records
+from whimbrel.store.cdata import array
+from whimbrel.store.records import Column, Ints, Records, texts
 
 _EXACT = 2**53
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -24,7 +25,7 @@ Part = Column | Sequence[Any]
 """Some of a field's values, one after the other."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrays:
     """Records field by field, n of them in the order of `numbers`.
 
@@ -33,115 +34,127 @@ class Arrays:
     """
 
     numbers: Ints
-    kinds: dict[str, str]
-    arrays: dict[str, Any]
-    ids: Sequence[Any]
-    times: Ints
-    """`ts` in microseconds where it is micros."""
+    kinds: dict[str, str] = field(default_factory=dict)
+    arrays: dict[str, Any] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+    """`id`, where all are texts."""
+    times: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    """`ts`, where all are micros."""
 
 
 def to_arrow(records: Records) -> Arrays:
     """The records' fields as Arrow arrays. A `ts` that is no time stays what it is."""
-    import arro3.core as arrow
-
-    pieces, blocks = records.pieces, records.blocks.values()
-    numbers = np.concatenate(
-        [*(piece.numbers for piece in pieces), *(np.array(block.numbers, np.int64) for block in blocks)]
-    )
-    told: list[tuple[dict[str, Part], int]] = [(dict(piece.columns), len(piece.numbers)) for piece in pieces]
-    for names, block in records.blocks.items():
+    pieces, blocks = records.pieces, records.blocks
+    told: list[tuple[Mapping[str, Part], int]] = [(piece.columns, len(piece.numbers)) for piece in pieces]
+    for names, block in blocks.items():
         told.append((dict(zip(names, zip(*block.rows, strict=True), strict=True)), len(block.rows)))
-    kinds, arrays, kept = {}, {}, {}
+    numbers = [*(piece.numbers for piece in pieces), *(np.array(block.numbers, np.int64) for block in blocks.values())]
+    found = Arrays(np.concatenate(numbers))
     for name in records.names():
-        parts: list[Part] = [columns.get(name, (None,) * count) for columns, count in told]
-        kind = kinds[name] = _common(name, parts)
-        joined = _joined(parts, kind)
-        if joined is not None:
-            kept[name] = joined.values
-            array = arrow.Array.from_numpy(joined.values)
-            if kind == "numbers":
-                ends = np.concatenate([[0], joined.ends]).astype(np.int32)
-                array = arrow.list_array(arrow.Array.from_numpy(ends), array)
-            arrays[name] = _stamped(array) if kind == "micros" else array
+        parts = [(columns.get(name), count) for columns, count in told]
+        kind = found.kinds[name] = _common(name, parts)
+        if kind in ("time", "texts"):
+            found.arrays[name] = _listed(_values(parts), kind)
             continue
-        values = [value for part in parts for value in _values(part, kind)]
-        if kind == "json":
-            told_ = map(_moment, values) if name == "ts" else values
-            values = [None if value is None else encode(value) for value in told_]
-        if kind in ("text", "json"):
-            values = [
-                value.encode("utf-8", "backslashreplace") if isinstance(value, str) else value for value in values
-            ]
-        arrays[name] = _typed(values, kind)
-        kept[name] = values
-    times = kept["ts"] if kinds.get("ts") == "micros" else ()
-    return Arrays(numbers, kinds, arrays, kept.get("id", ()), np.array(times, np.int64))
+        if kind in ("json", "none"):
+            values = map(_moment, _values(parts)) if name == "ts" else _values(parts)
+            column = texts([None if value is None else encode(value) for value in values])
+        else:
+            column = _joined([_column(part, kind, count) for part, count in parts])
+        found.arrays[name] = _array(column)
+        if name == "id" and kind == "text":
+            found.ids = column.to_list()
+        elif kind == "micros":
+            found.times = column.values
+    return found
 
 
-def _common(name: str, parts: Sequence[Part]) -> str:
+def _common(name: str, parts: Sequence[tuple[Part | None, int]]) -> str:
     """The one kind of value that all parts hold."""
     kinds = set()
-    for part in parts:
+    for part, _ in parts:
         if isinstance(part, Column):
             kinds.add(part.kind)
-        elif name == "ts" and _are_micros(part):
+        elif part is not None and name == "ts" and _are_micros(part):
             kinds.add("micros")
-        elif any(value is not None for value in part):
+        elif part is not None and any(value is not None for value in part):
             kinds.add(_kind(part) or "json")
     kinds.discard("none")
     return (kinds.pop() if len(kinds) == 1 else "json") if kinds else "none"
 
 
-def _joined(parts: Sequence[Part], kind: str) -> Column | None:
-    """One column of all parts, where all are columns of numbers or flags and none of their values is missing."""
-    if kind not in ("number", "micros", "flag", "numbers"):
-        return None
-    columns = [part for part in parts if isinstance(part, Column) and part.kind == kind and part.missing is None]
-    if len(columns) < len(parts):
-        return None
-    values = np.concatenate([column.values for column in columns])
-    if kind == "number" and np.isnan(values).any():
-        return None
-    if kind != "numbers":
-        return Column(kind, values)
+def _values(parts: Sequence[tuple[Part | None, int]]) -> list[Any]:
+    """The values as Python has them."""
+    values: list[Any] = []
+    for part, count in parts:
+        values += [None] * count if part is None else part.to_list() if isinstance(part, Column) else part
+    return values
+
+
+def _column(part: Part | None, kind: str, count: int) -> Column:
+    """A part as a column of a kind. NaN is no value."""
+    if isinstance(part, Column) and part.kind == kind:
+        lacking = np.isnan(part.values) if kind == "number" else None
+        if lacking is None or not lacking.any():
+            return part
+        return replace(part, missing=lacking if part.missing is None else lacking | part.missing)
+    values = [None] * count if part is None or isinstance(part, Column) else part
+    if kind == "text":
+        return texts(values)
+    missing = np.array([value is None or value != value for value in values], np.bool_)
+    if kind == "numbers":
+        ends = np.cumsum(np.array([len(value or ()) for value in values], np.int64))
+        items = np.array([item for value in values for item in value or ()], np.float64)
+        return Column(kind, items, missing, ends=ends)
+    kinds = {"number": np.float64, "micros": np.int64, "flag": np.bool_}
+    return Column(kind, np.array([value or 0 for value in values], kinds[kind]), missing)
+
+
+def _joined(columns: Sequence[Column]) -> Column:
+    """Columns of one kind, one after the other."""
+    if len(columns) == 1:
+        return columns[0]
+    missing = None
+    if any(column.missing is not None for column in columns):
+        missing = np.concatenate(
+            [np.zeros(len(column), np.bool_) if column.missing is None else column.missing for column in columns]
+        )
     before = np.cumsum([0, *(len(column.values) for column in columns)])
     ends = [column.ends + start for column, start in zip(columns, before, strict=False) if column.ends is not None]
-    return Column(kind, values, ends=np.concatenate(ends))
+    values = np.concatenate([column.values for column in columns])
+    return Column(columns[0].kind, values, missing, ends=np.concatenate(ends) if ends else None)
 
 
-def _values(part: Part, kind: str) -> Sequence[Any]:
-    """The values as Python has them; a column's texts stay bytes where all are texts."""
-    if isinstance(part, Column):
-        return part.values if part.kind == kind == "text" else part.to_list()
-    return part
-
-
-def _stamped(micros: Any) -> Any:
+def _array(column: Column) -> Any:
+    """A column as an Arrow array."""
+    n, values, missing = len(column), column.values, column.missing
+    match column.kind:
+        case "number":
+            return array("g", n, values, missing=missing)
+        case "micros":
+            return array("tsu:UTC", n, values, missing=missing)
+        case "flag":
+            return array("b", n, np.packbits(values, bitorder="little"), missing=missing)
     import arro3.core as arrow
 
-    return micros.cast(arrow.DataType.timestamp("us", tz="UTC"))
+    ends = np.concatenate([[0], column.ends]).astype(np.int32)
+    if column.kind == "text":
+        return array("u", n, ends, values, missing=missing)
+    mask = None if missing is None else arrow.Array.from_numpy(missing)
+    return arrow.list_array(arrow.Array.from_numpy(ends), array("g", len(values), values), mask=mask)
 
 
-def _typed(column: Sequence[Any], kind: str) -> Any:
-    """A column of values of one kind as an Arrow array."""
+def _listed(values: Sequence[Any], kind: str) -> Any:
+    """Times, and lists of texts, as an Arrow array."""
     import arro3.core as arrow
 
     types = arrow.DataType
-    if kind in ("text", "json", "none"):
-        return arrow.Array(list(column), types.binary()).cast(types.utf8())
     if kind == "time":
-        column = [None if value is None else (value - _EPOCH) // _MICROSECOND for value in column]
-    if kind in ("time", "micros"):
-        return _stamped(arrow.Array(list(column), types.int64()))
-    if kind == "number":
-        return arrow.Array([None if value != value else value for value in column], types.float64())  # NaN is no value
-    if kind == "flag":
-        return arrow.Array(list(column), types.bool())
-    lists = [value or () for value in column]
-    ends = arrow.Array(list(accumulate(map(len, lists), initial=0)), types.int32())
-    inner = list(chain.from_iterable(lists))
-    items = arrow.Array(inner, types.float64() if kind == "numbers" else types.utf8())
-    return arrow.list_array(ends, items, mask=arrow.Array([value is None for value in column], types.bool()))
+        told = [None if value is None else (value - _EPOCH) // _MICROSECOND for value in values]
+        return arrow.Array(told, types.int64()).cast(types.timestamp("us", tz="UTC"))
+    ends = arrow.Array(list(accumulate((len(value or ()) for value in values), initial=0)), types.int32())
+    items = arrow.Array([item for value in values for item in value or ()], types.utf8())
+    return arrow.list_array(ends, items, mask=arrow.Array([value is None for value in values], types.bool()))
 
 
 def _are_micros(column: Sequence[Any]) -> bool:

@@ -147,31 +147,26 @@ class Bodies:
         begins = self.at
         self._move(lengths)
         begins, lengths = np.where(self.fits, begins, self.starts), np.where(self.fits, lengths, 0)
-        texts = self._cut(begins, lengths)
-        if missing is not None:
-            texts = [None if gone else text for text, gone in zip(texts, missing.tolist(), strict=True)]
-        return Column("text", texts)
+        return Column("text", self._cut(begins, lengths), ends=np.cumsum(lengths))
 
-    def _cut(self, begins: Ints, lengths: Ints) -> list[Any]:
-        """The texts at these places; what is no UTF-8 does not fit."""
+    def _cut(self, begins: Ints, lengths: Ints) -> Bytes:
+        """The texts at these places, one after the other; what is no UTF-8 does not fit."""
         width = int(lengths.max(initial=0))
-        if width == 0:
-            return [b""] * len(begins)
         if width > _SHORT:
             data = self.data
             ends = (begins + lengths).tolist()
-            texts = [data[begin:end] for begin, end in zip(begins.tolist(), ends, strict=True)]
-            self.drop(np.array([not (text.isascii() or _is_text(text)) for text in texts], np.bool_))
-            return texts
-        block = self._window(begins, width)
+            cut = [data[begin:end] for begin, end in zip(begins.tolist(), ends, strict=True)]
+            self.drop(np.array([not (text.isascii() or _is_text(text)) for text in cut], np.bool_))
+            return np.frombuffer(b"".join(cut), np.uint8)
+        if width == 0:
+            return np.zeros(0, np.uint8)
+        block, inside = self._window(begins, width), None
         if lengths.min() < width:
-            block = np.where(np.arange(width) < lengths[:, None], block, np.uint8(0))
-        last = block[np.arange(len(lengths)), np.maximum(lengths, 1) - 1]
-        self.drop((last == 0) & (lengths > 0))  # NumPy's texts do not hold the zeros that they end with
-        texts = np.ascontiguousarray(block).view(f"S{width}")[:, 0].tolist()
+            inside = np.arange(width) < lengths[:, None]
         if (block > 127).any():
-            self.drop(np.array([not _is_text(text) for text in texts], np.bool_))
-        return texts
+            cut = [text[:length].tobytes() for text, length in zip(block, lengths.tolist(), strict=True)]
+            self.drop(np.array([not _is_text(text) for text in cut], np.bool_))
+        return block.reshape(-1) if inside is None else block[inside]
 
     def _lists(self, block: Bytes, missing: Mask | None) -> Column:
         """Lists of numbers: equally long ones of floats at once, others item by item."""

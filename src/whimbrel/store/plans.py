@@ -18,7 +18,7 @@ from whimbrel.errors import InputError
 from whimbrel.record import flat, frames
 from whimbrel.record.reader import Array, decode_body
 from whimbrel.store.bodies import LONGEST, Bodies
-from whimbrel.store.records import Column, Ints, Mask, Names, Piece, Records
+from whimbrel.store.records import Column, Ints, Mask, Names, Piece, Records, texts
 
 _KEPT, _MOST = 16, 1000
 _FEW, _TRIES = 16, 8
@@ -175,7 +175,7 @@ class Plans:
             slots = dict(zip((slot.must for slot in (*plan.begin, *plan.end)), columns, strict=True))
             n, held = len(rows), halves.take(rows)
             ts = slots["ts"].values.astype(np.int64)
-            ids = slots["id"] if "id" in slots else Column("text", numbered_ids(self.session, held.streams, ts))
+            ids = slots["id"] if "id" in slots else numbered_ids(self.session, held.streams, ts)
             after = {
                 "spans.total": _milliseconds(slots["took"]), "recorder.process": _constant(self.session.hex(), n),
                 "recorder.seq": Column("number", held.streams.astype(np.float64), whole=np.ones(n, np.bool_)),
@@ -197,7 +197,7 @@ class Plans:
                 yield _milliseconds(column)
             elif group.startswith("trace"):
                 at = 1 if group == "trace" else 2
-                yield Column("text", [text.split(b"-")[at] for text in column.values])
+                yield texts([text.split("-")[at] for text in column.to_list()])
             elif group == "one":
                 yield Column("number", column.values, whole=column.whole)
             else:
@@ -313,14 +313,13 @@ class _Sketch:
                 raise _OddError
 
 
-def numbered_ids(session: bytes, streams: Ints, ts: Ints) -> list[Any]:
-    """`frames.prediction_id` of many, as UTF-8; times are microseconds since 1970."""
-    ms, numbers = ts // 1000, streams
-    high = (ms & ((1 << 48) - 1)) << 16 | 0x7000 | (numbers >> 20 & 0xFFF)
-    low = (0x8000 | (numbers >> 6 & 0x3FFF)) << 48 | (numbers & 0x3F) << 42 | frames.noise(session)
+def numbered_ids(session: bytes, streams: Ints, ts: Ints) -> Column:
+    """`frames.prediction_id` of many; times are microseconds since 1970."""
+    high = (ts // 1000 & ((1 << 48) - 1)) << 16 | 0x7000 | (streams >> 20 & 0xFFF)
+    low = (0x8000 | (streams >> 6 & 0x3FFF)) << 48 | (streams & 0x3F) << 42 | frames.noise(session)
     digits = _HEX[np.stack([high, low], axis=1).astype(">i8").view(np.uint8)].view(np.uint8)
     spelled = np.insert(digits, (8, 12, 16, 20), ord("-"), axis=1)
-    return list(np.ascontiguousarray(spelled).view("S36")[:, 0].tolist())
+    return Column("text", spelled.reshape(-1), ends=36 * np.arange(1, len(ts) + 1))
 
 
 def _narrowed(rows: Ints, columns: list[Column], bodies: Bodies) -> tuple[Ints, list[Column], Bodies]:
@@ -341,9 +340,9 @@ def _unlike(column: Column, must: str) -> Mask | None:
         return None if must == "text" and column.kind == "none" else every
     unlike = ~every if must == "text" or column.missing is None else column.missing
     if must == "id":
-        return unlike | np.array([not text for text in column.values], np.bool_)
+        return unlike | (np.diff(column.ends, prepend=0) == 0)
     if must == "trace":
-        return unlike | np.array([text is None or text.count(b"-") < 3 for text in column.values], np.bool_)
+        return unlike | np.array([text is None or text.count("-") < 3 for text in column.to_list()], np.bool_)
     if not texts:
         unlike = unlike | (every if column.whole is None else ~column.whole)
     return unlike | (column.values < 0) if must == "ts" else unlike
@@ -365,4 +364,5 @@ def _milliseconds(ns: Column) -> Column:
 
 
 def _constant(text: str, n: int) -> Column:
-    return Column("text", [text.encode()] * n)
+    data = np.frombuffer(text.encode(), np.uint8)
+    return Column("text", np.tile(data, n), ends=len(data) * np.arange(1, n + 1))

@@ -6,7 +6,7 @@ In: one record at a time, or pieces of columns. Out: the records again, in order
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -23,13 +23,13 @@ class Column:
     """The values of one field, n of them, all of one kind.
 
     `kind` is number, micros, text, flag, numbers (lists of numbers) or none (all are missing). `values` are doubles, microseconds,
-    a list of UTF-8 texts, booleans, or the items of all lists one after the other, where `ends` says where each list ends.
+    bytes of UTF-8, booleans, or the items of lists. Texts and lists stand one after the other, and `ends` says where each ends.
     """
 
     kind: str
     values: Any
     missing: Mask | None = None
-    """Which are missing; None where none is. In a list of texts they are None as well."""
+    """Which are missing; None where none is."""
     whole: Mask | None = None
     """Which numbers are integers; None where none is."""
     ends: Ints | None = None
@@ -40,8 +40,6 @@ class Column:
     def take(self, rows: Ints) -> Column:
         """The values of these rows."""
         missing = None if self.missing is None else self.missing[rows]
-        if self.kind == "text":
-            return replace(self, values=[self.values[row] for row in rows.tolist()], missing=missing)
         if self.ends is None:
             whole = None if self.whole is None else self.whole[rows]
             return replace(self, values=self.values[rows], missing=missing, whole=whole)
@@ -53,17 +51,27 @@ class Column:
 
     def to_list(self) -> list[Any]:
         """The values as Python has them, None where one is missing."""
+        ends = [] if self.ends is None else self.ends.tolist()
         if self.kind == "text":
-            return [None if value is None else value.decode() for value in self.values]
-        values = self.values.tolist()
+            data = self.values.tobytes()
+            values = [data[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
+        else:
+            values = self.values.tolist()
         if self.whole is not None:
             values = [int(value) if whole else value for value, whole in zip(values, self.whole.tolist(), strict=True)]
-        if self.ends is not None:
-            ends = self.ends.tolist()
+        if self.kind == "numbers":
             values = [values[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         if self.missing is not None:
             values = [None if gone else value for value, gone in zip(values, self.missing.tolist(), strict=True)]
         return list(values)
+
+
+def texts(values: Sequence[str | None]) -> Column:
+    """A column of texts; what UTF-8 has no bytes for is spelled out."""
+    data = [b"" if value is None else value.encode("utf-8", "backslashreplace") for value in values]
+    missing = np.array([value is None for value in values], np.bool_)
+    ends = np.cumsum(np.array([len(text) for text in data], np.int64))
+    return Column("text", np.frombuffer(b"".join(data), np.uint8), missing if missing.any() else None, ends=ends)
 
 
 @dataclass(slots=True)

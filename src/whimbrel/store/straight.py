@@ -104,8 +104,7 @@ def _are_held(table: Table, delta: DeltaTable, held: Arrays) -> bool:
     """Whether the table has one of the ids."""
     import arro3.core as arrow
 
-    low, high = (end.decode() for end in (min(held.ids), max(held.ids)))
-    files = table.overlapping(delta, low, high)
+    files = table.overlapping(delta, min(held.ids), max(held.ids))
     if not files:
         return False
     with connect() as con:
@@ -136,7 +135,7 @@ def _written(table: Table, folder: Path, held: Arrays, schema: Schema) -> list[W
             0,
             len(rows),
             {"day": f"{from_micros(day * _DAY_US):%Y-%m-%d}"},
-            (min(ids).decode(), max(ids).decode()),
+            (min(ids), max(ids)),
             (first, last),
         )
         files.append(table.write_arrow(arrow.Table.from_pydict(part), folder, found))
