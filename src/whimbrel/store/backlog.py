@@ -82,6 +82,8 @@ class News:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     processes: list[dict[str, Any]] = field(default_factory=list)
+    size: int = 0
+    """Bytes of segments that it was read from."""
     unfinished: int = 0
     torn: int = 0
     gaps: int = 0
@@ -175,6 +177,7 @@ class _Reading:
         for first in range(0, len(index.starts), _PIECE):
             last = min(first + _PIECE, len(index.starts))
             self.piece(index, range(first, last), padded, path, news)
+            news.size = index.ends[last - 1] - index.starts[first]
             self.mark.read[number] = index.ends[last - 1]
             yield news
             news = News()

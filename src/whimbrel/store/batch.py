@@ -308,6 +308,7 @@ class Spellings:
             self.take(path)
 
     def take(self, path: str) -> bool:
+        """Whether this name may be a column: no other spelling of it, or of a part of it, came before."""
         parts = split(path)
         heads = [parts[: i + 1] for i in range(1, len(parts))]
         if any(self._first.get(tuple(p.lower() for p in head), head[-1]) != head[-1] for head in heads):

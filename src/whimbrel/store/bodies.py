@@ -136,7 +136,8 @@ class Bodies:
     def _texts(self, block: Bytes, missing: Mask | None) -> Column:
         """UTF-8 texts."""
         tags = block[:, 0]
-        lengths, heads = (tags & 31).astype(np.int64), 1
+        lengths: Ints = (tags & 31).astype(np.int64)
+        heads: Any = 1
         if (tags > 0xBF).any():
             wide = [block[:, 1 : 1 + size].astype(np.int64) @ (1 << 8 * np.arange(size)[::-1]) for size in (1, 2, 4)]
             lengths = np.select([tags == 0xD9, tags == 0xDA, tags == 0xDB], wide, lengths)
@@ -175,7 +176,8 @@ class Bodies:
         if missing is not None:
             counts = np.where(missing, 0, counts)
         self._move(np.where(wide, 3, 1))
-        most = int(counts[self.fits].max(initial=0))
+        counts = np.where(self.fits, counts, 0)
+        most = int(counts.max(initial=0))
         if most * _HEAD <= LONGEST and (counts == most).all():
             packed = self._window(self.at, most * _HEAD or 1)[:, : most * _HEAD].reshape(len(counts), most, _HEAD)
             if (packed[:, :, 0] == _FLOAT).all():

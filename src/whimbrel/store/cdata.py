@@ -37,17 +37,17 @@ _held: dict[int, Any] = {}
 """What the arrays stand on, by the number that each bears; it goes when whoever took the array in lets go of it."""
 
 
-@ctypes.CFUNCTYPE(None, ctypes.POINTER(_Array))
-def _let_go(array: Any) -> None:
+def _release(array: Any) -> None:
     _held.pop(array.contents.private_data, None)
     array.contents.release = None
 
 
-@ctypes.CFUNCTYPE(None, ctypes.POINTER(_Schema))
-def _let_go_schema(schema: Any) -> None:
+def _release_schema(schema: Any) -> None:
     schema.contents.release = None
 
 
+_let_go = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Array))(_release)
+_let_go_schema = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Schema))(_release_schema)
 _capsule = ctypes.pythonapi.PyCapsule_New
 _capsule.restype, _capsule.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 

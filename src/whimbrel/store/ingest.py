@@ -46,6 +46,9 @@ Rows = TypeVar("Rows", list[dict[str, Any]], Records)
 _ENOUGH = 20_000
 """Predictions that are appended at once: more takes memory, fewer makes many small files."""
 
+_LARGE = 1 << 27
+"""Bytes of segments that are appended at once, however few predictions are in them."""
+
 _WIDEST = 1_000
 _WAIT_S = 600.0
 _DRAFT_S = 60.0
@@ -131,7 +134,8 @@ class _Batch:
         for news in catch_up(self.folder, session, mark):
             self.news.append(news)
             self.marks[session] = mark
-            if sum(len(held.predictions) + len(held.labels) for held in self.news) >= _ENOUGH:
+            waiting = sum(len(held.predictions) + len(held.labels) for held in self.news)
+            if waiting >= _ENOUGH or sum(held.size for held in self.news) >= _LARGE:
                 total += self.flush()
         return total
 

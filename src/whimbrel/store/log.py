@@ -74,7 +74,8 @@ class Log:
 
     def append(self, app: str, records: Iterable[Mapping[str, Any]]) -> Added:
         """Add records, flat or nested dicts with the contract's names, to one app, as one commit. Raises as `add` does."""
-        from whimbrel.store.tables import encode, open_records
+        from whimbrel.store.arrays import encode
+        from whimbrel.store.tables import open_records
 
         lines = [encode(record) for record in records]
         return self._take(lambda con: open_records(con, lines, f"records of {app}"), app, None) if lines else Added()

@@ -84,12 +84,14 @@ class Plans:
 
     def take(self, records: Records, data: bytes, halves: Halves) -> Iterator[tuple[int, Exception]]:
         """Add predictions whose halves stand in `data`, which `bodies.PADDING` more bytes end; yields the rows that cannot be read."""
-        left, used, poor = np.arange(len(halves.streams)), [], 0
-        for plan in self.kept:
+        left: Ints = np.arange(len(halves.streams))
+        used: list[tuple[int, _Plan]] = []
+        poor = 0
+        for known in self.kept:
             if len(left):
-                fits = self.fitted(plan, records, data, halves.take(left))
+                fits = self.fitted(known, records, data, halves.take(left))
                 left = left[~fits]
-                used.append((int(fits.sum()), plan))
+                used.append((int(fits.sum()), known))
         while len(left):
             row = int(left[0])
             begin, end = (data[first[row] : last[row]] for first, last in (halves.begins, halves.ends))
@@ -155,36 +157,24 @@ class Plans:
     def fitted(self, plan: _Plan, records: Records, data: bytes, halves: Halves) -> Mask:
         """Add those predictions that fit a plan, and say which do, shape (n,)."""
         fits = np.zeros(len(halves.streams), np.bool_)
-        rows, columns = np.arange(len(fits)), []
-        for slots, tail, (first, last) in (
-            (plan.begin, plan.tails[0], halves.begins),
-            (plan.end, plan.tails[1], halves.ends),
-        ):
-            bodies = Bodies(data, first[rows], last[rows])
-            for slot in slots:
-                columns.append(bodies.value(slot.expected, slot.shape))
-                bodies.drop(_unlike(columns[-1], slot.must))
-                if 2 * int(bodies.fits.sum()) < len(rows):
-                    rows, columns, bodies = _narrowed(rows, columns, bodies)
-                if not len(rows):
-                    return fits
-            bodies.done(tail)
-            rows, columns, _ = _narrowed(rows, columns, bodies)
+        rows, columns = _matched(plan, data, halves)
         if len(rows):
-            named = dict(zip(plan.names, self.fields(plan, columns), strict=True))
-            slots = dict(zip((slot.must for slot in (*plan.begin, *plan.end)), columns, strict=True))
-            n, held = len(rows), halves.take(rows)
-            ts = slots["ts"].values.astype(np.int64)
-            ids = slots["id"] if "id" in slots else numbered_ids(self.session, held.streams, ts)
-            after = {
-                "spans.total": _milliseconds(slots["took"]), "recorder.process": _constant(self.session.hex(), n),
-                "recorder.seq": Column("number", held.streams.astype(np.float64), whole=np.ones(n, np.bool_)),
-            }  # fmt: skip
-            place = {name: _constant(value, n) for name, value in self.place.items()}
-            first = {"id": ids, "ts": Column("micros", ts)}
-            records.pieces.append(Piece(first | named | after | place, held.numbers))
+            records.pieces.append(self.piece(plan, columns, halves.take(rows)))
             fits[rows] = True
         return fits
+
+    def piece(self, plan: _Plan, columns: list[Column], halves: Halves) -> Piece:
+        """The columns of predictions that fit a plan, from the values of its slots."""
+        n = len(halves.streams)
+        named = dict(zip(plan.names, self.fields(plan, columns), strict=True))
+        slots = dict(zip((slot.must for slot in (*plan.begin, *plan.end)), columns, strict=True))
+        ts = slots["ts"].values.astype(np.int64)
+        ids = slots["id"] if "id" in slots else numbered_ids(self.session, halves.streams, ts)
+        numbers = Column("number", halves.streams.astype(np.float64), whole=np.ones(n, np.bool_))
+        last = (_milliseconds(slots["took"]), _constant(self.session.hex(), n), numbers)
+        place = {name: _constant(value, n) for name, value in self.place.items()}
+        known = {"id": ids, "ts": Column("micros", ts)} | named | dict(zip(_LAST, last, strict=True))
+        return Piece(known | place, halves.numbers)
 
     def fields(self, plan: _Plan, columns: list[Column]) -> Iterator[Column]:
         """The columns of a plan's fields."""
@@ -322,6 +312,29 @@ def numbered_ids(session: bytes, streams: Ints, ts: Ints) -> Column:
     return Column("text", spelled.reshape(-1), ends=36 * np.arange(1, len(ts) + 1))
 
 
+def _matched(plan: _Plan, data: bytes, halves: Halves) -> tuple[Ints, list[Column]]:
+    """The rows that fit a plan, and for these the values of its slots."""
+    rows: Ints = np.arange(len(halves.streams))
+    columns: list[Column] = []
+    for slots, tail, (first, last) in (
+        (plan.begin, plan.tails[0], halves.begins),
+        (plan.end, plan.tails[1], halves.ends),
+    ):
+        bodies = Bodies(data, first[rows], last[rows])
+        for slot in slots:
+            columns.append(bodies.value(slot.expected, slot.shape))
+            bodies.drop(_unlike(columns[-1], slot.must))
+            if 2 * int(bodies.fits.sum()) < len(rows):
+                rows, columns, bodies = _narrowed(rows, columns, bodies)
+            if not len(rows):
+                return rows, []
+        bodies.done(tail)
+        rows, columns, _ = _narrowed(rows, columns, bodies)
+        if not len(rows):
+            break
+    return rows, columns
+
+
 def _narrowed(rows: Ints, columns: list[Column], bodies: Bodies) -> tuple[Ints, list[Column], Bodies]:
     """Without what does not fit."""
     if bodies.fits.all():
@@ -335,17 +348,19 @@ def _unlike(column: Column, must: str) -> Mask | None:
     if must == "cell":
         return None
     every = np.ones(len(column), np.bool_)
-    texts = must in ("text", "said", "id", "trace")
-    if column.kind != ("text" if texts else "number"):
+    is_text = must in ("text", "said", "id", "trace")
+    if column.kind != ("text" if is_text else "number"):
         return None if must == "text" and column.kind == "none" else every
-    unlike = ~every if must == "text" or column.missing is None else column.missing
+    unlike: Mask = ~every if must == "text" or column.missing is None else column.missing
     if must == "id":
-        return unlike | (np.diff(column.ends, prepend=0) == 0)
-    if must == "trace":
-        return unlike | np.array([text is None or text.count("-") < 3 for text in column.to_list()], np.bool_)
-    if not texts:
+        unlike = unlike | (column.lengths() == 0)
+    elif must == "trace":
+        unlike = unlike | np.array([text is None or text.count("-") < 3 for text in column.to_list()], np.bool_)
+    elif not is_text:
         unlike = unlike | (every if column.whole is None else ~column.whole)
-    return unlike | (column.values < 0) if must == "ts" else unlike
+    if must == "ts":
+        unlike = unlike | (column.values < 0)
+    return unlike
 
 
 def _is_numbers(value: Any) -> bool:

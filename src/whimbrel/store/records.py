@@ -37,13 +37,17 @@ class Column:
     def __len__(self) -> int:
         return len(self.values if self.ends is None else self.ends)
 
+    def lengths(self) -> Ints:
+        """How many bytes or items each text or list has."""
+        return np.diff(self.ends, prepend=0) if self.ends is not None else np.ones(len(self), np.int64)
+
     def take(self, rows: Ints) -> Column:
         """The values of these rows."""
         missing = None if self.missing is None else self.missing[rows]
         if self.ends is None:
             whole = None if self.whole is None else self.whole[rows]
             return replace(self, values=self.values[rows], missing=missing, whole=whole)
-        counts = np.diff(self.ends, prepend=0)
+        counts = self.lengths()
         ends = np.cumsum(counts[rows])
         items = np.repeat(self.ends[rows] - ends, counts[rows]) + np.arange(ends[-1] if len(ends) else 0)
         whole = None if self.whole is None else self.whole[items]
@@ -128,7 +132,7 @@ class Records:
         return list(dict.fromkeys(name for names in listed for name in names))
 
     def __len__(self) -> int:
-        return sum(len(held.numbers) for held in (*self.pieces, *self.blocks.values()))
+        return sum(len(piece.numbers) for piece in self.pieces) + sum(len(block.rows) for block in self.blocks.values())
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}

@@ -8,7 +8,6 @@ rows at several times the cost, for it looks at each value; what may be left to 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,7 +141,7 @@ def _written(table: Table, folder: Path, held: Arrays, schema: Schema) -> list[W
     return files
 
 
-def _nested(held: Arrays, schema: Schema) -> Mapping[str, Any]:
+def _nested(held: Arrays, schema: Schema) -> dict[str, Any]:
     """The fields as the table's columns: groups are structs, in the order of the schema. `rescued` has nothing, and is left out."""
     groups: dict[str, Any] = {}
     columns = {"id": held.arrays["id"], "ts": held.arrays["ts"]}
