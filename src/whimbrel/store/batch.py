@@ -15,7 +15,7 @@ from whimbrel.errors import InputError
 from whimbrel.model.fields import GROUPS, SINGLES, Field, Kind, Schema, split
 from whimbrel.model.window import from_micros, iso
 from whimbrel.store.columns import Assigned, missing_ts
-from whimbrel.store.kinds import SQL_TYPES, decide, facts_sql, fit, fixed_kind, text_of
+from whimbrel.store.kinds import SQL_TYPES, decide, facts_sql, fit, fixed_kind, text_of, value_of
 from whimbrel.store.leaves import Family, Leaf
 from whimbrel.store.raw import Raw, Refusal
 from whimbrel.store.sql import literal, name, one
@@ -70,7 +70,7 @@ def make_batch(
         raise missing_ts(raw.leaves, raw.label)
     clock = read_clock(con, ts, raw.relation, raw.label)
     columns = {path: Column(leaf, f"l{i}") for i, (path, leaf) in enumerate(assigned.fields.items())}
-    picked = "".join(f", {column.leaf.sql} AS {column.sql}" for column in columns.values())
+    picked = "".join(f", {value_of(column.leaf)} AS {column.sql}" for column in columns.values())
     label_ts = None
     if "label_ts" in assigned.special:
         label_ts = Column(assigned.special["label_ts"], "lt")
