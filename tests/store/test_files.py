@@ -351,12 +351,9 @@ def test_nan_is_missing_whoever_wrote_the_file(tmp_path: Path) -> None:
             "context.tier": [math.nan, 2.0, 1.0, 1.0, -math.inf, 1.5],
         }
     )
-    writers = {
-        "arrow": lambda path: pq.write_table(table, path),
-        "delta": lambda path: deltalake.write_deltalake(str(path.with_suffix("")), table),
-    }
-    for name, written in writers.items():
-        written(tmp_path / f"{name}.parquet")
+    pq.write_table(table, tmp_path / "arrow.parquet")
+    deltalake.write_deltalake(str(tmp_path / "delta"), table)
+    for name in ("arrow", "delta"):
         (file,) = [path for path in tmp_path.rglob("*.parquet") if name in str(path)]
         log = Log(tmp_path / f"home of {name}")
         log.import_files(file)
