@@ -223,9 +223,11 @@ def failure(m: Mark) -> None:
         if m.verdict == "crash"
         else ("HARMLESS" if m.true_layer else "FALSE ALARM")
         if not m.planted
-        else "WRONG"
-        if m.right
         else "MISSED"
+        if not m.right
+        else "SLICE"
+        if m.full
+        else "WRONG"
     )
     print(f"\n{what}  {m.app} {m.kind} seed {m.seed}  ({m.severity or 'no fault'}; {m.seconds:.1f} s)")
     print(f"  truth  {m.truth}\n  said   {m.error or m.sentence}\n  first  {m.verdict}: {m.first}", flush=True)
@@ -296,7 +298,7 @@ def main() -> None:
             if result is None:
                 continue
             marks.append(result)
-            if not options.json and not result.full:
+            if not options.json and not (result.full and result.where is not False):
                 failure(result)
     if options.json:
         print(json.dumps([asdict(m) for m in marks], indent=1, default=str))

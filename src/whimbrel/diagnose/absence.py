@@ -15,6 +15,7 @@ import numpy as np
 from whimbrel.diagnose.boundaries import upstream
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.labels import absent
+from whimbrel.diagnose.relations import held_out
 from whimbrel.diagnose.scan import Hit, Scan
 from whimbrel.diagnose.support import design_of, thin
 from whimbrel.model.fields import Field, Kind, Role
@@ -53,7 +54,7 @@ def _expected(case: Case, variable: Variable, lacking: set[str]) -> Floats | Non
     if lost is not None:
         parents.append(Variable("label?", Field("label", Kind.NUMBER), numbers=lost))
     # Whole blocks of time learn and are asked in turn, so that no row vouches for itself.
-    first = case.blocks[golden] % 2 == 0 if case.block_count >= 4 else golden % 2 == 0
+    first = ~held_out(case, golden)
     answers = []
     for rows, asked in ((golden[first], golden[~first]), (golden[~first], golden[first])):
         rows = thin(rows, _ROWS)

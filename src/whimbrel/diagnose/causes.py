@@ -7,6 +7,7 @@ dependency, another version), in which case that is what is named.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -54,7 +55,7 @@ def settle(
     for suspect in sorted(rest, key=lambda s: _turn(case, s, rest)):
         explained = next((i for i, cause in enumerate(causes) if _explains(case, cause, suspect)), None)
         if explained is None:
-            causes.append(_name(case, suspect, identities))
+            causes.append(_name(case, suspect, identities, soft, relations))
         else:
             cause = causes[explained]
             causes[explained] = replace(
@@ -78,7 +79,15 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
         if suspect.component == TOTAL:
             first = 2.0
     layer_order = order_of(case, suspect.component)
+    if role is Role.ERROR:  # what it left without an answer comes after it
+        layer_order = min([layer_order, *(order_of(case, s.component) - 1 for s in rest if _unanswered(s, suspect))])
     return (first, layer_order, -float(suspect.proof), -float(suspect.hit.channel.exact), -suspect.hit.score)
+
+
+def _unanswered(suspect: Suspect, error: Suspect) -> bool:
+    """Whether an output is missing because the request failed."""
+    output = role_of(suspect.component) in (Role.OUTPUT, Role.DECISION)
+    return output and suspect.hit.channel.signature == "null" and _together(suspect, error)
 
 
 def _together(a: Suspect, b: Suspect) -> bool:
@@ -102,6 +111,8 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         return shared >= SAME or overlap(suspect.bad, guilty.bad) >= SAME
     if other is Role.SPAN:
         return _together(suspect, guilty)
+    if other is Role.ERROR:
+        return _unanswered(suspect, guilty)
     if _same_source(suspect, guilty):
         return shared >= 0.5
     if suspect.hit.channel.signature == "broken" and suspect.hit.channel.exact:
@@ -122,7 +133,13 @@ def _same_source(a: Suspect, b: Suspect) -> bool:
 # ---------------------------------------------------------------- who is named
 
 
-def _name(case: Case, suspect: Suspect, identities: Sequence[Suspect]) -> Cause:
+def _name(
+    case: Case,
+    suspect: Suspect,
+    identities: Sequence[Suspect],
+    soft: Sequence[Suspect],
+    relations: Mapping[str, Relation],
+) -> Cause:
     role = role_of(suspect.component)
     if role is Role.OUTPUT:
         model = _identity_of(suspect, identities, Role.MODEL)
@@ -140,16 +157,32 @@ def _name(case: Case, suspect: Suspect, identities: Sequence[Suspect]) -> Cause:
         code = next((s for s in identities if s.component == f"code.{step}" and _coincide(suspect, s)), None)
         return Cause(suspect, suspect.component, "features", witnesses=(code,) if code else ())
     if role is Role.AGE:
-        name = split(suspect.component)[1]
-        served = [f.path for f in case.schema if f.role in (Role.STEP, Role.INPUT) and split(f.path)[-1] == name]
-        steps = [p for p in served if p.startswith("steps.")] or [
-            f.path for f in case.schema.of(Role.STEP) if f.step == name
-        ]  # fmt: skip
-        component = (steps or served or [suspect.component])[0]
+        component = _served(case, suspect, soft, relations)
         return Cause(suspect, component, "data" if component.startswith("inputs.") else "features")
     if role is Role.USAGE:
         return Cause(suspect, *_usage(suspect, identities))
     return Cause(suspect, suspect.component, suspect.layer)
+
+
+def _served(case: Case, suspect: Suspect, soft: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
+    """The field that a source feeds: the one of its name; else, of those that nothing recorded determines, the likeliest.
+
+    Steps come before inputs: what has an age was looked up. A source of another name is told by what moved on the same rows.
+    """
+    name = split(suspect.component)[1]
+    fields = [f for f in case.schema if f.role in (Role.STEP, Role.INPUT)]
+    fields.sort(key=lambda f: f.role is not Role.STEP)
+    called = [f.path for f in fields if split(f.path)[-1] == name] or [f.path for f in fields if f.step == name]
+    words = set(re.split(r"[^a-z0-9]+", name.casefold()))
+    likened = [f.path for f in fields if words & set(re.split(r"[^a-z0-9]+", f.path.casefold()))]
+    moved = {s.component: overlap(suspect.affected, s.affected) for s in soft}
+    looked_up = [f.path for f in fields if f.role is Role.STEP and not _determined(f.path, relations)]
+    looked_up.sort(key=lambda path: -moved.get(path, 0.0))
+    return (called or likened or looked_up or [suspect.component])[0]
+
+
+def _determined(path: str, relations: Mapping[str, Relation]) -> bool:
+    return path in relations and relations[path].exact
 
 
 def _ranks_kept(case: Case, suspect: Suspect) -> bool:
@@ -242,8 +275,15 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     before = [s for s in before if role_of(s.component) in (Role.INPUT, Role.STEP, Role.AGE)]
     passed_on = any(overlap(suspect.affected, s.affected) >= 0.3 for s in before)
     # A step may look the world up (weather, a feature store), and the world moves alone; a model does not.
-    alone = role is Role.OUTPUT and not passed_on and abs(suspect.shift) >= 0.3 and abrupt(case, suspect)
+    alone = role is Role.OUTPUT and not passed_on and _far(suspect) and abrupt(case, suspect)
     return replace(suspect, proof=Proof.FIRM) if found or alone else suspect
+
+
+def _far(suspect: Suspect) -> bool:
+    """Whether a distribution moved farther than a mix that nobody recorded moves it: a share by a standard deviation as well."""
+    moved = abs(suspect.shift)
+    spread = max(suspect.before * (1 - suspect.before), 0.0) ** 0.5
+    return moved >= 0.3 or (suspect.hit.channel.binary and moved >= max(0.05, spread))
 
 
 def _host_slow(case: Case, proofs: Sequence[Suspect], soft: Sequence[Suspect]) -> list[Cause]:

@@ -37,6 +37,8 @@ _HARD = {
 _NEVER = 0.0005
 SLIGHT = 0.5
 """Golden spreads by which an output must leave its fitted model before that counts on traffic that may be of another kind."""
+TORN = 2.0
+"""Times its usual error by which a fitted model must err more before that alone proves a change of what it models."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
 
@@ -67,7 +69,7 @@ def _hours(case: Case, rows: Bools) -> float:
 
 
 def _plainness(suspect: Suspect) -> int:
-    order = ("type", "nothing", "twin", "renamed", "constant", "unit", "offset", "codebook", "atom", "null", "broken")
+    order = ("type", "nothing", "twin", "renamed", "constant", "unit", "offset", "codebook", "atom", "null", "broken", "slower")  # fmt: skip
     signature = suspect.hit.channel.signature
     return len(order) - order.index(signature) if signature in order else 0
 
@@ -151,7 +153,8 @@ def _proof(hit: Hit, where: Where, shift: float) -> Proof:
         # Code computes what it computes: a field that upstream predicts only roughly comes from the world as well.
         # A fitted model is wrong in its own way on traffic of its own kind; a host's traffic is like any other host's.
         on_host = any(c.path.startswith("hardware.") for c in where)
-        alone = 0.98 if channel.signature == "spread" else 0.93
+        torn = hit.before > 0 and shift > TORN * hit.before
+        alone = 0.98 if channel.signature == "spread" and not torn else 0.93
         needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if on_host else alone}.get(
             role_of(channel.component) or Role.INPUT, 0.6
         )

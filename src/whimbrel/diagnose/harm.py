@@ -16,13 +16,16 @@ import numpy as np
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.labels import main_score, numeric
-from whimbrel.diagnose.relations import Split, learn, split
+from whimbrel.diagnose.relations import Relation, Split, learn, split
 from whimbrel.diagnose.suspects import Proof, events_near
 from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats
 
 ALWAYS = ("labels", "recorder")
 """A broken label or recorder hurts whoever trusts it, whatever the decisions do."""
+
+LEAST_MS = 0.5
+"""Milliseconds that nobody who waits for an answer would notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Harm:
     matters: bool = True
 
 
-def measure(case: Case, cause: Cause) -> Harm:
+def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm:
     """The harm of one cause."""
     affected = cause.suspect.affected
     numbers = {"share_of_traffic": float(affected.sum() / max(case.window.sum(), 1))}
@@ -43,22 +46,33 @@ def measure(case: Case, cause: Cause) -> Harm:
         # Here the outcome itself is what broke: the departing rows are the flipped ones.
         numbers["decisions_flipped"] = round(float(cause.suspect.bad.sum() / max(affected.sum(), 1)), 4)
         return Harm(numbers, numbers["decisions_flipped"] > 0.003)
+    routed = cause.layer == "decision" and cause.suspect.hit.channel.signature.startswith("share:")
+    if routed and not _announced(case, cause):
+        # Nobody said so: who is answered by what has changed, and an experiment's shares are a promise.
+        numbers["routed_elsewhere"] = round(abs(cause.suspect.shift), 4)
+        return Harm(numbers, True)
     parts = split(case)
     for name, target, least in _outcomes(case):
-        change = _change(case, parts, cause, target)
+        change = _change(case, parts, cause, target, relations)
         if change is None:
             continue
         judged = True
         gap, z = change
-        if z > 4 and gap > least and cause.layer not in ("serving", "hardware"):
+        if (
+            z > (3 if cause.suspect.hit.channel.exact else 4)
+            and gap > least
+            and cause.layer not in ("serving", "hardware")
+        ):
             matters = True
         numbers[name] = round(gap, 4)
-    for name, values, least in _costs(case):
-        ratio = _ratio(case, cause, values)
-        if ratio is not None:
+    for name, values, least, least_gain in _costs(case):
+        change = _ratio(case, cause, values)
+        if change is not None:
+            ratio, gain = change
             judged = judged or cause.layer in ("serving", "hardware")
             numbers[name] = round(ratio, 4)
-            matters = matters or (ratio - 1 > least and cause.layer in ("serving", "hardware", "features", "model"))
+            felt = ratio - 1 > least and gain > least_gain
+            matters = matters or (felt and cause.layer in ("serving", "hardware", "features", "model"))
     errors = _errors(case, cause)
     if errors:
         numbers["errors"] = round(errors, 4)
@@ -101,15 +115,13 @@ def _release(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) 
 
 
 def _announced(case: Case, cause: Cause) -> bool:
-    """Whether an event around the onset names a model, or the version that is new: any other deploy may have brought it unasked."""
-    new = {
-        value.casefold()
-        for witness in (cause.suspect, *cause.witnesses)
-        if witness.hit.channel.signature == "identity"
-        for value in witness.hit.channel.detail["new"]
-    }
+    """Whether an event around the onset names a model, or what is new: any other deploy may have brought it unasked."""
+    channels = [witness.hit.channel for witness in (cause.suspect, *cause.witnesses)]
+    new = {value.casefold() for c in channels if c.signature == "identity" for value in c.detail["new"]}
+    routed = {c.signature.partition(":")[2].casefold() for c in channels if c.signature.startswith("share:")}
+    named = new | routed | ({"model", "models"} if new else {"experiment", "rollout", "traffic"})
     said = (set(re.split(r"[^\w.]+", event.what.casefold())) for event in events_near(case, cause.suspect))
-    return any(words & (new | {"model", "models"}) for words in said)
+    return any(words & named for words in said)
 
 
 def _losses(case: Case, parts: Split) -> tuple[Floats, Floats] | None:
@@ -209,20 +221,18 @@ def _decision_flag(case: Case, decision: Variable) -> Floats | None:
     return np.where(np.isnan(decision.numbers), np.nan, (decision.numbers != common).astype(float))
 
 
-def _change(case: Case, parts: Split, cause: Cause, target: Variable) -> tuple[float, float] | None:
+def _change(
+    case: Case, parts: Split, cause: Cause, target: Variable, relations: Mapping[str, Relation]
+) -> tuple[float, float] | None:
     """How far the outcome of the affected rows is from what the untouched fields promise, and in standard errors."""
     assert target.numbers is not None
-    touched = {cause.component, cause.suspect.component, *cause.victims}
-    parents = [
-        v
-        for v in case.of(Role.INPUT, Role.CONTEXT)
-        if v.path not in touched and not (v.codes is not None and len(v.vocabulary) > 200)
-    ]
+    parents = [v for v in _untouched(case, cause, relations) if v.codes is None or len(v.vocabulary) <= 200]
     relation = learn(case, parts, target, parents, trees=True) if parents else None
     values = target.numbers
     residual = values - (relation.expected if relation is not None else float(np.nanmean(values[case.golden])))
     base = _rows(case, cause, parts, residual)
-    rows = np.flatnonzero(cause.suspect.affected & np.isfinite(residual))
+    hit = cause.suspect.bad if cause.suspect.hit.channel.exact else cause.suspect.affected
+    rows = np.flatnonzero(hit & np.isfinite(residual))
     if base.size < 20 or rows.size < 8:
         return None
     gap, z = 0.0, 0.0
@@ -235,6 +245,20 @@ def _change(case: Case, parts: Split, cause: Cause, target: Variable) -> tuple[f
     return gap, z
 
 
+def _untouched(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> list[Variable]:
+    """Who, what came in, and the steps that do not depend on the cause: what is looked up, or made of untouched fields only."""
+    touched = {cause.component, cause.suspect.component, *cause.victims}
+    out = [v for v in case.of(Role.INPUT, Role.CONTEXT) if v.path not in touched]
+    for variable in case.of(Role.STEP):  # in the order in which they run
+        relation = relations.get(variable.name)
+        made_of = relation.parents if relation is not None and relation.strength > 0.5 else ()
+        if variable.path in touched or touched.intersection(made_of):
+            touched.add(variable.name)
+        else:
+            out.append(variable)
+    return out
+
+
 def _rows(case: Case, cause: Cause, parts: Split, residual: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Golden rows to compare with: held out of the learning, in the slice where it has enough."""
     held = np.zeros(len(case.ts), dtype=bool)
@@ -244,23 +268,25 @@ def _rows(case: Case, cause: Cause, parts: Split, residual: Floats) -> np.ndarra
     return np.flatnonzero(inside if inside.sum() >= 40 else held)
 
 
-def _costs(case: Case) -> list[tuple[str, Floats, float]]:
+def _costs(case: Case) -> list[tuple[str, Floats, float, float]]:
+    """What each prediction costs: name, values, and by what ratio and by how much it must rise to matter."""
     total = case.variables.get("spans.total")
     spans = [v for v in case.of(Role.SPAN) if v.numbers is not None]
     out = []
     if total is not None and total.numbers is not None:
-        out.append(("latency_p95_ratio", total.numbers, 0.05))
+        out.append(("latency_p95_ratio", total.numbers, 0.05, LEAST_MS))
     elif spans:
         summed = np.nansum(np.stack([v.numbers for v in spans if v.numbers is not None]), axis=0)
-        out.append(("latency_p95_ratio", summed, 0.05))
+        out.append(("latency_p95_ratio", summed, 0.05, LEAST_MS))
     for name in ("usage.cost_usd", "usage.input_tokens"):
         found = case.variables.get(name)
         if found is not None and found.numbers is not None:
-            out.append((f"{name.split('.')[1]}_ratio", found.numbers, 0.02))
+            out.append((f"{name.split('.')[1]}_ratio", found.numbers, 0.02, 0.0))
     return out
 
 
-def _ratio(case: Case, cause: Cause, values: Floats) -> float | None:
+def _ratio(case: Case, cause: Cause, values: Floats) -> tuple[float, float] | None:
+    """How many times as large the values of the affected rows are as golden's, and by how much: mean or 95th percentile."""
     known = np.isfinite(values)
     base: Bools = case.golden & cause.suspect.inside & known
     if base.sum() < 40:
@@ -272,7 +298,8 @@ def _ratio(case: Case, cause: Cause, values: Floats) -> float | None:
     tail = [float(np.quantile(values[chosen], 0.95)) for chosen in (base, rows)]
     if min(middle[0], tail[0]) <= 0:
         return None
-    return max(tail[1] / tail[0], middle[1] / middle[0]) if middle[1] >= middle[0] else tail[1] / tail[0]
+    rises = [(after / before, after - before) for before, after in (tail, middle)]
+    return max(rises) if middle[1] >= middle[0] else rises[0]
 
 
 def _errors(case: Case, cause: Cause) -> float:

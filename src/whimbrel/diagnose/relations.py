@@ -5,7 +5,8 @@ learning is taken:
 
     copy, affine   y = a x + b                               exact
     function       y = g(x), read off golden by interpolation  exact inside golden's range (log, clip, buckets, look-up)
-    linear         y = b + Σ a_i x_i, or the same in logs      exact sums, differences, products and ratios
+    linear         y = b + Σ a_i x_i, categories as flags      exact sums and differences; in logarithms products and ratios
+    log, logistic  log y, or the log odds of y, is such a sum  exact generalised linear models
     rule           a small decision tree that never errs       thresholds by segment, maps between categories
     trees          gradient boosting                           not exact: judged by its residuals
 
@@ -22,7 +23,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
+from whimbrel.diagnose.links import IDENTITY, LOG, LOG_ODDS, Link, evenest, fitting
 from whimbrel.diagnose.support import Design, design_of, familiar, supported, thin
+from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
 
 EXACT_SHARE = 0.985
@@ -34,6 +37,8 @@ LEAST_SKILL = 0.1
 _TRAIN_ROWS = 8_000
 _SCREEN_ROWS = 1_500
 _MAX_WITNESSES = 4
+_LISTED = 20
+"""Values up to which a category is a flag a value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +72,8 @@ class Relation:
             "function": f"a function of {parents}",
             "linear": f"a sum of multiples of {parents}",
             "product": f"a product of powers of {parents}",
+            "log": f"the exponential of a sum of multiples of {parents}",
+            "logistic": f"a logistic function of a sum of multiples of {parents}",
             "rule": f"decided by {parents}",
         }.get(self.form, f"predictable from {parents}")
 
@@ -80,10 +87,20 @@ class Split:
 
 
 def split(case: Case) -> Split:
-    """Alternate blocks of golden learn and check, so that rows that share a day do not vouch for each other."""
+    """Whole blocks of golden learn or check, so that rows that share a day do not vouch for each other.
+
+    Which do follows Thue and Morse (1906): a sequence without a period, so that blocks of twelve hours do not learn by night
+    what they check by day.
+    """
     golden = np.flatnonzero(case.golden)
-    odd = case.blocks[golden] % 2 == 1 if case.block_count >= 4 else golden % 2 == 1
-    return Split(thin(golden[~odd], _TRAIN_ROWS), thin(golden[odd], _TRAIN_ROWS))
+    checks = held_out(case, golden)
+    return Split(thin(golden[~checks], _TRAIN_ROWS), thin(golden[checks], _TRAIN_ROWS))
+
+
+def held_out(case: Case, golden: Ints) -> Bools:
+    """Which of these golden rows check what the others teach, shape (rows,)."""
+    odd: Bools = np.bitwise_count(case.blocks[golden]) % 2 == 1 if case.block_count >= 4 else golden % 2 == 1
+    return odd
 
 
 def learn(case: Case, parts: Split, target: Variable, parents: Sequence[Variable], *, trees: bool) -> Relation | None:
@@ -115,7 +132,7 @@ def _learn_number(
         found = _linear(parts, target, parents)
         witnesses = [found] if found else []
     if witnesses:
-        return _agree(witnesses)
+        return _agree(witnesses, next(p for p in parents if p.name == witnesses[0].parents[0]), target)
     return _boosted_number(case, parts, target, parents) if trees else None
 
 
@@ -263,48 +280,91 @@ def _tabled(parts: Split, target: Variable, parent: Variable, share: float) -> R
 def _linear(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
     assert target.numbers is not None
     numeric = [p for p in parents if p.numbers is not None and np.isfinite(p.numbers[parts.train]).mean() > 0.6]
-    if len(numeric) < 2:
-        return None
-    with np.errstate(divide="ignore", invalid="ignore"):
-        plain = _least_squares(parts, target, numeric, np.asarray, np.asarray, "linear")
-        if plain is not None or np.nanmin(target.numbers[parts.train]) <= 0:
-            return plain
-        positive = [p for p in numeric if p.numbers is not None and np.nanmin(p.numbers[parts.train]) > 0]
-        return _least_squares(parts, target, positive, np.log, np.exp, "product") if len(positive) >= 2 else None
+    listed = [p for p in parents if p.codes is not None and len(p.vocabulary) <= _LISTED]
+    known = target.numbers[parts.train]
+    links = fitting(known[np.isfinite(known)])
+    tried = [
+        (IDENTITY, IDENTITY, "linear"),
+        (LOG, LOG, "product"),
+        (LOG, IDENTITY, "log"),
+        (LOG_ODDS, IDENTITY, "logistic"),
+    ]
+    for link, scale, form in tried:
+        if link not in links:
+            continue
+        chosen = numeric if scale is IDENTITY else [p for p in numeric if _positive(p, parts)]
+        found = _least_squares(parts, target, [*chosen, *listed], link, scale, form)
+        if found is not None:
+            return found
+    return None
 
 
-def _least_squares(  # type: ignore[no-untyped-def]
-    parts: Split, target: Variable, parents: Sequence[Variable], into, back, form: str
+def _positive(parent: Variable, parts: Split) -> bool:
+    assert parent.numbers is not None
+    return bool(np.nanmin(parent.numbers[parts.train]) > 0)
+
+
+def _columns(parents: Sequence[Variable], scale: Link, train: Ints) -> tuple[Floats, list[str]]:
+    """Parents as one matrix, numbers on their scale, categories as flags with null as one of them; each column's parent.
+
+    A category that the rows that teach do not have is unknown, NaN, and no stranger's twin.
+    """
+    columns: list[Floats] = []
+    names: list[str] = []
+    for parent in parents:
+        if parent.numbers is not None:
+            columns.append(scale.into(parent.numbers))
+        else:
+            assert parent.codes is not None
+            seen = np.unique(parent.codes[train])
+            known = np.isin(parent.codes, seen)
+            columns += [np.where(known, parent.codes == code, np.nan) for code in seen]
+        names += [parent.name] * (len(columns) - len(names))
+    return np.stack(columns, axis=1), names
+
+
+def _least_squares(
+    parts: Split, target: Variable, parents: Sequence[Variable], link: Link, scale: Link, form: str
 ) -> Relation | None:
     assert target.numbers is not None
-    x = np.stack([into(p.numbers) for p in parents], axis=1)
-    y = into(target.numbers)
+    if not parents:
+        return None
+    y = link.into(target.numbers)
+    x, names = _columns(parents, scale, parts.train)
+    x = np.where(np.isfinite(x), x, np.nan)
     usable = np.isfinite(x).all(axis=1) & np.isfinite(y)
     train = parts.train[usable[parts.train]]
-    if train.size < 5 * len(parents) + 20:
+    if train.size < 5 * x.shape[1] + 20:
         return None
-    centre, scale = x[train].mean(axis=0), x[train].std(axis=0)
-    varies = scale > 1e-12 * np.maximum(np.abs(centre), 1.0)
+    centre, spread = x[train].mean(axis=0), x[train].std(axis=0)
+    varies = spread > 1e-12 * np.maximum(np.abs(centre), 1.0)
     if varies.sum() < 2:
         return None
-    x, centre, scale = x[:, varies], centre[varies], scale[varies]
-    parents = [p for p, kept in zip(parents, varies, strict=True) if kept]
-    design = (x - centre) / scale
+    x, centre, spread = x[:, varies], centre[varies], spread[varies]
+    names = [name for name, kept in zip(names, varies, strict=True) if kept]
+    design = (x - centre) / spread
     middle = y[train].mean()
     weights = np.linalg.lstsq(design[train], y[train] - middle, rcond=1e-9)[0]
     fitted = design @ weights + middle
-    expected = back(np.where(_within(fitted, y[train]), fitted, np.nan))
-    used = tuple(p.name for p, w in zip(parents, weights, strict=True) if abs(w) > 1e-4 * np.abs(weights).max())
+    expected = link.back(np.where(_within(fitted, y[train]), fitted, np.nan))
+    heavy = np.abs(weights) > 1e-4 * np.abs(weights).max()
+    used = tuple(dict.fromkeys(name for name, kept in zip(names, heavy, strict=True) if kept))
     return _judge(parts, target, expected, EXACT_SHARE, form=form, parents=used)
 
 
-def _agree(witnesses: list[Relation]) -> Relation:
-    """One relation out of several exact ones: broken only where every witness that can speak says so."""
+def _agree(witnesses: list[Relation], nearest: Variable, target: Variable) -> Relation:
+    """One relation out of several exact ones: broken only where every witness that can speak says so.
+
+    `nearest` is the first one's parent. Where a step received from it what golden never saw, the witnesses farther up know
+    only what it should have received: they are not heard.
+    """
     first = witnesses[0]
     stacked = np.stack([relation.surprise for relation in witnesses])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # rows on which no witness can speak stay NaN
         surprise = np.nanmin(stacked, axis=0)
+    if target.field.role is not Role.INPUT:
+        surprise[np.isnan(first.surprise) & ~nearest.missing] = np.nan
     return replace(first, surprise=surprise)
 
 
@@ -317,17 +377,19 @@ def _boosted_number(case: Case, parts: Split, target: Variable, parents: Sequenc
     design = design_of(case, parents, train)
     if train.size < 200 or check.size < 100 or design is None:
         return None
-    low, high = np.quantile(y[train], [0.001, 0.999])
+    link = evenest(y[train])
+    scaled = link.into(y)
+    low, high = np.quantile(scaled[train], [0.001, 0.999])
     model = HistGradientBoostingRegressor(
         max_iter=80, learning_rate=0.15, max_leaf_nodes=24, min_samples_leaf=15, random_state=0,
         categorical_features=design.categorical,
     )  # fmt: skip
-    model.fit(design.x[train], np.clip(y[train], low, high))
-    expected = model.predict(design.x)
+    model.fit(design.x[train], np.clip(scaled[train], low, high))
+    fitted = model.predict(design.x)
     with np.errstate(invalid="ignore"):
-        residual = y - expected
-    error = residual[check]
-    strength = 1 - float(np.mean(np.clip(error, low - high, high - low) ** 2)) / (float(np.var(y[check])) or 1.0)
+        residual = scaled - fitted
+    error = np.clip(residual[check], low - high, high - low)
+    strength = 1 - float(np.mean(error**2)) / (float(np.var(np.clip(scaled[check], low, high))) or 1.0)
     if strength < 0.15:
         return None
     spread = float(np.subtract(*np.quantile(error, [0.84, 0.16]))) / 2
@@ -335,7 +397,7 @@ def _boosted_number(case: Case, parts: Split, target: Variable, parents: Sequenc
     surprise = np.clip(residual / scale, -8, 8)
     surprise[~familiar(design, train, check, y)] = np.nan
     surprise[parts.train] = np.nan
-    return Relation(target.name, design.names, "trees", False, strength, expected, surprise)
+    return Relation(target.name, design.names, "trees", False, strength, link.back(fitted), surprise)
 
 
 # ---------------------------------------------------------------- categories

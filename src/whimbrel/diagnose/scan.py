@@ -180,8 +180,7 @@ class Scan:
         shared = self._shared(filled, judged, golden)
         share = 1.0 / windows + 1.0 / max(blocks, 1)
         shifts = window.mean - golden.mean
-        variance = golden.variance(binary) / np.maximum(golden.n, 1) + window.variance(binary) / np.maximum(window.n, 1)
-        scores = np.abs(shifts) / np.sqrt(variance * shared + between * share + trend**2 + 1e-18)
+        scores = np.abs(shifts) / np.sqrt(_noise(golden, window, binary) * shared + between * share + trend**2 + 1e-18)
         scores[window.n < 12] = 0.0
         new = (golden.n < 12) & (window.n >= 12)
         if new.any():  # a slice that golden never saw is held against all of golden
@@ -229,11 +228,12 @@ class Scan:
             )
         golden, window = both
         shifts = window.mean - golden.mean
-        variance = golden.variance(binary) / np.maximum(golden.n, 1) + window.variance(binary) / np.maximum(window.n, 1)
         left, right = self._parents.T
         noise = np.maximum(wobble[left], wobble[right])
         # A pair's rows share hours less often than either parent's do: the smaller of the two design effects.
-        scores = np.abs(shifts) / np.sqrt(variance * np.minimum(shared[left], shared[right]) + noise + 1e-18)
+        scores = np.abs(shifts) / np.sqrt(
+            _noise(golden, window, binary) * np.minimum(shared[left], shared[right]) + noise + 1e-18
+        )
         scores[(window.n < 15) | (golden.n < 15)] = 0.0
         return scores, shifts
 
@@ -259,8 +259,7 @@ class Scan:
             one = _Sums(sums[b], squares[b], counts[b])
             rest = _Sums(golden.sum - one.sum, golden.square - one.square, golden.n - one.n)
             shift = one.mean - rest.mean
-            variance = rest.variance(binary) / np.maximum(rest.n, 1) + one.variance(binary) / np.maximum(one.n, 1)
-            score = np.abs(shift) / np.sqrt(variance * shared + between * (1 + 1 / blocks) + 1e-18)
+            score = np.abs(shift) / np.sqrt(_noise(rest, one, binary) * shared + between * (1 + 1 / blocks) + 1e-18)
             score[(one.n < 12) | (rest.n < 12)] = 0.0
             score[(np.abs(shift) < floors) | ((signed > 0) & (shift < 0))] = 0.0
             least = np.maximum(least, CALIBRATION * score.max(axis=0))
@@ -326,6 +325,18 @@ class _Sums:
         doubt = np.where(binary, 0.5 / (self.n + 1), 0.05 / (self.n + 1))
         out: Floats = plain + doubt
         return out
+
+
+def _noise(golden: _Sums, window: _Sums, binary: Bools) -> Floats:
+    """Variance of the difference of two means, from their rows alone, shape (slices, channels).
+
+    What happened seldom and happens often now has a variance of its own making. For 0/1 channels the window's is therefore the
+    geometric mean of its own and golden's, which comes close to the likelihood ratio's.
+    """
+    before, after = golden.variance(binary), window.variance(binary)
+    after = np.where(binary, np.sqrt(before * after), after)
+    out: Floats = before / np.maximum(golden.n, 1) + after / np.maximum(window.n, 1)
+    return out
 
 
 def _between_blocks(sums: Floats, squares: Floats, counts: Floats) -> tuple[Floats, Floats]:

@@ -189,7 +189,8 @@ def difference_words(recorded: Floats, expected: Floats) -> str:
         return "values are rounded to whole numbers"
     pairs = {(float(e), float(r)) for e, r in zip(np.round(expected, 9), np.round(recorded, 9), strict=True)}
     sources = {e for e, _ in pairs}
-    if len(sources) <= 60 and len(pairs) <= 1.1 * len(sources) and len({r for _, r in pairs}) > 1:
+    gone_to = {r for _, r in pairs}
+    if len(gone_to) > 1 and gone_to <= sources and len(sources) <= 60 and len(pairs) <= 1.1 * len(sources):
         return "codes are permuted: each value is consistently another one"
     top, bottom = recorded.max(), recorded.min()
     for bound, word in ((top, "above"), (bottom, "below")):

@@ -67,7 +67,8 @@ def _judge(
     suspects = gather(case, scan, focus.sharpen(case, scan, hits, learned.channels))
     causes, soft = settle(case, suspects, learned.relations)
     weighed = sorted(
-        ((c, measure(case, c)) for c in causes), key=lambda pair: (-pair[1].matters, *(-x for x in strength(pair[0])))
+        ((c, measure(case, c, learned.relations)) for c in causes),
+        key=lambda pair: (-pair[1].matters, *(-x for x in strength(pair[0]))),
     )
     findings = tuple(_finding(case, app, golden_span, rank, c, h) for rank, (c, h) in enumerate(weighed, 1))
     if trained is not None:

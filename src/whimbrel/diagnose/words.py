@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from whimbrel.diagnose.boundaries import upstream
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.contracts import first_of
@@ -16,6 +17,7 @@ from whimbrel.diagnose.shapes import difference_words, factor_words
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.report import Evidence
+from whimbrel.model.rows import Bools
 from whimbrel.model.window import Where
 
 
@@ -129,6 +131,9 @@ def _broken(case: Case, suspect: Suspect) -> str:
     rows = suspect.bad
     share = percent(float(rows.sum() / max(suspect.affected.sum(), 1)))
     if variable.numbers is not None:
+        taken = _taken_for(case, relation, rows)
+        if taken:
+            return f"values are those of `{taken}`, unchanged, in {share} of predictions"
         said = difference_words(variable.numbers[rows], relation.expected[rows])
         return f"{said}, against what golden made of the same inputs ({share} of predictions)"
     assert variable.codes is not None
@@ -141,6 +146,20 @@ def _broken(case: Case, suspect: Suspect) -> str:
     (gave, gives), count = max(((p, pairs.count(p)) for p in set(pairs)), key=lambda x: x[1])
     part = f"{percent(count / len(pairs))} of them {gives!r} where golden gave {gave!r}"
     return f"{share} of values are not what golden made of the same inputs; {part}"
+
+
+def _taken_for(case: Case, relation: Relation, rows: Bools) -> str:
+    """The upstream field that stands where the target should: a step that was skipped, columns that were swapped."""
+    target = case.variables[relation.target]
+    assert target.numbers is not None
+    for other in reversed(upstream(case, target.field)):
+        if other.name not in case.variables:
+            continue  # the clock
+        if other.numbers is None or other.derived or np.unique(other.numbers[rows]).size < 3:
+            continue
+        if np.mean(np.isclose(target.numbers[rows], other.numbers[rows], rtol=1e-9, atol=0)) > 0.98:
+            return other.name
+    return ""
 
 
 def evidence(case: Case, cause: Cause) -> tuple[Evidence, ...]:

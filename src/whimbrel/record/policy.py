@@ -69,19 +69,22 @@ class Policy(msgspec.Struct, frozen=True):
         """
         if isinstance(given, Mapping):
             return _checked(dict(given), "Recorder(policy=…)")
-        named = given or os.environ.get(ENV_FILE)
-        path = Path(named or "whimbrel.toml")
-        if not named and not path.is_file():
-            return Policy()
-        return _checked(read_table(path, "record"), f"{path}, [record]")
+        table, where = read_table("record", given)
+        return _checked(table, f"{where}, [record]")
 
 
-def read_table(path: Path, table: str) -> dict[str, Any]:
-    """One table of a TOML file; empty where the file has none.
+def read_table(table: str, given: str | Path | None = None) -> tuple[dict[str, Any], str]:
+    """One table of the policy's file, and the file's name; empty where there is no file, or no such table in it.
+
+    The file is the given one, or that which `WHIMBREL_POLICY` names, or `whimbrel.toml` in this folder.
 
     Raises:
         UsageError: the file cannot be read.
     """
+    named = given or os.environ.get(ENV_FILE)
+    path = Path(named or "whimbrel.toml")
+    if not named and not path.is_file():
+        return {}, str(path)
     import tomllib
 
     try:
@@ -93,7 +96,7 @@ def read_table(path: Path, table: str) -> dict[str, Any]:
         ) from error  # fmt: skip
     if not isinstance(found, dict):
         raise UsageError(f"{table} is no table", where=str(path), next=f"write [{table}] above its keys")
-    return found
+    return found, str(path)
 
 
 def _checked(table: dict[str, Any], where: str) -> Policy:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from whimbrel.engine import engine_named
 from whimbrel.engine.port import Engine, Source
-from whimbrel.errors import EvidenceError, StoreError, UsageError
+from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.model.rows import Categories, Column, Floats
 from whimbrel.model.window import Window, from_micros
 from whimbrel.replay.apart import LIMIT_S, Outcome, play
@@ -143,31 +142,22 @@ def load(folder: Path, name: str) -> Session:
     """
     there = names(folder)
     if name not in there:
-        close = get_close_matches(name, there, n=1)
-        raise UsageError(
-            f"there is no session named {name!r}", where=str(folder),
-            why=f"the sessions are {', '.join(there)}" if there else "none was made yet",
-            next=f"did you mean {close[0]!r}?" if close else "make one: whimbrel session new NAME --worst 20",
-        )  # fmt: skip
-    path = folder / f"{name}.json"
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if held["schema"] != SCHEMA:
-            raise ValueError(f"its format is {held['schema']!r}, and this version reads {SCHEMA!r}")
-        records = tuple({p: unplain(v) for p, v in one["record"].items()} for one in held["predictions"])
-        labels = tuple(unplain(one["label"]) for one in held["predictions"])
-        made = datetime.fromisoformat(held["made"])
-        return Session(name, held["app"], made, held["expect"], float(held["tolerance"]), records, labels)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"cannot read the session {name!r}: {error}", where=str(path), why="the file was changed or cut short",
-            next=f"make it again: whimbrel session new {name} --ids …",
-        ) from error  # fmt: skip
+        make = "make one: whimbrel session new NAME --worst 20"
+        raise named.unknown(name, there, thing="session", where=folder, make=make)
+    again = f"make it again: whimbrel session new {name} --ids …"
+    return named.read(folder / f"{name}.json", _session, thing="session", schema=SCHEMA, again=again)
 
 
 def names(folder: Path) -> tuple[str, ...]:
     """The names of all sessions, sorted."""
-    return tuple(sorted(path.stem for path in folder.glob("*.json") if named.NAME.fullmatch(path.stem)))
+    return named.names(folder, SCHEMA)
+
+
+def _session(held: dict[str, Any]) -> Session:
+    records = tuple({p: unplain(v) for p, v in one["record"].items()} for one in held["predictions"])
+    labels = tuple(unplain(one["label"]) for one in held["predictions"])
+    made = datetime.fromisoformat(held["made"])
+    return Session(held["name"], held["app"], made, held["expect"], float(held["tolerance"]), records, labels)
 
 
 def run(session: Session, pipeline: str, *, limit_s: float = LIMIT_S, folder: Path | None = None) -> Run:

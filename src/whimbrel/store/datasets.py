@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,13 +226,8 @@ class Datasets:
         return self.layout.models / f"{folder_name(model)[:200]}.json"
 
     def _unknown(self, name: str) -> UsageError:
-        known = self.names()
-        close = get_close_matches(name, known, n=1)
-        return UsageError(
-            f"there is no data named {name!r}", where=str(self.layout.home / "datasets"),
-            why=f"there are {', '.join(known)}" if known else "none was added yet",
-            next=f"did you mean {close[0]!r}?" if close else f"whimbrel data add FILE --name {name}",
-        )  # fmt: skip
+        make = f"whimbrel data add FILE --name {name}"
+        return named.unknown(name, self.names(), thing="data", where=self.layout.home / "datasets", make=make)
 
     def _keep(self, con: DuckDBPyConnection, content: Content, name: str, sources: tuple[str, ...]) -> Kept:
         digest, rows = roomy(con, lambda: digest_of(con, content))

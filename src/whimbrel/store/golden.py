@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from whimbrel.errors import EvidenceError, StoreError, UsageError
+from whimbrel.errors import EvidenceError
 from whimbrel.model.window import Condition, Window
 from whimbrel.store import named
 from whimbrel.store.values import Golden
@@ -43,37 +42,19 @@ def load(folder: Path, name: str) -> Golden:
     """
     known = names(folder)
     if name not in known:
-        close = get_close_matches(name, known, n=1)
-        raise UsageError(
-            f"there is no golden named {name!r}", where=str(folder), why=f"the goldens are {', '.join(known)}" if known else "none was named yet",
-            next=f"did you mean {close[0]!r}?" if close else "name one: whimbrel golden set NAME --since … --until …",
-        )  # fmt: skip
-    path = folder / f"{name}.json"
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if held["schema"] != _SCHEMA:
-            raise ValueError(f"its format is {held['schema']!r}, and this version reads {_SCHEMA!r}")
-        since, until, made = (datetime.fromisoformat(held[k]) if held[k] else None for k in ("since", "until", "made"))
-        assert made is not None
-        where = tuple(Condition(path, value, op) for path, op, value in held["conditions"])
-        return Golden(name, Window(held["app"], since, until, where), held["version"], held["predictions"], made)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"cannot read the golden {name!r}: {error}", where=str(path), why="the file was changed or cut short",
-            next=f"name it again: whimbrel golden set {name} --since … --until …",
-        ) from error  # fmt: skip
+        make = "name one: whimbrel golden set NAME --since … --until …"
+        raise named.unknown(name, known, thing="golden", where=folder, make=make)
+    again = f"name it again: whimbrel golden set {name} --since … --until …"
+    return named.read(folder / f"{name}.json", _golden, thing="golden", schema=_SCHEMA, again=again)
 
 
 def names(folder: Path) -> tuple[str, ...]:
     """The names of all goldens, sorted."""
-    if not folder.is_dir():
-        return ()
-    return tuple(
-        sorted(path.stem for path in folder.glob("*.json") if named.NAME.fullmatch(path.stem) and _is_golden(path))
-    )
+    return named.names(folder, _SCHEMA)
 
 
-def _is_golden(path: Path) -> bool:
-    """Other files may lie beside goldens: saved profiles."""
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        return '"whimbrel.golden/' in stream.read(200)
+def _golden(held: dict[str, Any]) -> Golden:
+    since, until = (datetime.fromisoformat(held[k]) if held[k] else None for k in ("since", "until"))
+    where = tuple(Condition(path, value, op) for path, op, value in held["conditions"])
+    window = Window(held["app"], since, until, where)
+    return Golden(held["name"], window, held["version"], held["predictions"], datetime.fromisoformat(held["made"]))

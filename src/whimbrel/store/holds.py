@@ -6,13 +6,12 @@ asks `held` first: `ingest.py` does, before it leaves out what the policy's shar
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from whimbrel.errors import StoreError, UsageError
+from whimbrel.errors import UsageError
 from whimbrel.model.window import iso
 from whimbrel.store import named
 from whimbrel.store.sql import store_errors
@@ -80,24 +79,17 @@ def release(folder: Path, name: str) -> Hold:
     """
     found = {hold.name: hold for hold in held(folder)}
     if name not in found:
-        raise UsageError(
-            f"there is no hold named {name!r}", where=str(folder), why=f"the holds are {', '.join(found)}" if found else "nothing is held",
-            next="whimbrel hold list",
-        )  # fmt: skip
+        raise named.unknown(name, tuple(found), thing="hold", where=folder, make="whimbrel hold list")
     with store_errors(folder):
         (folder / f"{name}.json").unlink()
     return found[name]
 
 
 def _load(path: Path) -> Hold:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["schema"] != _SCHEMA:
-            raise ValueError(f"its format is {told['schema']!r}, and this version reads {_SCHEMA!r}")
-        since, until, made = (datetime.fromisoformat(told[key]) for key in ("since", "until", "made"))
-        return Hold(path.stem, since, until, told["app"], told["reason"], made)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"cannot read the hold {path.stem!r}: {error}", where=str(path), why="the file was changed or cut short",
-            next="move it away and hold the stretch again: whimbrel hold --since … --until …",
-        ) from error  # fmt: skip
+    again = "move it away and hold the stretch again: whimbrel hold --since … --until …"
+    return named.read(path, _hold, thing="hold", schema=_SCHEMA, again=again)
+
+
+def _hold(held: dict[str, Any]) -> Hold:
+    since, until, made = (datetime.fromisoformat(held[key]) for key in ("since", "until", "made"))
+    return Hold(held["name"], since, until, held["app"], held["reason"], made)

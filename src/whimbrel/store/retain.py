@@ -7,17 +7,15 @@ another service that shares the id, chooses the same. `store/ingest.py` calls.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from xxhash import xxh3_64_intdigest
 
 from whimbrel.errors import UsageError
-from whimbrel.record.policy import ENV_FILE, read_table
+from whimbrel.record.policy import read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,7 @@ class Retention:
         Raises:
             UsageError: it makes no sense.
         """
-        named = os.environ.get(ENV_FILE)
-        path = Path(named or "whimbrel.toml")
-        return Retention.of(read_table(path, "retain"), str(path)) if named or path.is_file() else Retention()
+        return Retention.of(*read_table("retain"))
 
     @staticmethod
     def of(table: Mapping[str, Any], where: str) -> Retention:

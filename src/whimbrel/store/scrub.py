@@ -14,18 +14,16 @@ hundreds of microseconds a prompt. `store/ingest.py` calls.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 from whimbrel.errors import UsageError
-from whimbrel.record.policy import ENV_FILE, read_table
+from whimbrel.record.policy import read_table
 
 Replace = Callable[[str], tuple[str, int]]
 """A text as it may be kept, and how much was replaced in it."""
@@ -60,9 +58,7 @@ class Scrub:
         Raises:
             UsageError: it makes no sense.
         """
-        named = os.environ.get(ENV_FILE)
-        path = Path(named or "whimbrel.toml")
-        return Scrub.of(read_table(path, "scrub"), str(path)) if named or path.is_file() else Scrub()
+        return Scrub.of(*read_table("scrub"))
 
     @staticmethod
     def of(table: Mapping[str, Any], where: str) -> Scrub:
