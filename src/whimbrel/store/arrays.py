@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from whimbrel.store.cdata import array
-from whimbrel.store.records import Column, Ints, Records, texts
+from whimbrel.store.records import Block, Column, Ints, Names, Records, texts
 
 _EXACT = 2**53
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -46,8 +46,8 @@ def to_arrow(records: Records) -> Arrays:
     """The records' fields as Arrow arrays. A `ts` that is no time stays what it is."""
     pieces, blocks = records.pieces, records.blocks
     told: list[tuple[Mapping[str, Part], int]] = [(piece.columns, len(piece.numbers)) for piece in pieces]
-    for names, block in blocks.items():
-        told.append((dict(zip(names, zip(*block.rows, strict=True), strict=True)), len(block.rows)))
+    if blocks:
+        told.append((_columns(blocks), sum(len(block.rows) for block in blocks.values())))
     numbers = [*(piece.numbers for piece in pieces), *(np.array(block.numbers, np.int64) for block in blocks.values())]
     found = Arrays(np.concatenate(numbers))
     for name in records.names():
@@ -67,6 +67,21 @@ def to_arrow(records: Records) -> Arrays:
         elif kind == "micros":
             found.times = column.values
     return found
+
+
+def _columns(blocks: Mapping[Names, Block]) -> dict[str, list[Any]]:
+    """The fields of all blocks, one block's values after the other's: None where there is none."""
+    columns: dict[str, list[Any]] = {}
+    count = 0
+    for names, block in blocks.items():
+        for name, values in zip(names, zip(*block.rows, strict=True), strict=True):
+            column = columns.setdefault(name, [])
+            column += [None] * (count - len(column))
+            column += values
+        count += len(block.rows)
+    for column in columns.values():
+        column += [None] * (count - len(column))
+    return columns
 
 
 def _common(name: str, parts: Sequence[tuple[Part | None, int]]) -> str:

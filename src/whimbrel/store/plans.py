@@ -92,24 +92,31 @@ class Plans:
                 fits = self.fitted(known, records, data, halves.take(left))
                 left = left[~fits]
                 used.append((int(fits.sum()), known))
-        while len(left):
+        while len(left) and poor < _TRIES:
             row = int(left[0])
-            begin, end = (data[first[row] : last[row]] for first, last in (halves.begins, halves.ends))
-            plan = self.plan(begin, end) if poor < _TRIES else None
-            fits = self.fitted(plan, records, data, halves.take(left)) if plan else np.zeros(len(left), np.bool_)
+            plan = self.plan(*_bodies(data, halves, row))
+            fits = np.zeros(len(left), np.bool_)
             if plan:
+                fits = self.fitted(plan, records, data, halves.take(left))
                 count = int(fits.sum())
                 poor += count <= _FEW
                 used.append((count, plan))
             if not fits[0]:
-                try:
-                    self.slowly(records, begin, end, int(halves.streams[row]), (), int(halves.numbers[row]))
-                except (InputError, AttributeError, TypeError, KeyError, ValueError) as error:
-                    yield row, error
+                yield from self.alone(records, data, halves, row)
                 fits[0] = True
             left = left[~fits]
+        for row in left.tolist():
+            yield from self.alone(records, data, halves, row)
         used.sort(key=lambda found: -found[0])
-        self.kept = list({id(plan): plan for count, plan in used if count}.values())[:_KEPT]
+        self.kept = list({id(plan): plan for count, plan in used if count > _FEW}.values())[:_KEPT]
+
+    def alone(self, records: Records, data: bytes, halves: Halves, row: int) -> Iterator[tuple[int, Exception]]:
+        """Add one of the predictions the slow way; yields it where it cannot be read."""
+        begin, end = _bodies(data, halves, row)
+        try:
+            self.slowly(records, begin, end, int(halves.streams[row]), (), int(halves.numbers[row]))
+        except (InputError, AttributeError, TypeError, KeyError, ValueError) as error:
+            yield row, error
 
     def slowly(
         self,
@@ -310,6 +317,11 @@ def numbered_ids(session: bytes, streams: Ints, ts: Ints) -> Column:
     digits = _HEX[np.stack([high, low], axis=1).astype(">i8").view(np.uint8)].view(np.uint8)
     spelled = np.insert(digits, (8, 12, 16, 20), ord("-"), axis=1)
     return Column("text", spelled.reshape(-1), ends=36 * np.arange(1, len(ts) + 1))
+
+
+def _bodies(data: bytes, halves: Halves, row: int) -> tuple[bytes, bytes]:
+    (a, b), (c, d) = halves.begins, halves.ends
+    return data[a[row] : b[row]], data[c[row] : d[row]]
 
 
 def _matched(plan: _Plan, data: bytes, halves: Halves) -> tuple[Ints, list[Column]]:
