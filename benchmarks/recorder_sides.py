@@ -256,7 +256,7 @@ home = Path(os.environ["WHIMBREL_HOME"])
 size = lambda pattern: sum(path.stat().st_size for path in home.rglob(pattern)) / N
 live = size("*.seg")
 log = open_log(home)
-import arro3.core, deltalake, duckdb
+import arro3.core, deltalake, duckdb, numpy
 began = time.process_time()
 done = log.ingest()
 spent = time.process_time() - began

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from whimbrel.record import Recorder
-from whimbrel.record.backlog import Mark, catch_up, sessions
 from whimbrel.record.flat import UNFINISHED
-from whimbrel.record.records import Records
-from whimbrel.store.ingest import Ingested, narrow
+from whimbrel.store.backlog import Mark, catch_up, sessions
+from whimbrel.store.ingest import Ingested, narrow, take_processes
 from whimbrel.store.log import Log, open_log
+from whimbrel.store.records import Records
 
 from .readback import run, script, segments
 
@@ -396,3 +396,38 @@ def test_a_time_that_is_none_costs_its_own_record_only(ts: Any, log: Log) -> Non
     found = {row["id"]: row for row in rows(log)}
     assert {str(n) for n in range(5)} <= set(found)
     assert round(found["3"]["ts"].timestamp() * 1e6) == 1_795_271_127_929_313
+
+
+def test_facts_of_a_process_that_do_not_fit_are_missing_and_cost_nothing_else(log: Log) -> None:
+    odd = {
+        "id": "p1",
+        "ts": 1_795_271_127_929_310,
+        "app": "fares",
+        "pid": "12",
+        "cpus": "many",
+        "started": True,
+        "dirty": "yes",
+        "host": 7,
+    }
+    full = {"id": "p2", "ts": None, "pid": 2**70, "cpu_quota": 1.5, "dirty": True, "libraries": {"numpy": "2"}}
+    assert take_processes(log.layout, [odd, full, odd | {"pid": 3}]).duplicates == 1
+    first, second = sorted(rows(log, "processes"), key=lambda row: str(row["id"]))
+    assert (first["pid"], first["cpus"], first["started"], first["dirty"], first["host"]) == (12, None, None, None, "7")
+    assert (second["pid"], second["cpu_quota"], second["dirty"]) == (None, 1.5, True)
+    assert (second["ts"], second["libraries"]) == (None, '{"numpy":"2"}')
+    again = take_processes(log.layout, [{"id": "p3", "ts": 1}, full])
+    assert (again.rows, again.duplicates) == (1, 1)
+    assert sorted(row["id"] for row in rows(log, "processes")) == ["p1", "p2", "p3"]
+
+
+def test_long_predictions_are_appended_before_they_fill_the_memory(
+    recorder: Recorder, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whimbrel.store.ingest._LARGE", 1 << 20)
+    monkeypatch.setattr("whimbrel.store.backlog._PIECE", 8)
+    for n in range(40):
+        with recorder.prediction({"n": n, "text": "x" * 300_000}):
+            pass
+    assert log.ingest().predictions == 40
+    assert len(log.source("fares").files) > 4
+    assert sorted(row["inputs"]["n"] for row in rows(log)) == list(range(40))

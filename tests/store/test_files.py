@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from pathlib import Path
 
+import deltalake
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -336,3 +338,34 @@ def test_progress_is_told_by_file_and_bytes(log: Log, tmp_path: Path) -> None:
     log.import_files(tmp_path, progress=lambda name, done, total: seen.append((name, done, total)))
     total = sum(p.stat().st_size for p in tmp_path.glob("*.csv"))
     assert seen == [("a.csv", 0, total), ("b.csv", (tmp_path / "a.csv").stat().st_size, total), ("", total, total)]
+
+
+def test_nan_is_missing_whoever_wrote_the_file(tmp_path: Path) -> None:
+    """Most writers leave NaN out of a column's least and greatest value, and DuckDB answers `isnan` from these alone."""
+    table = pa.table(
+        {
+            "id": list("abcdef"),
+            "ts": [1_795_000_000.0 + i for i in range(6)],
+            "inputs.x": [1.0, math.nan, 2.0, math.inf, 3.0, math.nan],
+            "inputs.none": [math.nan] * 6,
+            "context.tier": [math.nan, 2.0, 1.0, 1.0, -math.inf, 1.5],
+        }
+    )
+    pq.write_table(table, tmp_path / "arrow.parquet")
+    deltalake.write_deltalake(str(tmp_path / "delta"), table)
+    for name in ("arrow", "delta"):
+        (file,) = [path for path in tmp_path.rglob("*.parquet") if name in str(path)]
+        log = Log(tmp_path / f"home of {name}")
+        log.import_files(file)
+        source = log.source("default")
+        assert values_of(source, "inputs.x") == {"a": 1.0, "b": None, "c": 2.0, "d": math.inf, "e": 3.0, "f": None}
+        tiers = {"a": None, "b": "2", "c": "1", "d": "1", "e": "-inf", "f": "1.5"}
+        assert values_of(source, "context.tier") == tiers
+        assert source.schema.get("inputs.none") is None
+
+
+def test_late_labels_that_are_nan_are_none(tmp_path: Path) -> None:
+    log = Log(tmp_path / "home")
+    log.append("default", [{"id": i, "ts": 1_795_000_000.0, "inputs.x": 1.0} for i in "ab"])
+    pq.write_table(pa.table({"id": ["a", "b"], "label": [1.0, math.nan]}), tmp_path / "labels.parquet")
+    assert log.import_files(tmp_path / "labels.parquet", app="default").labels == 1

@@ -79,33 +79,69 @@ def read_header(data: bytes) -> frames.Header:
     return frames.Header(session, number, seed, mark, opened, flags, version)
 
 
-def read_segment(data: bytes, start: int = 0) -> Segment:
-    """Every good frame from `start` on (an offset that an earlier reading ended at; 0 for all).
+@dataclass(slots=True)
+class Index:
+    """Where the good frames of a stretch of a segment stand: one item a frame in each list; the rest as in `Segment`."""
+
+    header: frames.Header
+    starts: list[int]
+    ends: list[int]
+    kinds: list[int]
+    streams: list[int]
+    end: int
+    tail: int = 0
+    damaged: list[tuple[int, int]] = field(default_factory=list)
+
+    def frame(self, at: int, data: bytes) -> Frame:
+        """One of the frames, taken out of the segment's bytes."""
+        start, end = self.starts[at], self.ends[at]
+        return Frame(start, end, self.kinds[at], self.streams[at], data[start + frames.HEAD.size : end - _CHECK_BYTES])
+
+
+def scan(data: bytes, start: int = 0) -> Index:
+    """Find and check every frame from `start` on, as `read_segment` does, and take none of them out.
 
     Raises:
         InputError: the header cannot be read.
     """
     header = read_header(data)
     at = end = max(start, frames.HEADER_BYTES)
-    found: list[Frame] = []
-    damaged: list[tuple[int, int]] = []
-    sign, seed, size, view = struct.pack("<I", header.mark), header.seed, frames.HEAD.size, memoryview(data)
-    unpack, find, total, make = frames.HEAD.unpack_from, data.find, len(data), tuple.__new__
-    while (at := find(sign, at)) >= 0:
-        body_at = at + size
-        if body_at > total:
+    found = Index(header, [], [], [], [], end)
+    starts, ends, kinds, streams = found.starts.append, found.ends.append, found.kinds.append, found.streams.append
+    sign, mark, seed, view = struct.pack("<I", header.mark), header.mark, header.seed, memoryview(data)
+    unpack, digest, total, around = frames.HEAD.unpack_from, xxh3_64_digest, len(data), frames.HEAD.size + _CHECK_BYTES
+    while at + around <= total:
+        told, length, stream, kind = unpack(data, at)
+        after = at + around + length
+        check = after - _CHECK_BYTES
+        if (
+            told == mark
+            and length <= _MAX_BODY
+            and after <= total
+            and digest(view[at:check], seed) == data[check:after]
+        ):
+            if at > end and data[end:at].strip(b"\0"):
+                found.damaged.append((end, at))
+            starts(at)
+            ends(after)
+            kinds(kind & 0xFF)
+            streams(stream)
+            at = end = after
+        elif (at := data.find(sign, at + 1)) < 0:
             break
-        _, length, stream, kind = unpack(data, at)
-        body_end = body_at + length
-        after = body_end + _CHECK_BYTES
-        if length > _MAX_BODY or after > total or xxh3_64_digest(view[at:body_end], seed) != data[body_end:after]:
-            at += 1
-            continue
-        if at > end and data[end:at].strip(b"\0"):
-            damaged.append((end, at))
-        found.append(make(Frame, (at, after, kind & 0xFF, stream, data[body_at:body_end])))
-        at = end = after
-    return Segment(header, tuple(found), end, len(data[end:].rstrip(b"\0")), tuple(damaged))
+    found.end, found.tail = end, len(data[end:].rstrip(b"\0"))
+    return found
+
+
+def read_segment(data: bytes, start: int = 0) -> Segment:
+    """Every good frame from `start` on (an offset that an earlier reading ended at; 0 for all).
+
+    Raises:
+        InputError: the header cannot be read.
+    """
+    index = scan(data, start)
+    found = tuple(index.frame(at, data) for at in range(len(index.starts)))
+    return Segment(index.header, found, index.end, index.tail, tuple(index.damaged))
 
 
 def decode_body(body: bytes, frame: Frame | None = None) -> Any:

@@ -5,6 +5,8 @@ reads, `Event`s, golden windows, and `Added`, which says what became of every ro
 
 The way of a row: `files` or `tables` make it `raw` → `columns` names it → `times` and `batch` give it time, id, app and shape,
 `kinds` its types → `intake` drops what the log has → `delta` commits. What cannot be read goes to `quarantine`.
+The way of what was recorded: `backlog` joins the halves → `plans` and `bodies` make columns of them, `arrays` Arrow's → `straight` writes
+what is plain, and `ingest` keeps how far it came; what is not plain goes on with `tables`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from whimbrel.errors import InputError
 from whimbrel.model.fields import GROUPS, SINGLES, Field, Kind, Schema, split
 from whimbrel.model.window import from_micros, iso
 from whimbrel.store.columns import Assigned, missing_ts
-from whimbrel.store.kinds import SQL_TYPES, decide, facts_sql, fit, fixed_kind, text_of
+from whimbrel.store.kinds import SQL_TYPES, decide, facts_sql, fit, fixed_kind, text_of, value_of
 from whimbrel.store.leaves import Family, Leaf
 from whimbrel.store.raw import Raw, Refusal
 from whimbrel.store.sql import literal, name, one
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 MAX_APPS = 200
 _SAMPLE = 30_000
 """Rows that decide the kinds of new fields; a field without a value among them is looked at in all rows."""
-_HOUR_US = 3_600_000_000
-_YEAR_2000_US = 946_684_800_000_000
+HOUR_US = 3_600_000_000
+YEAR_2000_US = 946_684_800_000_000
 _views = count()
 
 
@@ -70,7 +70,7 @@ def make_batch(
         raise missing_ts(raw.leaves, raw.label)
     clock = read_clock(con, ts, raw.relation, raw.label)
     columns = {path: Column(leaf, f"l{i}") for i, (path, leaf) in enumerate(assigned.fields.items())}
-    picked = "".join(f", {column.leaf.sql} AS {column.sql}" for column in columns.values())
+    picked = "".join(f", {value_of(column.leaf)} AS {column.sql}" for column in columns.values())
     label_ts = None
     if "label_ts" in assigned.special:
         label_ts = Column(assigned.special["label_ts"], "lt")
@@ -106,7 +106,7 @@ def _census(con: DuckDBPyConnection, view: str, now_us: int) -> tuple[int, int, 
         con,
         f"""SELECT count(*), count(*) {fine}, count(*) FILTER (reason IS NULL AND given_id IS NULL), coalesce(min(us) {fine}, 0),
         coalesce(max(us) {fine}, 0), count(*) FILTER (reason IS NULL AND us > $late) FROM {view}_all""",
-        {"late": now_us + _HOUR_US},
+        {"late": now_us + HOUR_US},
     )
     return row[0], row[1], row[2], row[3], row[4], row[5]
 
@@ -136,7 +136,7 @@ def _time_warnings(label: str, first: int, last: int, future: int) -> Iterator[s
             f"{label}: {future:,} rows lie in the future, the latest at {iso(from_micros(last))}; times without a zone are read as UTC, "
             "so local times should be converted first"
         )
-    if 0 < last < _YEAR_2000_US:
+    if 0 < last < YEAR_2000_US:
         yield (
             f"{label}: ts runs from {iso(from_micros(first))} to {iso(from_micros(last))}; a unit that is not seconds, milliseconds, "
             "microseconds or nanoseconds since 1970 is read as the nearest of them"
@@ -225,7 +225,7 @@ def shape(con: DuckDBPyConnection, batch: Batch, app: str, known: Schema, *, lab
     fields: list[Field] = []
     misfits: list[tuple[str, str, str]] = []
     clashes: list[str] = []
-    spelled = _Spellings(values)
+    spelled = Spellings(values)
     for path, (kind, as_text) in _kinds(con, batch, app, known).items():
         column = batch.columns[path]
         raw_text = text_of(column.leaf, column.sql)
@@ -299,7 +299,7 @@ def _count(
     return found
 
 
-class _Spellings:
+class Spellings:
     """Which spelling of each name came first; names of members are compared without case, as every SQL engine does."""
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -308,6 +308,7 @@ class _Spellings:
             self.take(path)
 
     def take(self, path: str) -> bool:
+        """Whether this name may be a column: no other spelling of it, or of a part of it, came before."""
         parts = split(path)
         heads = [parts[: i + 1] for i in range(1, len(parts))]
         if any(self._first.get(tuple(p.lower() for p in head), head[-1]) != head[-1] for head in heads):

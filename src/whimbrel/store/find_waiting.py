@@ -17,8 +17,8 @@ from uuid import UUID
 
 from whimbrel.errors import InputError
 from whimbrel.record import flat, frames
-from whimbrel.record.backlog import decode, idle, sessions
 from whimbrel.record.reader import Frame, Segment, read_segment
+from whimbrel.store.backlog import decode, idle, sessions
 from whimbrel.store.layout import Layout
 
 _NOISE = (1 << 42) - 1

@@ -17,12 +17,12 @@ from whimbrel.errors import InputError
 from whimbrel.hardware.counters import FACTS, KEYS, NUMBERS, RAN_ON, WORDS
 from whimbrel.model.fields import Schema
 from whimbrel.record import frames
-from whimbrel.record.backlog import Mark, idle, number_of, sessions
 from whimbrel.record.reader import read_segment
+from whimbrel.store.arrays import encode
+from whimbrel.store.backlog import Mark, idle, number_of, sessions
 from whimbrel.store.delta import Table
 from whimbrel.store.layout import Layout
 from whimbrel.store.sql import connect, literal, store_errors
-from whimbrel.store.tables import encode
 from whimbrel.store.waiting import read_mark
 
 

@@ -25,26 +25,33 @@ import msgspec
 
 from whimbrel.errors import InputError, StoreError
 from whimbrel.model.window import from_micros
-from whimbrel.record.backlog import Mark, News, catch_up, sessions
 from whimbrel.record.frames import app_of
-from whimbrel.record.records import Records
 from whimbrel.store import quarantine
-from whimbrel.store.delta import Table
+from whimbrel.store.arrays import encode
+from whimbrel.store.backlog import Mark, News, catch_up, sessions
+from whimbrel.store.delta import Table, Written
 from whimbrel.store.holds import Hold, held
+from whimbrel.store.intake import scratch
+from whimbrel.store.layout import Layout
 from whimbrel.store.raw import Refusal
+from whimbrel.store.records import Records
 from whimbrel.store.retain import Retention
 from whimbrel.store.scrub import Scrub
 from whimbrel.store.sql import connect, literal, store_errors
-from whimbrel.store.tables import encode
 from whimbrel.store.values import Added
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
     from whimbrel.store.log import Log
 
 Rows = TypeVar("Rows", list[dict[str, Any]], Records)
 
 _ENOUGH = 20_000
 """Predictions that are appended at once: more takes memory, fewer makes many small files."""
+
+_LARGE = 1 << 27
+"""Bytes of segments that are appended at once, however few predictions are in them."""
 
 _WIDEST = 1_000
 _WAIT_S = 600.0
@@ -131,7 +138,8 @@ class _Batch:
         for news in catch_up(self.folder, session, mark):
             self.news.append(news)
             self.marks[session] = mark
-            if sum(held.predictions.count + len(held.labels) for held in self.news) >= _ENOUGH:
+            waiting = sum(len(held.predictions) + len(held.labels) for held in self.news)
+            if waiting >= _ENOUGH or sum(held.size for held in self.news) >= _LARGE:
                 total += self.flush()
         return total
 
@@ -171,11 +179,11 @@ class _Batch:
         predictions = Records()
         for news in told:
             predictions.extend(news.predictions)
-        recorded = predictions.count
+        recorded = len(predictions)
         if self.retention.share < 1:
             kept = self.retention.choose(list(predictions), self.is_held if self.holds else None, decisions)
             predictions = Records(kept)
-        sampled_out = recorded - predictions.count
+        sampled_out = recorded - len(predictions)
         if len(predictions.names()) > _WIDEST:
             predictions = Records(narrow(list(predictions)))
         labels = [_timed(row, "label_ts") for news in told for row in news.labels]
@@ -191,7 +199,7 @@ class _Batch:
             self.put("labels", labels, lambda rows: log.add_labels(app, rows)),
             self.put("decisions", decisions, lambda rows: log.add_decisions(app, rows)),
             self.put("events", events, lambda rows: log.add_events(_table(rows))),
-            self.put("processes", processes, lambda rows: take_processes(log.layout.processes, rows)),
+            self.put("processes", processes, lambda rows: take_processes(log.layout, rows)),
         ]
         said = [note for news in told for note in news.notes]
         return Ingested(
@@ -242,7 +250,7 @@ def narrow(records: list[dict[str, Any]], widest: int = _WIDEST) -> list[dict[st
     return records
 
 
-def take_processes(table: Table, rows: Iterable[Mapping[str, Any]]) -> Added:
+def take_processes(layout: Layout, rows: Iterable[Mapping[str, Any]]) -> Added:
     """Add rows of processes, one for each start. A process that the table has is not added again.
 
     Raises:
@@ -252,28 +260,62 @@ def take_processes(table: Table, rows: Iterable[Mapping[str, Any]]) -> Added:
     from deltalake import Field
     from deltalake.schema import PrimitiveType
 
+    table, types = layout.processes, arrow.DataType
     columns = {"id": "string", "ts": "timestamp"} | _PROCESS
-    kinds = {"string": "VARCHAR", "long": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
-    told = "json_extract_string(line, '$.{}')".format
-    facts = ", ".join(f"TRY_CAST({told(key)} AS {kinds[kind]}) AS {key}" for key, kind in _PROCESS.items())
-    lines = [encode({key: row.get(key) for key in columns}) for row in rows]
+    kinds = {
+        "string": types.utf8(),
+        "long": types.int64(),
+        "double": types.float64(),
+        "boolean": types.bool(),
+        "timestamp": types.int64(),
+    }
+    came = list(rows)
+    given = {row["id"]: row for row in reversed(came)}
 
     def change() -> Added:
         held = {field.name for field in table.open().schema().fields} if table.exists else set()
         table.widen([Field(key, PrimitiveType(kind)) for key, kind in columns.items() if key not in held])
         delta = table.open()
-        with connect() as con:
-            con.register("given", arrow.Table.from_pydict({"line": arrow.Array(lines, arrow.DataType.utf8())}))
-            fresh = f"""SELECT DISTINCT ON (id) * FROM (SELECT {told("id")} AS id,
-                make_timestamptz(TRY_CAST({told("ts")} AS BIGINT)) AS ts, {facts} FROM given)"""
-            if files := ", ".join(map(literal, table.files(delta))):
-                fresh += f" WHERE id NOT IN (SELECT id FROM read_parquet([{files}], union_by_name = true))"
-            (count,) = con.execute(f"SELECT count(*) FROM ({fresh})").fetchone() or (0,)
-            if count:
-                table.commit(delta, table.write(con, fresh, {}))
-        return Added(rows=count, duplicates=len(lines) - count)
+        fresh = given.keys() - _known(table, delta, given)
+        if fresh:
+            told: dict[str, Any] = {
+                key: arrow.Array(
+                    [_fact(row.get(key), kind) for ident, row in given.items() if ident in fresh], kinds[kind]
+                )
+                for key, kind in columns.items()
+            }
+            told["ts"] = told["ts"].cast(types.timestamp("us", tz="UTC"))
+            facts = Written("", 0, len(fresh), {}, (min(fresh), max(fresh)), None)
+            with scratch(layout) as folder:
+                table.commit(delta, [table.write_arrow(arrow.Table.from_pydict(told), folder, facts)])
+        return Added(rows=len(fresh), duplicates=len(came) - len(fresh))
 
     return table.update(change)
+
+
+def _known(table: Table, delta: DeltaTable, ids: Iterable[str]) -> set[str]:
+    """Which of these ids the table has."""
+    files = table.overlapping(delta, min(ids), max(ids))
+    if not files:
+        return set()
+    with connect() as con:
+        listed = ", ".join(map(literal, files))
+        found = con.execute(
+            f"SELECT id FROM read_parquet([{listed}]) WHERE list_contains(?, id)", [list(ids)]
+        ).fetchall()
+    return {row[0] for row in found}
+
+
+def _fact(value: Any, kind: str) -> Any:
+    """A fact as its column's kind; None where it is none."""
+    if value is None or kind == "string":
+        return value if value is None or isinstance(value, str) else encode(value)
+    if kind == "boolean" or isinstance(value, bool):
+        return value if kind == "boolean" and isinstance(value, bool) else None
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        number = float(value) if kind == "double" else int(value)
+        return number if kind == "double" or -(2**63) <= number < 2**63 else None
+    return None
 
 
 def _timed(row: dict[str, Any], column: str) -> dict[str, Any]:

@@ -51,12 +51,26 @@ class Facts:
 _OWN = {Family.BOOLEAN: Kind.BOOLEAN, Family.TEXT: Kind.TEXT, Family.TIME: Kind.TIME, Family.NUMBERS: Kind.NUMBERS, Family.TEXTS: Kind.TEXTS}  # fmt: skip
 
 
+def value_of(leaf: Leaf) -> str:
+    """SQL of a leaf's values as they are looked at: NaN is none."""
+    return without_nan(leaf.sql) if leaf.family is Family.FLOAT else leaf.sql
+
+
+def without_nan(c: str) -> str:
+    """SQL of a float, NULL where it is NaN.
+
+    Not `isnan` nor `= 'NaN'`: DuckDB answers those from a Parquet file's least and greatest value, and most writers leave NaN
+    out of these. `isfinite` looks at the values.
+    """
+    return f"CASE WHEN isfinite({c}) OR abs({c}) = 'Infinity'::DOUBLE THEN {c} END"
+
+
 def facts_sql(leaf: Leaf, c: str) -> dict[str, str]:
-    """Aggregates over column `c` from which `facts` is read: kind's name, or `big`, to SQL."""
+    """Aggregates over column `c`, `value_of` the leaf, from which `facts` is read: kind's name, or `big`, to SQL."""
     if leaf.family in _OWN:
         return {_OWN[leaf.family]: f"count({c})"}
     if leaf.family is Family.FLOAT:
-        return {Kind.NUMBER: f"count(*) FILTER (NOT isnan({c}))"}
+        return {Kind.NUMBER: f"count({c})"}
     if leaf.family is Family.INTEGER:
         return {Kind.NUMBER: f"count({c})"} | ({} if leaf.narrow else {"big": f"count(*) FILTER ({_big_integer(c)})"})
     if leaf.family is Family.CELL:
@@ -133,7 +147,7 @@ def fit(leaf: Leaf, c: str, p: str, v: str, kind: Kind, *, as_text: bool) -> Fit
             )
         return _parsing(c if kind is not Kind.TIME else text_of(leaf, c), c, p, v, kind, f"{c} <> 'NaN'")
     if leaf.family is Family.FLOAT and kind is Kind.NUMBER:
-        return Fit(None, f"nullif({c}, 'NaN'::DOUBLE)", None)
+        return Fit(None, c, None)
     if leaf.family is Family.INTEGER and kind is Kind.NUMBER:
         if leaf.narrow:
             return Fit(None, f"{c}::DOUBLE", None)
@@ -176,7 +190,8 @@ def text_of(leaf: Leaf, c: str) -> str:
         case Family.TEXT | Family.CELL:
             return c
         case Family.FLOAT:
-            return f"CASE WHEN {c} = trunc({c}) AND abs({c}) < 1e15 THEN {c}::BIGINT::VARCHAR ELSE nullif({c}, 'NaN'::DOUBLE)::VARCHAR END"
+            whole = f"CASE WHEN {c} = trunc({c}) AND abs({c}) < 1e15 THEN TRY_CAST({c} AS BIGINT)::VARCHAR END"
+            return f"coalesce({whole}, ({without_nan(c)})::VARCHAR)"
         case Family.TIME:
             return f"CASE WHEN isfinite({c}) THEN strftime({c}, '%Y-%m-%dT%H:%M:%S.%fZ') ELSE {c}::VARCHAR END"
         case Family.NUMBERS | Family.TEXTS:

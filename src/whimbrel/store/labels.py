@@ -15,7 +15,7 @@ from whimbrel.errors import InputError
 from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.store.batch import Batch
 from whimbrel.store.columns import Assigned
-from whimbrel.store.kinds import SQL_TYPES, decide, facts_sql, fit, text_of
+from whimbrel.store.kinds import SQL_TYPES, decide, facts_sql, fit, text_of, value_of
 from whimbrel.store.layout import DEFAULT_APP, Layout
 from whimbrel.store.raw import Raw, Refusal
 from whimbrel.store.schema import delta_fields, read_schema
@@ -61,7 +61,7 @@ def take_labels(
             owner = f"coalesce(nullif(trim({text_of(named, named.sql)}), ''), {owner})"
         con.execute(
             f"""CREATE OR REPLACE TEMP TABLE late AS SELECT rn, nullif(trim({text_of(ident, ident.sql)}), '') AS id, {owner} AS app,
-            {leaf.sql} AS label, CASE WHEN {told} BETWEEN 0 AND {LATEST} THEN {told} END AS us FROM {raw.relation} WHERE {leaf.sql} IS NOT NULL"""
+            {value_of(leaf)} AS label, CASE WHEN {told} BETWEEN 0 AND {LATEST} THEN {told} END AS us FROM {raw.relation} WHERE {value_of(leaf)} IS NOT NULL"""
         )
         nameless = [row[0] for row in con.execute("SELECT rn FROM late WHERE id IS NULL ORDER BY rn").fetchall()]
         refused = [Refusal(number, "a label without an id", "") for number in raw.numbers(nameless)]

@@ -19,12 +19,12 @@ from whimbrel.store.values import Added, Golden, Status
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from whimbrel.record.records import Records
     from whimbrel.store.datasets import Datasets
     from whimbrel.store.files import File
     from whimbrel.store.find import Found
     from whimbrel.store.ingest import Ingested
     from whimbrel.store.raw import Raw
+    from whimbrel.store.records import Records
 
 Patterns = str | Path | Iterable[str | Path]
 Renames = Mapping[str, str] | str | Path | None
@@ -74,16 +74,24 @@ class Log:
 
     def append(self, app: str, records: Iterable[Mapping[str, Any]]) -> Added:
         """Add records, flat or nested dicts with the contract's names, to one app, as one commit. Raises as `add` does."""
-        from whimbrel.store.tables import encode, open_records
+        from whimbrel.store.arrays import encode
+        from whimbrel.store.tables import open_records
 
         lines = [encode(record) for record in records]
         return self._take(lambda con: open_records(con, lines, f"records of {app}"), app, None) if lines else Added()
 
     def append_flat(self, app: str, records: Records) -> Added:
         """Add flat records of plain values (numbers, texts, lists of either), `ts` in µs: the quick way of `append`."""
+        from whimbrel.store.arrays import to_arrow
+        from whimbrel.store.straight import append
         from whimbrel.store.tables import open_flat
 
-        return self._take(lambda con: open_flat(con, records, f"records of {app}"), app, None) if records else Added()
+        if not records:
+            return Added()
+        self._check_app(app)
+        held = to_arrow(records)
+        done = append(self.layout, app, held)
+        return done or self._take(lambda con: open_flat(con, held, f"records of {app}"), app, None)
 
     def import_files(
         self, patterns: Patterns, *, app: str | None = None, mapping: Renames = None, progress: Progress | None = None

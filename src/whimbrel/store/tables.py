@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime, timedelta
-from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.errors import InputError, UsageError
-from whimbrel.record.records import Records
+from whimbrel.store.arrays import Arrays, encode
 from whimbrel.store.leaves import Leaf
 from whimbrel.store.raw import Raw, check_width, columns_of, json_column, json_rows
 from whimbrel.store.sql import input_errors
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-
-_EXACT = 2**53
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-_FIRST_US, _LAST_US = ((end.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND for end in (datetime.min, datetime.max))
-
-
-def _typed(column: list[Any], kind: str) -> Any:
-    """A column of values of one kind as an Arrow array."""
-    import arro3.core as arrow
-
-    types = arrow.DataType
-    if kind == "time":
-        column = [None if value is None else (value - _EPOCH) // _MICROSECOND for value in column]
-    if kind in ("time", "micros"):
-        return arrow.Array(column, types.int64()).cast(types.timestamp("us", tz="UTC"))
-    scalar = {"number": types.float64(), "text": types.utf8(), "flag": types.bool()}
-    if kind in scalar:
-        return arrow.Array(column, scalar[kind])
-    lists = [value or () for value in column]
-    ends = arrow.Array(list(accumulate(map(len, lists), initial=0)), types.int32())
-    items = arrow.Array(list(chain.from_iterable(lists)), scalar["number" if kind == "numbers" else "text"])
-    return arrow.list_array(ends, items, mask=arrow.Array([value is None for value in column], types.bool()))
 
 
 def open_table(con: DuckDBPyConnection, table: Any, label: str = "table") -> Raw:
@@ -70,114 +44,27 @@ def open_records(con: DuckDBPyConnection, records: list[str], label: str) -> Raw
     return json_rows(con, "(SELECT row_number() OVER () - 1 AS rn, line FROM records)", label)
 
 
-def open_flat(con: DuckDBPyConnection, records: Records, label: str) -> Raw:
-    """Flat records as raw input, column by column: one kind of value makes a typed column, several one of JSON.
-
-    `ts` is in microseconds since 1970; a time that is none stays what it is, and is refused later.
+def open_flat(con: DuckDBPyConnection, held: Arrays, label: str) -> Raw:
+    """Flat records as raw input: a typed column where a field's values are of one kind, else one of JSON.
 
     Raises:
         InputError: more different names than a log can hold fields.
     """
     import arro3.core as arrow
 
-    names = records.names()
+    names = list(held.kinds)
     check_width(len(names), label)
-    numbers, columns = _columns(records)
-    held: dict[str, Any] = {"rn": arrow.Array(numbers, arrow.DataType.int64())}
-    mixed = set()
-    for i, name in enumerate(names):
-        column = columns.pop(name)
-        kind = "micros" if name == "ts" and _are_micros(column) else None
-        if name == "ts" and kind is None:
-            column = list(map(_moment, column))
-        kind = kind or _kind(column)
-        if kind is None:
-            mixed.add(i)
-            column = [None if value is None else encode(value) for value in column]
-        held[f"c{i}"] = _typed(column, kind or "text")
-    con.register("given", arrow.Table.from_pydict(held))
-    typed = [i for i in range(len(names)) if i not in mixed]
+    columns = {f"c{i}": held.arrays[name] for i, name in enumerate(names)}
+    con.register("given", arrow.Table.from_pydict({"rn": arrow.Array.from_numpy(held.numbers), **columns}))
+    typed = [i for i, kind in enumerate(held.kinds.values()) if kind != "json"]
     listed = ", ".join(f"c{i}" for i in typed)
     found = columns_of(con, f"(SELECT rn, {listed} FROM given)", [names[i] for i in typed]) if typed else ()
     plain = {leaf.name: [leaf] for leaf in found}
     leaves: list[Leaf] = []
-    for i, name in enumerate(names):
+    for i, (name, kind) in enumerate(held.kinds.items()):
         column_sql = f"(SELECT rn, c{i} FROM given)"
-        leaves.extend(json_column(con, column_sql, f"c{i}", name) if i in mixed else plain[name])
+        leaves.extend(json_column(con, column_sql, f"c{i}", name) if kind == "json" else plain[name])
     return Raw(label, "given", tuple(leaves))
-
-
-def _columns(records: Records) -> tuple[list[int], dict[str, list[Any]]]:
-    """The numbers of all records, block after block, and in that order each field's values: None where there is none."""
-    numbers: list[int] = []
-    columns: dict[str, list[Any]] = {}
-    for names, block in records.blocks.items():
-        at = len(numbers)
-        numbers += block.numbers
-        for name, values in zip(names, zip(*block.rows, strict=True), strict=True):
-            column = columns.get(name)
-            if column is None:
-                column = columns[name] = []
-            if len(column) < at:
-                column += [None] * (at - len(column))
-            column += values
-    for column in columns.values():
-        column += [None] * (len(numbers) - len(column))
-    return numbers, columns
-
-
-def _are_micros(column: list[Any]) -> bool:
-    """Whether these are all microseconds since 1970 of a time that there is."""
-    return set(map(type, column)) == {int} and min(column) >= _FIRST_US and max(column) <= _LAST_US
-
-
-def _moment(us: Any) -> Any:
-    """Microseconds since 1970 as a time; what is none stays as it is."""
-    try:
-        return _EPOCH + timedelta(microseconds=us)
-    except (TypeError, OverflowError):
-        return us
-
-
-def _kind(column: list[Any]) -> str | None:
-    """The one kind of value that a column holds beside None; None where it holds several, or another."""
-    types = list(map(type, column))
-    kinds = {types[0]} if types.count(types[0]) == len(types) else set(types)
-    kinds.discard(type(None))
-    if kinds == {float}:
-        return "number"
-    if kinds == {str}:
-        return "text"
-    if kinds <= {int, float} and kinds:
-        whole = all(-_EXACT < value < _EXACT for value in column if type(value) is int)
-        return "number" if whole else None
-    if kinds == {bool}:
-        return "flag"
-    if kinds == {datetime}:
-        return "time"
-    if kinds == {list}:
-        inner = set(map(type, chain.from_iterable(filter(None, column)))) - {type(None)}
-        return "numbers" if inner <= {int, float} else "texts" if inner == {str} else None
-    return None
-
-
-def encode(value: Any) -> str:
-    """A record or a mixed value as JSON text; infinities and NaN as JavaScript spells them, the unknown as its text."""
-    return _ENCODER.encode(value)
-
-
-def _plain(value: Any) -> Any:
-    for method in ("isoformat", "tolist", "as_py"):
-        if hasattr(value, method):
-            return getattr(value, method)()
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    if isinstance(value, bytes | bytearray):
-        return bytes(value).decode("utf-8", "backslashreplace")
-    return float(value) if type(value).__name__ == "Decimal" else str(value)
-
-
-_ENCODER = json.JSONEncoder(default=_plain, ensure_ascii=False, separators=(",", ":"))
 
 
 def _numbered(con: DuckDBPyConnection, held: Any, columns: int) -> str:

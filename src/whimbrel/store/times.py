@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from whimbrel.errors import InputError
-from whimbrel.store.kinds import text_of
+from whimbrel.store.kinds import text_of, without_nan
 from whimbrel.store.leaves import Family, Leaf
 from whimbrel.store.sql import one
 
@@ -61,7 +61,7 @@ def read_clock(con: DuckDBPyConnection, leaf: Leaf, relation: str, where: str) -
         case Family.INTEGER:
             return _epoch(con, relation, f"{c}::DOUBLE", f"TRY_CAST({c} AS BIGINT)")
         case Family.FLOAT:
-            return _epoch(con, relation, f"nullif({c}, 'NaN'::DOUBLE)", f"TRY_CAST({c} AS BIGINT)")
+            return _epoch(con, relation, f"({without_nan(c)})", f"TRY_CAST({c} AS BIGINT)")
         case Family.TEXT | Family.CELL | Family.JSON:
             return _spelled(con, relation, f"trim({text_of(leaf, c)})")
     raise InputError(

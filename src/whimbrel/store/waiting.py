@@ -15,8 +15,8 @@ import msgspec
 
 from whimbrel.model.window import from_micros, iso
 from whimbrel.record import flat, frames
-from whimbrel.record.backlog import Mark, catch_up, decode, sessions
 from whimbrel.record.reader import read_segment
+from whimbrel.store.backlog import Mark, catch_up, decode, sessions
 from whimbrel.store.layout import Layout
 
 

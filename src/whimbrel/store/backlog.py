@@ -15,18 +15,20 @@ import contextlib
 import fcntl
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from whimbrel.errors import InputError
 from whimbrel.record import flat, frames
-from whimbrel.record.plans import Plans
-from whimbrel.record.reader import Frame, decode_body, is_newer, read_header, read_segment
-from whimbrel.record.records import Records
+from whimbrel.record.reader import Frame, Index, decode_body, is_newer, read_header, read_segment, scan
+from whimbrel.store.bodies import EXACT, PADDING
+from whimbrel.store.plans import Halves, Plans
+from whimbrel.store.records import Records
 
 Place = tuple[int, int, int]
 """Where a frame stands: number of the segment, first byte, byte after the last."""
@@ -35,7 +37,9 @@ _NAME = re.compile(r"([0-9a-f]{32})-\d{6,}\.seg")
 _SETTLED_S = 10.0
 _ABANDONED_S = 86_400.0
 _FACTS_BYTES = 1 << 16
-_PIECE = 5_000
+_PIECE = 10_000
+"""Frames that are read together."""
+
 _BEGIN, _END = _HALVES = int(frames.Kind.BEGIN), int(frames.Kind.END)
 
 
@@ -78,6 +82,8 @@ class News:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     processes: list[dict[str, Any]] = field(default_factory=list)
+    size: int = 0
+    """Bytes of segments that it was read from."""
     unfinished: int = 0
     torn: int = 0
     gaps: int = 0
@@ -160,20 +166,65 @@ class _Reading:
             if size <= start:
                 return
             file.seek(0)
-            segment = read_segment(file.read(), start)
+            data = file.read()
+        index = scan(data, start)
         news = News()
-        for begin, end in segment.damaged:
+        for begin, end in index.damaged:
             self.spoiled(path, f"bytes {begin} to {end} are damaged and were skipped", news)
-        if still and segment.tail:
-            self.spoiled(path, f"its last {segment.tail} bytes are torn: no whole frame", news)
-        for frame in segment.frames:
-            self.take(frame, (number, frame.start, frame.end), path, news)
-            if news.predictions.count + len(news.labels) >= _PIECE:
-                self.mark.read[number] = frame.end
-                yield news
-                news = News()
-        self.mark.read[number] = segment.end + (segment.tail if still else 0)
+        if still and index.tail:
+            self.spoiled(path, f"its last {index.tail} bytes are torn: no whole frame", news)
+        padded = data + bytes(PADDING)
+        for first in range(0, len(index.starts), _PIECE):
+            last = min(first + _PIECE, len(index.starts))
+            self.piece(index, range(first, last), padded, path, news)
+            news.size = index.ends[last - 1] - index.starts[first]
+            self.mark.read[number] = index.ends[last - 1]
+            yield news
+            news = News()
+        self.mark.read[number] = index.end + (index.tail if still else 0)
         yield news
+
+    def piece(self, index: Index, frames_: range, data: bytes, path: Path, news: News) -> None:
+        """Some frames' worth of news. Predictions both halves of which are among them are flattened together."""
+        mark, records, number = self.mark, news.predictions, number_of(path)
+        starts, ends, kinds, streams = index.starts, index.ends, index.kinds, index.streams
+        opened: dict[int, int] = {}
+        begins, closes, numbers, counted = [], [], [], []
+        for at in frames_:
+            kind, stream = kinds[at], streams[at]
+            if kind == _END and stream in opened and stream not in mark.parts:
+                begins.append(opened.pop(stream))
+                closes.append(at)
+                numbers.append(records.number())
+            elif kind == _BEGIN and stream not in opened and stream not in mark.ended and stream < EXACT:
+                opened[stream] = at
+                counted.append(stream)
+            else:
+                if stream in opened:
+                    self.wait(mark.begun, index, opened.pop(stream), number, data)
+                frame = index.frame(at, data)
+                self.take(frame, (number, frame.start, frame.end), path, news)
+        for at in opened.values():
+            self.wait(mark.begun, index, at, number, data)
+        self.count(counted)
+        if numbers:
+            first, last = np.array(starts[frames_.start : frames_.stop]), np.array(ends[frames_.start : frames_.stop])
+            first, last = first + frames.HEAD.size, last - frames.CHECK_BYTES
+            begun, closed = np.array(begins) - frames_.start, np.array(closes) - frames_.start
+            told = np.array([streams[at] for at in begins])
+            halves = Halves(told, (first[begun], last[begun]), (first[closed], last[closed]), np.array(numbers))
+            for row, error in self.plans.take(records, data, halves):
+                self.misread(starts[closes[row]], error, path, news)
+
+    def wait(self, halves: dict[int, Place], index: Index, at: int, number: int, data: bytes) -> None:
+        """Keep a half until the other one comes."""
+        frame = index.frame(at, data)
+        place = number, frame.start, frame.end
+        halves[frame.stream], self.bodies[place] = place, frame.body
+
+    def misread(self, start: int, error: Exception, path: Path, news: News) -> None:
+        """Say which frame has a body that makes no sense."""
+        self.spoiled(path, f"the frame at byte {start} is whole, and cannot be understood: {error}", news)
 
     def spoiled(self, path: Path, why: str, news: News) -> None:
         """Say what could not be read."""
@@ -215,13 +266,13 @@ class _Reading:
                     counts = ", ".join(f"{why}: {count}" for why, count in frame.decode().items())
                     news.notes.append(f"{path}: its recorder could not write everything ({counts})")
         except (InputError, AttributeError, TypeError, KeyError, ValueError) as error:
-            self.spoiled(path, f"the frame at byte {frame.start} is whole, and cannot be understood: {error}", news)
+            self.misread(frame.start, error, path, news)
 
     def half(self, frame: Frame, place: Place, news: News) -> None:
         """A BEGIN or an END: joined with its other half, or kept until that comes."""
         mark, stream = self.mark, frame.stream
         if frame.kind == _BEGIN:
-            self.count(stream)
+            self.count((stream,))
             if stream in mark.ended:
                 self.join(stream, frame.body, self.body(mark.ended.pop(stream)), news)
             else:
@@ -231,14 +282,13 @@ class _Reading:
         else:
             mark.ended[stream], self.bodies[place] = place, frame.body
 
-    def count(self, stream: int) -> None:
-        """One prediction of which there is a trace."""
+    def count(self, streams: Sequence[int]) -> None:
+        """Predictions of which there is a trace."""
         mark = self.mark
-        mark.seen += 1
-        if stream > mark.top:
-            mark.top = stream
-        if stream < mark.low or not mark.low:
-            mark.low = stream
+        if streams:
+            mark.seen += len(streams)
+            mark.top = max(mark.top, max(streams))
+            mark.low = min(mark.low or min(streams), min(streams))
 
     def body(self, place: Place) -> bytes | None:
         """The body of a frame that was read earlier, maybe by another process; None where its segment is gone."""
@@ -261,13 +311,14 @@ class _Reading:
         lost = ""
         if end is None and (self.mark.lossy or self.mark.hurt):
             lost = "its end may be among what could not be written or read"
-        self.plans.take(news.predictions, begin, end, stream, parts, lost=lost)
+        records = news.predictions
+        self.plans.slowly(records, begin, end, stream, parts, records.number(), lost)
 
     def orphans(self, streams: set[int]) -> News:
         """Predictions of which only the end is left."""
         news = News()
         for stream in sorted(streams & self.mark.ended.keys()):
-            self.count(stream)
+            self.count((stream,))
             self.join(stream, None, self.body(self.mark.ended.pop(stream)), news)
         return news
 
