@@ -177,7 +177,12 @@ def ratio_of(effect: float) -> float:
 
 
 def leaves_of(
-    codes: tuple[Codes, ...], sizes: Sequence[int], depth: int, change: Floats, noise: Floats, floor: float | None = None
+    codes: tuple[Codes, ...],
+    sizes: Sequence[int],
+    depth: int,
+    change: Floats,
+    noise: Floats,
+    floor: float | None = None,
 ) -> Leaves:
     """Evidence from leaves. Unevenness among a cause's children counts as noise, or it would be told as causes of its own."""
     if floor is None:
@@ -213,4 +218,3 @@ def _shortest(values: Floats) -> tuple[float, float]:
     widths = ranked[span - 1 :] - ranked[: len(ranked) - span + 1]
     at = int(np.argmin(widths))
     return float(ranked[at] + widths[at] / 2), float(widths[at] / 2 / _SHORTEST_Z)
-

@@ -24,6 +24,8 @@ ALPHA = 0.01
 """How often a slice may be named where nothing changed."""
 SHARE = 0.03
 """The least share of the whole gain that a slice must hold to be named."""
+TRIFLE = 0.002
+"""The same of a smaller cause, sought once the larger ones are known."""
 MOST = 12
 """Slices that are named at most."""
 BEAM = 3
@@ -78,11 +80,17 @@ def explain(evidence: Evidence, centres: Sequence[float] = ()) -> Explanation:
     if any(scatter.values()):
         found = _best(evidence, centres, scatter)
     while found.slices and len(found.slices) < MOST and (finer := found.rest.finer()) is not None:
-        more = _greedy(finer, 0.0, scatter_of(finer))
+        finer_by = _variance(found.rest) / _variance(finer)
+        trifle = TRIFLE * finer_by * sum(one.gain for one in found.slices)
+        more = _greedy(finer, 0.0, scatter_of(finer), trifle=trifle)
         if not more.slices:
             break
         found = Explanation((*found.slices, *more.slices)[:MOST], found.background, found.score, more.rest)
     return found
+
+
+def _variance(evidence: Evidence) -> float:
+    return float(evidence.judge((), evidence.tables[()])[1][0])
 
 
 def _best(evidence: Evidence, centres: Sequence[float], scatter: Scatter) -> Explanation:
@@ -118,10 +126,15 @@ def _centres(evidence: Evidence) -> Iterator[float]:
         yield best
 
 
-def _greedy(evidence: Evidence, background: float, scatter: Scatter, held: float = 0.0) -> Explanation:
-    """Slices one cuboid at a time; of the first step's best cuboids, the one that ends best. `held` is what the background gains."""
+def _greedy(
+    evidence: Evidence, background: float, scatter: Scatter, held: float = 0.0, trifle: float = 0.0
+) -> Explanation:
+    """Slices one cuboid at a time; of the first step's best cuboids, the one that ends best.
+
+    `held` is what the background gains; what gains less than `trifle` is not named.
+    """
     first = _choices(evidence, 0.0, scatter)
-    floor = SHARE * (held + max((sum(one.gain for one in choice) for choice in first), default=0.0))
+    floor = max(trifle, SHARE * (held + max((sum(one.gain for one in choice) for choice in first), default=0.0)))
     best = Explanation((), background, held - floor if held else 0.0, evidence)
     starts = _choices(evidence, floor, scatter) if first else []
     nothing = best

@@ -112,6 +112,15 @@ def probe(con: DuckDBPyConnection, file: File) -> None:
                 _refuse_utf16(stream.read(2), file.path)
 
 
+def delimiter_of(path: Path) -> str:
+    """What parts the fields of a CSV.
+
+    Raises:
+        InputError: its header cannot be read, or names a column twice.
+    """
+    return _header(path)[1]
+
+
 def _empty(path: Path) -> InputError:
     return InputError(
         f"{path.name} is empty",
