@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whimbrel.model.rows import Floats, Ints
+from whimbrel.model.rows import Bools, Floats, Ints
 
 SIZES = (6, 36, 10, 10)
 Named = frozenset[tuple[int, int]]
@@ -59,9 +59,10 @@ def _elements(rng: np.random.Generator, codes: Ints, volumes: Floats, layer: int
                 return sorted(found, key=sorted)
 
 
-def inside(codes: Ints, named: Named) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def inside(codes: Ints, named: Named) -> Bools:
     """Which leaves lie in a slice."""
-    return np.all([codes[:, a] == v for a, v in named], axis=0)
+    held: Bools = np.all([codes[:, a] == v for a, v in named], axis=0)
+    return held
 
 
 def squeeze_b(seed: int, *, layer: int, elements: int, noise: float) -> Case:
@@ -115,3 +116,39 @@ def squeeze_d(seed: int, *, layer: int, elements: int, noise: float) -> Case:
 def f1(found: frozenset[Named], truth: frozenset[Named]) -> float:
     """Of the slices named and planted, as the benchmarks count them: a slice is right when it is exactly the same."""
     return 2 * len(found & truth) / max(len(found) + len(truth), 1)
+
+
+# ---------------------------------------------------------------- rows
+
+
+ROW_SIZES = {"country": 12, "device": 3, "channel": 5, "release": 4, "host": 20, "plan": 6}
+
+
+def rows(seed: int, n: int, *, hit: dict[str, int] | None = None, effect: float = 0.0, binary: bool = False,
+         mix: bool = False, everywhere: float = 0.0, keep: float = 1.0) -> tuple[dict[str, list[str] | Floats], dict[str, list[str] | Floats]]:  # fmt: skip
+    """Two windows of rows with main effects and an interaction; in the later one `hit` moves by `effect`, or loses rows down to `keep`."""
+    rng = np.random.default_rng(seed)
+    shares = {c: rng.dirichlet(np.full(k, 3.0)) for c, k in ROW_SIZES.items()}
+    effects = {c: rng.normal(0, 0.05 if binary else 8, k) for c, k in ROW_SIZES.items()}
+    windows = []
+    for late in (False, True):
+        picked = {}
+        for column, size in ROW_SIZES.items():
+            share = shares[column]
+            if late and mix and column in ("country", "plan"):
+                share = np.roll(share, 1)
+            picked[column] = rng.choice(size, n, p=share)
+        level = (0.3 if binary else 100.0) + np.sum([effects[c][picked[c]] for c in ROW_SIZES], axis=0)
+        level = level + np.where((picked["country"] == 1) & (picked["device"] == 1), 0.1 if binary else 15.0, 0.0)
+        inside_ = np.ones(n, np.bool_)
+        for column, value in (hit or {}).items():
+            inside_ &= picked[column] == value
+        if late:
+            level = level + everywhere + (effect * inside_ if hit else 0.0)
+        value = (
+            (rng.random(n) < np.clip(level, 0.01, 0.99)).astype(float) if binary else level + rng.gamma(2.0, 15.0, n)
+        )
+        kept = np.ones(n, np.bool_) if not late or keep == 1.0 else ~inside_ | (rng.random(n) < keep)
+        table: dict[str, list[str] | Floats] = {c: [f"{c[:2]}{v}" for v in picked[c][kept]] for c in ROW_SIZES}
+        windows.append(table | {"value": value[kept], "id": [f"r{late:d}{i:06d}" for i in np.flatnonzero(kept)]})
+    return windows[0], windows[1]

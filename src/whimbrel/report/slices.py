@@ -43,17 +43,17 @@ def _slices(found: Plain, width: int) -> list[str]:
         for name, (before, after), one in zip(names, pairs, shown, strict=True)
     ]  # fmt: skip
     widths = [max(columns(row[i]) for row in cells) for i in range(7)]
-    widths[0] = min(widths[0], max(width - sum(widths[1:]) - 12, 20))
+    beside = sum(widths) + 9 <= width
     out = []
-    for row in cells:
-        name, *rest = row
-        lead, *more = wrapped(name, widths[0])
-        padded = [
+    for name, *rest in cells:
+        numbers = [
             f"{cell:>{widths[i + 1]}}" if i in (0, 2, 3, 5) else f"{cell:<{widths[i + 1]}}"
             for i, cell in enumerate(rest)
         ]
-        out.append(f"  {lead}{' ' * (widths[0] - columns(lead))}  {' '.join(padded)}".rstrip())
-        out += [f"  {line}" for line in more]
+        if beside:
+            out.append(f"  {name}{' ' * (widths[0] - columns(name))}  {' '.join(numbers)}".rstrip())
+        else:
+            out += [*(f"  {line}" for line in wrapped(name, width - 2)), f"    {' '.join(numbers)}".rstrip()]
     return out
 
 

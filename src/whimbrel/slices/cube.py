@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, TypeAlias
@@ -16,6 +16,8 @@ Codes: TypeAlias = NDArray[np.unsignedinteger[Any]]
 Cuboid: TypeAlias = tuple[int, ...]
 """Attributes by place, ascending; `()` is everything."""
 
+_BLOCK = 1 << 16
+"""Rows whose widened codes stay in the processor's cache."""
 MOST_CELLS = 2_000_000
 """Cells of a cuboid that are summed without looking for promising ones first."""
 
@@ -30,7 +32,7 @@ class Records:
     def __len__(self) -> int:
         return len(self.codes[0])
 
-    def take(self, rows: Ints | Bools) -> Records:
+    def take(self, rows: Ints | Bools | slice) -> Records:
         """The chosen records."""
         return Records(tuple(c[rows] for c in self.codes), tuple(None if w is None else w[rows] for w in self.weights))
 
@@ -58,10 +60,24 @@ def cuboids(attributes: int, depth: int) -> list[Cuboid]:
     return list(combinations(range(attributes), depth))
 
 
+def summed(rows: int, sizes: Sequence[int], depth: int) -> int:
+    """The depth to which all cells are summed: the third level only where that is cheap."""
+    triples = cuboids(len(sizes), 3)
+    cells = sum(sizes[a] * sizes[b] * sizes[c] for a, b, c in triples)
+    return min(depth, 3 if rows * len(triples) <= 4 * MOST_CELLS and cells <= MOST_CELLS else 2)
+
+
 def tables(windows: Sequence[Records], sizes: Sequence[int], depth: int) -> dict[Cuboid, Cells]:
     """Sums of all windows' weights, one window's after the other's, by all cuboids down to `depth` (at most 3)."""
-    parts = [_window(window, sizes, depth) for window in windows]
-    return {cuboid: Cells(np.arange(first.shape[1]), np.concatenate([part[cuboid] for part in parts])) for cuboid, first in parts[0].items()}  # fmt: skip
+    return stacked([window_sums(window, sizes, depth) for window in windows])
+
+
+def stacked(parts: Sequence[Mapping[Cuboid, Floats]]) -> dict[Cuboid, Cells]:
+    """Statistics of the same cuboids below each other."""
+    return {
+        cuboid: Cells(np.arange(first.shape[1]), np.concatenate([part[cuboid] for part in parts]))
+        for cuboid, first in parts[0].items()
+    }
 
 
 def minus(whole: Tables, part: Tables) -> dict[Cuboid, Cells]:
@@ -69,39 +85,47 @@ def minus(whole: Tables, part: Tables) -> dict[Cuboid, Cells]:
     return {cuboid: Cells(cells.ids, cells.sums - part[cuboid].sums) for cuboid, cells in whole.items()}
 
 
-def counts(window: Records, sizes: Sequence[int], weights: Iterable[Floats | None]) -> dict[Cuboid, Floats]:
-    """Sums of other weights over the same records by value and pair."""
-    return _window(Records(window.codes, tuple(weights)), sizes, 2)
-
-
-def _window(window: Records, sizes: Sequence[int], depth: int) -> dict[Cuboid, Floats]:
-    """The sums of one window, shape (weights, cells) each.
-
-    Codes are widened once; a pair's cell is one addition, since every attribute is scaled by the same stride.
-    """
-    attributes, stride = len(sizes), max(sizes)
-    wide = [codes.astype(np.int64) for codes in window.codes]
-    cell = np.empty(len(window), np.int64)
+def window_sums(window: Records, sizes: Sequence[int], depth: int) -> dict[Cuboid, Floats]:
+    """The sums of one window by all cuboids down to `depth`, shape (weights, cells) each, block by block."""
     found: dict[Cuboid, Floats] = {
         (): np.array([[float(len(window) if w is None else w.sum())] for w in window.weights])
     }
-    for a in range(attributes):
-        found[(a,)] = sums_of(wide[a], window.weights, sizes[a])
-    for a in range(attributes if depth > 1 else 0):
-        scaled = wide[a] * stride
-        for b in range(a + 1, attributes):
-            np.add(scaled, wide[b], out=cell)
-            laid = sums_of(cell, window.weights, sizes[a] * stride)
-            found[(a, b)] = laid.reshape(-1, sizes[a], stride)[:, :, : sizes[b]].reshape(len(laid), -1)
-            for c in range(b + 1, attributes if depth > 2 else 0):
-                triple = (wide[a] * sizes[b] + wide[b]) * sizes[c] + wide[c]
-                found[(a, b, c)] = sums_of(triple, window.weights, sizes[a] * sizes[b] * sizes[c])
+    for start in range(0, max(len(window), 1), _BLOCK):
+        block = window.take(slice(start, start + _BLOCK))
+        for cuboid, sums in _block_sums(block, sizes, depth):
+            if cuboid in found:
+                found[cuboid] += sums
+            else:
+                found[cuboid] = sums
+    stride = max(sizes)
+    for a, b in cuboids(len(sizes), 2) if depth > 1 else ():
+        laid = found[(a, b)]
+        found[(a, b)] = laid.reshape(-1, sizes[a], stride)[:, :, : sizes[b]].reshape(len(laid), -1)
     return found
+
+
+def _block_sums(block: Records, sizes: Sequence[int], depth: int) -> Iterator[tuple[Cuboid, Floats]]:
+    """A pair's cell is one addition, since every attribute is scaled by the same stride (the cells of a pair are laid out by it)."""
+    stride = max(sizes)
+    wide = [codes.astype(np.int64) for codes in block.codes]
+    cell = np.empty(len(block), np.int64)
+    for a, size in enumerate(sizes):
+        yield (a,), sums_of(wide[a], block.weights, size)
+        scaled = wide[a] * stride
+        for b in range(a + 1, len(sizes) if depth > 1 else 0):
+            np.add(scaled, wide[b], out=cell)
+            yield (a, b), sums_of(cell, block.weights, size * stride)
+            for c in range(b + 1, len(sizes) if depth > 2 else 0):
+                triple = (wide[a] * sizes[b] + wide[b]) * sizes[c] + wide[c]
+                yield (a, b, c), sums_of(triple, block.weights, size * sizes[b] * sizes[c])
 
 
 def sums_of(cell: Ints, weights: Sequence[Floats | None], size: int) -> Floats:
     """The sums of each of the weights by cell, shape (weights, size)."""
-    return np.stack([np.bincount(cell, weight, minlength=size) for weight in weights]).astype(np.float64)
+    found = np.empty((len(weights), size))
+    for row, weight in zip(found, weights, strict=True):
+        row[:] = np.bincount(cell, weight, minlength=size)
+    return found
 
 
 def located(ids: Ints, cuboid: Cuboid, sizes: Sequence[int]) -> tuple[Ints, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.model.rows import Floats
 from whimbrel.report.words import share
-from whimbrel.slices.cube import Codes, Records, tables
+from whimbrel.slices.cube import Codes, Records, stacked, summed, tables, window_sums
 from whimbrel.slices.measures import Means, Totals, leaf_noise, leaves_of
 from whimbrel.slices.result import Mix, Slices
 from whimbrel.slices.search import explain
@@ -90,26 +89,33 @@ def _means(plain: Plain, metric: str, column: str, depth: int) -> Slices:
                 f"{column} is missing in {share(1 - float(held.mean()))} of the rows {when}; they are left out"
             )
     sizes = _sizes(plain)
-    fitted = fit(codes[0], values[0], sizes)
+    depth = min(depth, len(sizes))
+    deep = summed(sum(map(len, values)), sizes, max(depth, min(2, len(sizes))))
+    counted = window_sums(Records(codes[0], (None,)), sizes, deep)
+    fitted = fit(counted, codes[0], values[0], sizes)
     expected = [fitted.fitted(c) for c in codes]
     residuals = [v - e for v, e in zip(values, expected, strict=True)]
     squares = [r**2 for r in residuals]
     windows = (Records(codes[0], (None, residuals[0])), Records(codes[1], (None, residuals[1], squares[1])))
     variance = float(sum(s.sum() for s in squares) / sum(map(len, squares)))
     variance = max(variance, 1e-18 * float(max((v**2).max() for v in values)), 1e-300)
-    spread = tuple(_spread(codes, squares, a, size, variance) for a, size in enumerate(sizes))
-    evidence = Means(windows, sizes, min(depth, len(sizes)), {}, spread, variance)
-    evidence = replace(evidence, tables=tables(windows, sizes, evidence.summed))
+    second = window_sums(Records(codes[0], (residuals[0],)), sizes, deep)
+    sums = {
+        cuboid: cells
+        for cuboid, cells in stacked([counted, second, window_sums(windows[1], sizes, deep)]).items()
+        if len(cuboid) <= depth
+    }
+    spread = tuple(_spread(sums[(a,)].sums, codes[0][a], squares[0], variance) for a in range(len(sizes)))
+    evidence = Means(windows, sizes, depth, sums, spread, variance)
     mix = _mix(plain, fitted, codes, expected, float(values[1].mean() - values[0].mean()))
     case = Case(metric, plain, windows, (values[0], values[1]), mean=True, mix=mix, notes=tuple(notes))
     return answer(case, evidence, explain(evidence))
 
 
-def _spread(codes: Sequence[tuple[Codes, ...]], squares: Sequence[Floats], a: int, size: int, variance: float) -> Floats:  # fmt: skip
+def _spread(sums: Floats, codes: Codes, squares: Floats, variance: float) -> Floats:
     """Variance of the residuals by value of one attribute, shape (values,), as if one more row had that of all rows."""
-    sums = [np.bincount(c[a], s, minlength=size) for c, s in zip(codes, squares, strict=True)]
-    rows = [np.bincount(c[a], minlength=size) for c in codes]
-    found: Floats = (sums[0] + sums[1] + variance) / (rows[0] + rows[1] + 1)
+    before = np.bincount(codes, squares, minlength=sums.shape[1])
+    found: Floats = (before + sums[4] + variance) / (sums[0] + sums[2] + 1)
     return np.maximum(found, variance * 1e-6)
 
 
@@ -145,14 +151,19 @@ def _totals(plain: Plain, metric: str, column: str | None, depth: int) -> Slices
         values.append(found[held])
     weights = [(v, v**2) if column else (None,) for v in values]
     windows = (Records(codes[0], weights[0]), Records(codes[1], weights[1]))
-    evidence = Totals(windows, sizes, min(depth, len(sizes)), {})
-    evidence = replace(evidence, tables=tables(windows, sizes, evidence.summed))
+    depth = min(depth, len(sizes))
+    sums = tables(windows, sizes, summed(sum(plain.rows), sizes, depth))
+    evidence = Totals(windows, sizes, depth, sums)
     case = Case(metric, plain, windows, (values[0], values[1]), mean=False, notes=tuple(notes))
     return answer(case, evidence, explain(evidence))
 
 
 def _leaves(table: Any, by: Sequence[str], bins: Sequence[str], depth: int) -> Slices:
-    plain = read_plain([table], numbers=[REAL, PREDICT], by=by, bins=bins, every=True)
+    try:
+        plain = read_plain([table], numbers=[REAL, PREDICT], by=by, bins=bins, every=True)
+    except UsageError as error:
+        error.next = "a table of leaves has the columns real and predict; two tables are --before a.csv --after b.csv --metric COLUMN"
+        raise
     real, predict = plain.measured[REAL][0], plain.measured[PREDICT][0]
     size = (np.abs(real) + np.abs(predict)) / 2
     held = np.isfinite(size) & (size > 0)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.model.rows import Floats
-from whimbrel.slices.cube import MOST_CELLS, Cells, Codes, Cuboid, Records, Tables, cuboids, located, minus, tables
+from whimbrel.slices.cube import Cells, Codes, Cuboid, Records, Tables, located, minus, summed, tables
 
 FEW = 8
 """Rows of a cell in the later window below which its mean says nothing."""
@@ -60,12 +60,8 @@ class Evidence:
 
     @property
     def summed(self) -> int:
-        """The depth to which all cells are summed: the third level only where that is cheap."""
-        rows = sum(len(window) for window in self.windows)
-        triples = cuboids(len(self.sizes), 3)
-        cells = sum(self.sizes[a] * self.sizes[b] * self.sizes[c] for a, b, c in triples)
-        cheap = rows * len(triples) <= MOST_CELLS * 4 and cells <= MOST_CELLS
-        return min(self.depth, 3 if cheap else 2)
+        """The depth to which all cells are summed."""
+        return max(len(cuboid) for cuboid in self.tables)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +186,8 @@ def leaves_of(
         floor = UNEVEN * float(np.quantile(strong, 0.5)) if len(strong) else 0.0
     known = 1 / (noise**2 + floor**2)
     window = Records(codes, (change * known, known))
-    made = Leaves((window,), tuple(sizes), depth, {}, change, noise, floor)
-    return replace(made, tables=tables(made.windows, made.sizes, made.summed))
+    found = tables([window], sizes, summed(len(change), sizes, depth))
+    return Leaves((window,), tuple(sizes), depth, found, change, noise, floor)
 
 
 def leaf_noise(change: Floats, size: Floats) -> tuple[Floats, float]:

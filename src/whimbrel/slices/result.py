@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Literal
 
 from whimbrel.report import slices as drawn
@@ -81,8 +82,11 @@ class Slices:
         match self.verdict:
             case "slices":
                 named = [drawn.where(one.where) for one in self.slices]
-                held = f"{named[0]} holds" if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]} hold"
-                return f"{held} {share(sum(one.explains for one in self.slices))} of the change: {moved}."
+                listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+                explained = sum(one.explains for one in self.slices)
+                if not isfinite(explained):
+                    return f"{listed} changed, and the whole hardly: {moved}."
+                return f"{listed} hold{'s' * (len(named) == 1)} {share(explained)} of the change: {moved}."
             case "everywhere":
                 but = f" but for {', '.join(drawn.where(one.where) for one in self.slices)}" * bool(self.slices)
                 return f"The change is everywhere{but}: {moved}."

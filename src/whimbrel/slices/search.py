@@ -195,7 +195,7 @@ def scatter_of(evidence: Evidence) -> Scatter:
     """How much effects vary by nature at each depth; below what is summed as much as above."""
     judged = {c: evidence.judge(c, cells) for c, cells in evidence.tables.items()}
     found = {depth: _scatter([judged[c] for c in judged if len(c) == depth]) for depth in range(1, evidence.summed + 1)}
-    return found | {depth: found[evidence.summed] for depth in range(evidence.summed + 1, evidence.depth + 1)}
+    return found | dict.fromkeys(range(evidence.summed + 1, evidence.depth + 1), found[evidence.summed])
 
 
 def _scatter(judged: Sequence[tuple[Floats, Floats]]) -> float:

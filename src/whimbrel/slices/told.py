@@ -12,7 +12,7 @@ from whimbrel.model.rows import Bools, Floats
 from whimbrel.slices.cube import Records
 from whimbrel.slices.measures import Evidence
 from whimbrel.slices.result import Held, Mix, Slices, Verdict
-from whimbrel.slices.search import Explanation, Slice
+from whimbrel.slices.search import Explanation
 from whimbrel.store.plain import Plain
 
 SURE = 10.83
@@ -53,9 +53,9 @@ class Case:
         return self._ratio(where, before, after, None if self.noise is None else self.noise[inside[0]])
 
     def _difference(self, where: Mapping[str, str | None], before: Floats, after: Floats, shift: float, error: float) -> Held:  # fmt: skip
-        means = [float(v.mean()) if len(v) else nan for v in (before, after)]
+        first, second = (float(v.mean()) if len(v) else nan for v in (before, after))
         held = shift * len(after) / len(self.values[1])
-        return Held(where, *means, shift, shift - _Z * error, shift + _Z * error, held, len(before), len(after))
+        return Held(where, first, second, shift, shift - _Z * error, shift + _Z * error, held, len(before), len(after))
 
     def _ratio(self, where: Mapping[str, str | None], before: Floats, after: Floats, noise: Floats | None) -> Held:
         first, second = float(before.sum()), float(after.sum())
@@ -63,14 +63,14 @@ class Case:
         if noise is not None:
             base = first or nan
             error = float(np.sqrt((noise**2).sum()))
-            ends = (second - first - _Z * error) / base, (second - first + _Z * error) / base
-            return Held(where, first, second, (second - first) / base, *ends, second - first, *rows)
+            low, high = max((second - first - _Z * error) / base, -1.0), (second - first + _Z * error) / base
+            return Held(where, first, second, (second - first) / base, low, high, second - first, *rows)
         if first <= 0 or second <= 0:
             shift = (second - first) / abs(first) if first else inf if second else 0.0
             return Held(where, first, second, shift, shift, shift, second - first, *rows)
         error = sqrt(float((before**2).sum()) / first**2 + float((after**2).sum()) / second**2)
-        ends = (exp(log(second / first) + sign * _Z * error) - 1 for sign in (-1, 1))
-        return Held(where, first, second, second / first - 1, *ends, second - first, *rows)
+        low, high = (exp(log(second / first) + sign * _Z * error) - 1 for sign in (-1, 1))
+        return Held(where, first, second, second / first - 1, low, high, second - first, *rows)
 
 
 def answer(case: Case, evidence: Evidence, found: Explanation) -> Slices:
@@ -108,6 +108,6 @@ def _verdict(case: Case, evidence: Evidence, found: Explanation) -> Verdict:
     effect, variance = (float(x[0]) for x in evidence.judge((), evidence.tables[()]))
     if found.background or effect**2 / variance > SURE:
         return "everywhere"
-    if case.mix is not None and (case.mix.low > 0 or case.mix.high < 0):
+    if case.mix is not None and abs(case.mix.shift) > (case.mix.high - case.mix.shift) * sqrt(SURE) / _Z:
         return "mix"
     return "nothing"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from whimbrel.errors import EvidenceError, InputError, UsageError, WhimbrelError
 from whimbrel.model.rows import Floats
 from whimbrel.store.content import read_files
-from whimbrel.store.files import File, delimiter_of, find, plain_path, probe
+from whimbrel.store.files import File, csv_relation, find, plain_path, probe
 from whimbrel.store.sql import connect, literal, name
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 200
 """Values of an attribute that are told apart; of a column with more, those with the most rows."""
-_HEAD = 50_000
+_HEAD, _GLANCE = 50_000, 5_000
 _TIMES = ("date", "time", "interval")
 _NESTED = ("list", "array", "map", "struct", "union", "blob", "json")
 _MISSING = "('', 'na', 'n/a', 'null', 'none', 'nan')"
@@ -55,9 +56,10 @@ class Plain:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Table:
-    """`relation` is SQL for FROM; `types` are DuckDB's by column; `said` is how a person calls it."""
+    """`relation` and `head` (all of it, or as much as is cheap) are SQL for FROM; `types` are DuckDB's by column; `said` is its name."""
 
     relation: str
+    head: str
     types: Mapping[str, str]
     said: str
     text: bool
@@ -87,6 +89,7 @@ def read_plain(
         con.execute("SET threads = 1")
         opened = [_open(con, given, i, len(tables)) for i, given in enumerate(tables)]
         _check(opened, [*measured, *by, *bins])
+        _refuse_measured(measured, [*by, *bins])
         chosen, left_out = _chosen(con, opened, measured, by, bins, every)
         if not chosen and not bins:
             raise _nothing(opened, left_out)
@@ -108,13 +111,20 @@ def _open(con: DuckDBPyConnection, given: Any, place: int, of: int) -> _Table:
         else:
             con.register(f"given{place}", given)
             relation, text = f"given{place}", False
-        found = con.sql(f"SELECT * FROM {relation} LIMIT 0")
+        head = f"head{place}" if text else relation
+        if text:
+            con.execute(f"CREATE TEMP TABLE {head} AS SELECT * FROM {relation} LIMIT {_HEAD}")
+        found = con.sql(f"SELECT * FROM {head} LIMIT 0")
         types = {c: str(t).lower() for c, t in zip(found.columns, found.types, strict=True)}
+        if not con.execute(f"SELECT 1 FROM {head} LIMIT 1").fetchall():
+            raise EvidenceError(
+                f"{said} is empty", where=said, why="there are columns and no rows", next="check what wrote it"
+            )
     except WhimbrelError:
         raise
     except Exception as error:
         raise _unreadable(said, error) from error
-    return _Table(relation, types, said, text)
+    return _Table(relation, head, types, said, text)
 
 
 def _relation(con: DuckDBPyConnection, files: Sequence[File]) -> tuple[str, bool]:
@@ -131,13 +141,12 @@ def _relation(con: DuckDBPyConnection, files: Sequence[File]) -> tuple[str, bool
         if file.format == "parquet":
             parts.append(f"SELECT * FROM read_parquet({path}, hive_partitioning = false)")
         else:
-            how = f"delim = {literal(delimiter_of(file.path))}, header = true, all_varchar = true, quote = '\"', escape = '\"'"
-            parts.append(f"SELECT * FROM read_csv({path}, {how})")
+            parts.append(f"SELECT * FROM {csv_relation(file.path)}")
     return f"({' UNION ALL BY NAME '.join(parts)})", "csv" in kinds
 
 
 def _unreadable(said: str, error: Exception) -> InputError:
-    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    first = "; ".join(line.strip() for line in str(error).strip().splitlines()[:3]) or type(error).__name__
     return InputError(
         f"cannot read {said}: {first}", where=said, why="it is damaged, cut short, or no table of the format that its name says",
         next="repair it, or give a CSV, Parquet or JSON Lines file, or a pandas, Polars or Arrow table",
@@ -154,6 +163,14 @@ def _check(opened: Sequence[_Table], asked: Sequence[str]) -> None:
                 f"{table.said} has no column {lacking[0]!r}", where=table.said,
                 why="only the other table has it" if elsewhere else f"its columns are {known}",
                 next="name a column that is in every table",
+            )  # fmt: skip
+
+
+def _refuse_measured(measured: Sequence[str], by: Sequence[str]) -> None:
+    for column in by:
+        if column in measured:
+            raise UsageError(
+                f"{column!r} is measured and cannot make slices too", where="--by", why="it would explain itself", next=f"leave out --by {column}"
             )  # fmt: skip
 
 
@@ -196,45 +213,31 @@ def _chosen(
     chosen = []
     for i, column in enumerate(worth):
         rows = max(int(count[0]) for count in counts)
-        distinct, held, numeric = (max(int(count[1 + 3 * i + j]) for count in counts) for j in range(3))
-        values = max(distinct, _exact_or(con, opened, column, distinct))
-        if values > min(MOST_VALUES, max(held // 5, 20)):
-            id_like = values > held / 2 and not (numeric == held and "." in _example(con, opened[0], column))
+        distinct, held, numeric, points = (max(int(count[1 + 4 * i + j]) for count in counts) for j in range(4))
+        if distinct > min(MOST_VALUES, max(held // 5, 20)):
             left_out[column] = (
-                f"like an id ({values:,} values in {rows:,} rows)" if id_like
-                else f"continuous ({values:,} values): --bin {column} cuts it into ranges" if numeric == held
-                else f"too many values ({values:,})"
+                f"continuous ({distinct:,} values in {rows:,} rows): --bin {column} cuts it into ranges" if numeric == held and points
+                else f"like an id ({distinct:,} values in {rows:,} rows)" if distinct > held / 2
+                else f"too many values ({distinct:,} in {rows:,} rows)"
             )  # fmt: skip
-        elif values > 1:
+        elif held:
             chosen.append(column)
-        elif not held:
-            left_out[column] = "always missing"
         else:
-            chosen.append(column)
+            left_out[column] = "always missing"
     return chosen, left_out
 
 
 def _head_counts(con: DuckDBPyConnection, table: _Table, columns: Sequence[str]) -> Sequence[Any]:
-    asks = [
-        f"count(DISTINCT {name(c)}), count({name(c)}), count(TRY_CAST({name(c)}::VARCHAR AS DOUBLE))" for c in columns
-    ]
-    return _fetch(
-        con, f"SELECT count(*), {', '.join(asks)} FROM (SELECT * FROM {table.relation} LIMIT {_HEAD})", table
-    )[0]
-
-
-def _exact_or(con: DuckDBPyConnection, opened: Sequence[_Table], column: str, seen: int) -> int:
-    """Values of a column that has few at the head of a table, over all of it where that is cheap."""
-    if seen > MOST_VALUES or any(table.text for table in opened):
-        return seen
-    return max(int(_fetch(con, f"SELECT count(DISTINCT {name(column)}) FROM {t.relation}", t)[0][0]) for t in opened)
-
-
-def _example(con: DuckDBPyConnection, table: _Table, column: str) -> str:
-    found = _fetch(
-        con, f"SELECT {name(column)}::VARCHAR FROM {table.relation} WHERE {name(column)} IS NOT NULL LIMIT 20", table
-    )
-    return next((str(one[0]) for one in found if "." in str(one[0])), "")
+    """Of the first rows: how many, then for each column its values, those not missing, those that are numbers, those with a point."""
+    asks = []
+    for column in columns:
+        c, kind = name(column), table.types[column]
+        real = kind in ("double", "float") or kind.startswith("decimal")
+        numbers = f"count({c})" if real or "int" in kind else f"count(TRY_CAST({c}::VARCHAR AS DOUBLE))"
+        points = f"count({c})" if real else f"count(*) FILTER (contains({c}::VARCHAR, '.'))"
+        asks += [f"count(DISTINCT {c})", f"count({c})", numbers, points]
+    head = f"(SELECT * FROM {table.head} LIMIT {_GLANCE})"
+    return _fetch(con, f"SELECT count(*), {', '.join(asks)} FROM {head}", table)[0]
 
 
 def _fetch(
@@ -269,14 +272,6 @@ def _coded(
     attributes += [_binned(column, [t[f"b{i}"] for t in taken], opened) for i, column in enumerate(bins)]
     measured = {c: tuple(t[f"m{i}"] for t in taken) for i, c in enumerate([*numbers, *((equal[0],) if equal else ())])}
     rows = tuple(len(t["one"]) for t in taken)
-    for table, n in zip(opened, rows, strict=True):
-        if not n:
-            raise EvidenceError(
-                f"{table.said} is empty",
-                where=table.said,
-                why="there are columns and no rows",
-                next="check what wrote it",
-            )
     for i, column in enumerate(measured):
         for table, t in zip(opened, taken, strict=True):
             _check_numbers(con, table, column, t[f"m{i}"], text=equal is None)
@@ -285,18 +280,21 @@ def _coded(
 
 def _values(con: DuckDBPyConnection, opened: Sequence[_Table], column: str, *, head: bool) -> list[str]:
     """The values of a column, those with the most rows where there are too many, in order."""
-    seen: dict[str, int] = {}
+    found: set[str] = set()
     for table in opened:
-        source = (
-            f"(SELECT {name(column)} FROM {table.relation} LIMIT {_HEAD})" if head and table.text else table.relation
-        )
-        grouped = f"SELECT {name(column)} AS v, count(*) AS n FROM {source} WHERE v IS NOT NULL GROUP BY 1"
-        for value, n in _fetch(
-            con, f"SELECT v::VARCHAR, n FROM ({grouped}) ORDER BY 2 DESC LIMIT {2 * MOST_VALUES}", table
-        ):
-            seen[value] = seen.get(value, 0) + n
-    most = sorted(seen, key=lambda value: (-seen[value], value))[:MOST_VALUES]
-    return sorted(most)
+        source = table.head if head else table.relation
+        sql = f"SELECT v::VARCHAR FROM (SELECT DISTINCT {name(column)} AS v FROM {source}) WHERE v IS NOT NULL"
+        found |= {value for (value,) in _fetch(con, sql, table)}
+    return sorted(found) if len(found) <= MOST_VALUES else _commonest(con, opened, column)
+
+
+def _commonest(con: DuckDBPyConnection, opened: Sequence[_Table], column: str) -> list[str]:
+    counted: dict[str, int] = {}
+    for table in opened:
+        grouped = f"SELECT {name(column)}::VARCHAR AS v, count(*) FROM {table.relation} WHERE v IS NOT NULL GROUP BY 1"
+        for value, n in _fetch(con, f"{grouped} ORDER BY 2 DESC, 1 LIMIT {4 * MOST_VALUES}", table):
+            counted[value] = counted.get(value, 0) + n
+    return sorted(sorted(counted, key=lambda value: (-counted[value], value))[:MOST_VALUES])
 
 
 def _take(
@@ -363,6 +361,6 @@ def _binned(column: str, values: Sequence[Floats], opened: Sequence[_Table]) -> 
         )  # fmt: skip
     edges = np.unique(np.quantile(first, [0.2, 0.4, 0.6, 0.8], method="lower"))
     shown = [f"{edge:.6g}" for edge in edges]
-    named = (None, f"<{shown[0]}", *(f">={a} <{b}" for a, b in zip(shown, shown[1:], strict=False)), f">={shown[-1]}")
+    named = (None, f"<{shown[0]}", *(f">={a} <{b}" for a, b in pairwise(shown)), f">={shown[-1]}")
     codes = [np.where(np.isfinite(v), np.searchsorted(edges, v, side="right") + 1, 0).astype(np.uint8) for v in values]
     return Attribute(column, named, tuple(codes))
