@@ -1,7 +1,4 @@
-"""Planted root causes in leaf tables and in rows, with the truth beside them; run as a program it scores the search on them.
-
-    python -m tests.slices.worlds            every kind, 20 cases each
-    python -m tests.slices.worlds --n 100
+"""Planted root causes in leaf tables and in rows, with the truth beside them; `score` says how many are found.
 
 Leaf tables are made as the public benchmarks are: 21,600 leaves of four attributes, volumes over six orders of magnitude, two fifths of
 the leaves empty, a forecast with relative noise; 1-3 elements of one cuboid of layer 1-3 change by one ratio (Squeeze's B), each by its

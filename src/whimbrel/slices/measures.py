@@ -20,6 +20,7 @@ FEW = 8
 """Rows of a cell in the later window below which its mean says nothing."""
 UNEVEN = 0.1
 """Children of one cause may differ by about this share of its effect."""
+_MEDIAN_Z = 0.6745
 _SHORTEST, _SHORTEST_Z = 0.3, 0.3853
 """A normal law holds 30% of its mass within ± 0.3853 of its standard deviation."""
 
@@ -200,9 +201,18 @@ def leaf_noise(change: Floats, size: Floats) -> tuple[Floats, float]:
     order = np.argsort(size, kind="stable")
     bins = [b for b in np.array_split(order, max(1, min(12, len(order) // 200))) if len(b)]
     middles = np.array([float(np.log(np.median(size[b]))) for b in bins])
-    spreads = np.array([max(_shortest(change[b])[1], 1e-3) for b in bins])
+    spreads = np.array([max(_spread(change[b]), 1e-3) for b in bins])
     noise = np.exp(np.interp(np.log(size), middles, np.log(spreads)))
     return noise, _shortest(change)[0]
+
+
+def _spread(values: Floats) -> float:
+    """Standard deviation of the undisturbed: from the shortest interval, then from all that lie within three of what was found."""
+    middle, spread = _shortest(values)
+    for _ in range(3):
+        apart = np.abs(values - middle)
+        spread = float(np.median(apart[apart <= 3 * spread])) / _MEDIAN_Z
+    return spread
 
 
 def _shortest(values: Floats) -> tuple[float, float]:

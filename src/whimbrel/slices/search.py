@@ -20,6 +20,8 @@ from whimbrel.model.rows import Floats
 from whimbrel.slices.cube import Cells, Cuboid, cuboids, located, sums_of
 from whimbrel.slices.measures import Evidence
 
+SURE = 10.83
+"""Chi-square with one degree of freedom at one in a thousand: what a change of everything must reach to be told."""
 ALPHA = 0.01
 """How often a slice may be named where nothing changed."""
 SHARE = 0.03
@@ -31,6 +33,8 @@ MOST = 12
 BEAM = 3
 """Cuboids that the first step tries; later steps take the best."""
 _PROMISING, _TRACE = 24, 6.0
+_PAYING = 100
+"""Cells of one cuboid that are weighed at most: more would be no description."""
 _CHI_MEDIAN = 0.4549
 """Median of chi-square with one degree of freedom."""
 
@@ -99,7 +103,7 @@ def _best(evidence: Evidence, centres: Sequence[float], scatter: Scatter) -> Exp
     effect, known = float(whole[0]), 1 / float(variance[0])
     for centre in dict.fromkeys([*_centres(evidence), *centres]):
         gain = known * (2 * effect * centre - centre**2)
-        if gain <= 2 * log(1 / ALPHA):
+        if gain <= SURE:
             continue
         tried = _greedy(evidence.shifted(centre), centre, scatter, gain)
         if tried.score > best.score:
@@ -135,7 +139,7 @@ def _greedy(
     """
     first = _choices(evidence, 0.0, scatter)
     floor = max(trifle, SHARE * (held + max((sum(one.gain for one in choice) for choice in first), default=0.0)))
-    best = Explanation((), background, held - floor if held else 0.0, evidence)
+    best = Explanation((), background, held - max(floor, SURE) if held else 0.0, evidence)
     starts = _choices(evidence, floor, scatter) if first else []
     nothing = best
     for start in starts[:BEAM]:
@@ -175,7 +179,7 @@ def _choices(evidence: Evidence, floor: float, scatter: Scatter) -> list[list[Sl
         pays = np.flatnonzero(gains > price)
         if not len(pays):
             continue
-        pays = pays[np.argsort(-gains[pays], kind="stable")]
+        pays = pays[np.argsort(-gains[pays], kind="stable")][:_PAYING]
         values = np.stack(located(cells.ids[pays], cuboid, evidence.sizes), axis=1)
         found.append([
             Slice(cuboid, tuple(int(v) for v in values[i]), float(effects[p]), float(variances[p]), float(gains[p]), price)
@@ -278,7 +282,8 @@ def _merged(
             gain = float(effects[place] ** 2 / (variances[place] + scatter.get(len(parent), 0.0)))
             merged = Slice(parent, cell, float(effects[place]), float(variances[place]), gain, max(_price(evidence, parent), floor))  # fmt: skip
             if merged.score > _score(siblings):
-                choice = [merged, *(one for one in choice if one not in siblings)]
+                gone = {one.cell for one in siblings}
+                choice = [merged, *(one for one in choice if one.cuboid != cuboid or one.cell not in gone)]
         if any(one.cuboid != cuboid for one in choice):
             break  # what is left of the cuboid is settled
     return choice

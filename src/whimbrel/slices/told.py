@@ -12,11 +12,9 @@ from whimbrel.model.rows import Bools, Floats
 from whimbrel.slices.cube import Records
 from whimbrel.slices.measures import Evidence
 from whimbrel.slices.result import Held, Mix, Slices, Verdict
-from whimbrel.slices.search import Explanation
+from whimbrel.slices.search import SURE, Explanation
 from whimbrel.store.plain import Plain
 
-SURE = 10.83
-"""Chi-square with one degree of freedom at one in a thousand: what a change of everything must reach to be told."""
 _Z = 1.96
 
 

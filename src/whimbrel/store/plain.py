@@ -107,7 +107,7 @@ def _open(con: DuckDBPyConnection, given: Any, place: int, of: int) -> _Table:
             said = str(given)
             for file in files:
                 probe(con, file)
-            relation, text = _relation(con, files)
+            relation, text = _relation(con, files, f"read{place}")
         else:
             con.register(f"given{place}", given)
             relation, text = f"given{place}", False
@@ -127,14 +127,12 @@ def _open(con: DuckDBPyConnection, given: Any, place: int, of: int) -> _Table:
     return _Table(relation, head, types, said, text)
 
 
-def _relation(con: DuckDBPyConnection, files: Sequence[File]) -> tuple[str, bool]:
+def _relation(con: DuckDBPyConnection, files: Sequence[File], read: str) -> tuple[str, bool]:
     """SQL that reads all files as one table, and whether it is parsed from text each time."""
     kinds = {file.format for file in files}
     if "json" in kinds:
-        con.execute(
-            f"CREATE TEMP TABLE read{id(files)} AS SELECT * FROM {read_files(con, [f.path for f in files])[0].relation}"
-        )
-        return f"read{id(files)}", False
+        con.execute(f"CREATE TEMP TABLE {read} AS SELECT * FROM {read_files(con, [f.path for f in files])[0].relation}")
+        return read, False
     parts = []
     for file in files:
         path = literal(plain_path(file.path))
