@@ -40,7 +40,8 @@ def test_every_format_and_kind_of_table_gives_the_same_answer(tmp_path: Path, pa
     """CSV, gzip, Parquet, JSON Lines; pandas, Polars, Arrow."""
     written = [_written(tmp_path, name, frame) for name, frame in zip(("a", "b"), pair, strict=True)]
     asked: list[tuple[Any, Any]] = [(written[0][kind], written[1][kind]) for kind in written[0]]
-    asked += [tuple(pair), tuple(pl.from_pandas(f) for f in pair), tuple(pa.Table.from_pandas(f) for f in pair)]  # type: ignore[arg-type]
+    for kind in (pd.DataFrame, pl.from_pandas, pa.Table.from_pandas):
+        asked.append((kind(pair[0]), kind(pair[1])))
     answers = [whimbrel.slices(before, after, metric="value").to_dict() for before, after in asked]
     first = answers[0]
     assert first["slices"][0]["where"] == {"country": "co2", "device": "de1"}
