@@ -26,7 +26,7 @@ ALPHA = 0.01
 """How often a slice may be named where nothing changed."""
 SHARE = 0.03
 """The least share of the whole gain that a slice must hold to be named."""
-TRIFLE = 0.002
+TRIFLE = 0.001
 """The same of a smaller cause, sought once the larger ones are known."""
 MOST = 12
 """Slices that are named at most."""
