@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from whimbrel.record import Recorder as Recorder
     from whimbrel.record import decrypt as decrypt
     from whimbrel.show import show as show
+    from whimbrel.slices import slices as slices
     from whimbrel.store import Log as Log
     from whimbrel.store import open_log as open  # noqa: A004
 
@@ -28,10 +29,11 @@ _HOMES = {
     "compare": ("whimbrel.compare", ""),
     "diagnose": ("whimbrel.diagnose", ""),
     "show": ("whimbrel.show", ""),
+    "slices": ("whimbrel.slices", ""),
 }
-"""Where each name lives; `compare`, `diagnose` and `show` are rooms that can be called."""
+"""Where each name lives; `compare`, `diagnose`, `show` and `slices` are rooms that can be called."""
 
-__all__ = ["Log", "Recorder", "__version__", "compare", "decrypt", "diagnose", "open", "show"]
+__all__ = ["Log", "Recorder", "__version__", "compare", "decrypt", "diagnose", "open", "show", "slices"]
 
 
 def __getattr__(name: str) -> Any:

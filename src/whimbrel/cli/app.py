@@ -19,6 +19,7 @@ from whimbrel.cli.parity import parity, replay
 from whimbrel.cli.session import session
 from whimbrel.cli.show import show
 from whimbrel.cli.sidecar import sidecar
+from whimbrel.cli.slices import slices
 from whimbrel.cli.status import status
 from whimbrel.version import __version__
 
@@ -53,6 +54,6 @@ def whimbrel() -> None:
 
 for command in (
     *(demo, import_, status, ls, golden, compare, diagnose, show, parity, replay, session),
-    *(data, hold, drill, sidecar, doctor),
+    *(slices, data, hold, drill, sidecar, doctor),
 ):
     whimbrel.add_command(command)

@@ -112,6 +112,19 @@ def probe(con: DuckDBPyConnection, file: File) -> None:
                 _refuse_utf16(stream.read(2), file.path)
 
 
+def csv_relation(path: Path) -> str:
+    """SQL for FROM that reads a CSV's columns as text; a row that does not fit ends it with DuckDB's error.
+
+    Raises:
+        InputError: its header cannot be read, or names a column twice.
+    """
+    names, delimiter = _header(path)
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+    how = f"auto_detect = false, header = true, delim = {literal(delimiter)}, quote = '\"', escape = '\"', compression = {_compression(path)}"
+    limits = f"max_line_size = {_LONGEST_LINE}, buffer_size = {_BUFFER}"
+    return f"read_csv({literal(plain_path(path))}, {how}, {limits}, columns = {{{columns}}})"
+
+
 def _empty(path: Path) -> InputError:
     return InputError(
         f"{path.name} is empty",
