@@ -71,8 +71,6 @@ class Policy(msgspec.Struct, frozen=True):
         Raises:
             UsageError: it cannot be read, or says something that makes no sense.
         """
-        from pathlib import Path
-
         if isinstance(given, Mapping):
             return _checked(dict(given), "Recorder(policy=…)")
         table, where = read_table("record", given)
@@ -87,6 +85,8 @@ def read_table(table: str, given: str | Path | None = None) -> tuple[dict[str, A
     Raises:
         UsageError: the file cannot be read.
     """
+    from pathlib import Path
+
     named = given or os.environ.get(ENV_FILE)
     path = Path(named or "whimbrel.toml")
     if not named and not path.is_file():
