@@ -112,6 +112,7 @@ def test_a_body_that_cannot_be_redacted_leaves_nothing_but_the_loss() -> None:
         ({"redact": {"a": {"bucket": "x"}}}, "no rule"), ({"redact": ["a"]}, "no table"), ({"redact": {"a": 7}}, "no rule"),
         ({"budget": 7}, "no setting"), ({"budget_bytes": "4 GB"}, "makes no sense"), ({"budget_bytes": -1}, "makes no sense"),
         ({"when_full": "panic"}, "makes no sense"), ({"blobs": True}, "makes no sense"),
+        ({"entry_bytes": 100}, "makes no sense"), ({"entry_bytes": 2 << 20}, "makes no sense"),
     ],
 )  # fmt: skip
 def test_a_policy_that_makes_no_sense_is_refused_at_start(policy: Any, said: str, tmp_path: Path) -> None:
@@ -119,6 +120,22 @@ def test_a_policy_that_makes_no_sense_is_refused_at_start(policy: Any, said: str
         Recorder("fares", home=tmp_path, policy=policy)
     assert error.value.where
     assert error.value.next
+
+
+def test_an_entry_longer_than_its_policy_is_cut_and_that_is_said(tmp_path: Path) -> None:
+    recorder = Recorder("fares", home=tmp_path, policy={"entry_bytes": 8192})
+    with recorder.prediction({"note": "n" * 20_000, "km": 3}) as p:
+        p.step("long", "s" * 20_000)
+        p.step("short", "s" * 7_000)
+    recorder.label(p.id, "l" * 20_000)
+    recorder.close()
+    (row,) = records(tmp_path)
+    assert 0 < len(row["inputs.note"]) < 8192
+    assert 0 < len(row["steps.long.value"]) < 8192
+    assert row["inputs.km"] == 3
+    assert row["steps.short.value"] == "s" * 7_000
+    assert "inputs.note" in row["recorder.lost"]
+    assert "steps.long" in row["recorder.lost"]
 
 
 def test_a_hash_needs_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ is written: to the bytes themselves, so that nothing hides in an object, and a r
     [record]
     write = "call"                   # a system call for each frame; or "mapped": copied into a mapped file
     budget_bytes = 4294967296        # segments that are not in the log yet; the oldest make room
+    entry_bytes = 1048576            # of one step's value, or of all inputs; what is longer is cut, and that is said
     when_full = "overwrite"          # or "stop": keep the old, record nothing new
     blobs = "keep"                   # large binary values in blobs/, by content; "hash": their hash alone
     blob_budget_bytes = 1073741824
@@ -31,6 +32,7 @@ import msgspec
 
 from whimbrel.errors import UsageError
 from whimbrel.record.frames import Kind
+from whimbrel.record.values import LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +42,7 @@ _PLAIN_RULES = ("keep", "drop", "hash", "encrypt")
 _CHOICES = {"write": ("call", "mapped"), "when_full": ("overwrite", "stop"), "blobs": ("keep", "hash")}
 _KNOWN_PATHS = 10_000
 _DEPTH = 40
+_LEAST_ENTRY = 4096
 _VALUES = {
     "step": ("steps", 2), "read": ("steps", 2), "output": ("outputs", 1), "decision": ("decision", 1),
     "decisions": ("decisions", 1), "usage": ("usage", 1), "age": ("age", 1), "model": ("model", 1), "error": ("error", 1),
@@ -53,6 +56,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     write: str = "call"
     budget_bytes: int = 4 << 30
+    entry_bytes: int = LIMIT
     when_full: str = "overwrite"
     blobs: str = "keep"
     blob_budget_bytes: int = 1 << 30
@@ -115,6 +119,10 @@ def _checked(table: dict[str, Any], where: str) -> Policy:
             )  # fmt: skip
         wanted = _CHOICES.get(key)
         number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if key == "entry_bytes" and not (number and _LEAST_ENTRY <= value <= LIMIT):
+            raise UsageError(
+                f"{key} = {value!r} makes no sense", where=where, why=f"it is {_LEAST_ENTRY} to {LIMIT} bytes", next="correct it",
+            )  # fmt: skip
         if (wanted and value not in wanted) or (key.endswith("_bytes") and not number):
             said = " or ".join(map(repr, wanted)) if wanted else "a positive number of bytes"
             raise UsageError(f"{key} = {value!r} makes no sense", where=where, why=f"it is {said}", next="correct it")

@@ -162,8 +162,8 @@ class Prediction(Scope):
                 body = encode(given)
             except Exception:  # noqa: BLE001  a value may raise anything, at any time
                 body = b""
-            if not 0 < len(body) <= LIMIT:
-                body = _rescued(given)
+            if not 0 < len(body) <= session.limit:
+                body = _rescued(given, session.limit)
             self._begin = b"" if session.write(2, seq, body) else body  # Kind.BEGIN; tried again with the end
             self.parts: list[bytes] = []
             self.size = self.inner = self._said = self._ahead = 0
@@ -328,8 +328,9 @@ class Prediction(Scope):
 
     def keep(self, entry: tuple[Any, ...], path: str, part: bytes, at: int) -> tuple[Any] | None:
         """Keep an encoded entry, said at the time `at` (ns), as far as there is room for it; write ahead what is due."""
-        if not 0 < len(part) <= LIMIT:
-            twin, lost = rescue(entry, f"steps.{entry[1]}" if path == "steps" else path)
+        limit = self._session.limit if self._session is not None else LIMIT
+        if not 0 < len(part) <= limit:
+            twin, lost = rescue(entry, f"steps.{entry[1]}" if path == "steps" else path, limit)
             part = encode(twin)
             self.parts.extend(encode(("lost", *note)) for note in lost)
         if self._said + self.size + len(part) <= _ROOM:
@@ -425,9 +426,9 @@ class Span:
             self._prediction.add(("span", self._name, own), "spans")
 
 
-def _rescued(given: dict[str, Any]) -> bytes:
+def _rescued(given: dict[str, Any], limit: int) -> bytes:
     """The body of a BEGIN whose values are hostile or long, as far as it can be kept."""
-    twin, lost = rescue(given, "")
+    twin, lost = rescue(given, "", limit)
     return encode({**twin, "lost": lost} if lost else twin)
 
 

@@ -360,7 +360,7 @@ class Recorder:
                 body["ts"] = self._micros(ts)
                 if isinstance(body.get("id"), Prediction):
                     body["id"] = body["id"].id
-                plain, lost = rescue(body, "")
+                plain, lost = rescue(body, "", session.limit)
                 session.write(kind, 0, encode({**plain, "lost": lost} if lost else plain))
         except Exception as error:  # noqa: BLE001  the app goes on, whatever happens to us
             self._lost(kind.name.lower(), error)

@@ -58,6 +58,7 @@ class Session:
         self._seed, self._mark = frames.new_seed()
         self._facts = facts
         self._policy = policy
+        self.limit = policy.entry_bytes
         self._next_number = itertools.count(1).__next__
         self._fd = -1
         self._file: tuple[int, int] | None = None

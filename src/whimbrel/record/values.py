@@ -129,17 +129,17 @@ encode = _ENCODER.encode
 """An entry as msgpack. Raises whatever a hostile value makes it raise."""
 
 
-def rescue(entry: Any, path: str) -> tuple[Any, list[tuple[str, str]]]:
-    """A plain twin of the entry, within `LIMIT`, and (path, reason) of each thing in it that was lost or changed."""
-    walk = _Walk()
+def rescue(entry: Any, path: str, limit: int = LIMIT) -> tuple[Any, list[tuple[str, str]]]:
+    """A plain twin of the entry, within `limit` bytes, and (path, reason) of each thing in it that was lost or changed."""
+    walk = _Walk(limit)
     return walk.keep(entry, path, 0), walk.lost
 
 
 class _Walk:
     """One slow walk through a value: what is left of the budget, what was lost on the way."""
 
-    def __init__(self) -> None:
-        self.left = LIMIT - 1024
+    def __init__(self, limit: int) -> None:
+        self.left = limit - 1024
         self.lost: list[tuple[str, str]] = []
 
     def keep(self, value: Any, path: str, depth: int) -> Any:
