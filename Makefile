@@ -45,8 +45,8 @@ torch: .venv/.ready  ## the door to PyTorch, tested against PyTorch itself (down
 	test -d .venv/torch || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/torch torch
 	PYTHONPATH=.venv/torch $(BIN)/python -m pytest tests/doors/test_torch.py
 
-soak: .venv/.ready  ## the recorder under kills, forks and threads, at full count (minutes)
-	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py
+soak: .venv/.ready  ## the recorder and the ledger under kills, forks and threads, at full count (minutes)
+	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py tests/ledger/test_writer.py
 
 lock: .venv/.ready  ## renew requirements/dev.lock (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
