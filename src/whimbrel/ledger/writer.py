@@ -32,7 +32,7 @@ from whimbrel.ledger.merkle.tree import EMPTY, ProofError, leaf_hash, range_hash
 from whimbrel.ledger.reader import LOG_FILE, NAMES, PLACES, SEED, STATE, read_log, read_state, seeds_at, tiles_of
 
 MOST = 65_536
-"""Entries that one commit takes; more go into further ones."""
+"""Entries after which whoever takes many should commit."""
 
 
 class Ledger:
@@ -75,6 +75,11 @@ class Ledger:
     def checkpoint(self) -> Checkpoint:
         """The tree that was published last."""
         return Checkpoint(self.keys.origin, self.size, self.root)
+
+    @property
+    def waiting(self) -> int:
+        """Entries that were taken and not committed."""
+        return len(self._entries)
 
     def append(self, entry: bytes, *, seed: bytes = bytes(SEED), name: str = "", place: str = "") -> int:
         """Take one entry for the next commit; gives its index. `name` and `place` are what it can be found by."""

@@ -1,0 +1,165 @@
+"""The sequencer: what the log took in becomes entries of the ledger, each row once, in the order in which it came.
+
+In: the log's tables, read from the cursor that the ledger keeps with its state. Out: entries, committed in groups. Rows are
+read after they were appended to the log, so neither the request nor the ingest waits for the ledger; cursor and entries
+become durable together, so whoever is killed in between does the rest again, and nothing twice.
+
+A prediction's place is its recorder's session and its number there; what was imported is numbered here, by app. After each
+pass every producer that brought something has a heartbeat: first and last number seen, how many are in the ledger, and how
+many between them are not (they still run, were sampled out, or were lost).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import gc
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from whimbrel.ledger.entries import SEED, Predictions, committed, disclosures, grouped_row, is_session, line
+from whimbrel.ledger.writer import MOST, Ledger
+from whimbrel.store.appended import Cursor, Rows, appended
+from whimbrel.store.sql import connect
+
+if TYPE_CHECKING:
+    from whimbrel.store import Log
+
+_PRODUCERS = 1000
+"""Producers whose numbers are kept in mind; of one that was silent while so many others spoke, counting begins anew."""
+
+
+@dataclass
+class Sequencer:
+    """Takes what is new in a log into its ledger."""
+
+    log: Log
+    ledger: Ledger
+    cursor: dict[str, Any] = field(init=False)
+    taken: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.cursor = copy.deepcopy(self.ledger.cursor)
+
+    def take(self) -> dict[str, int]:
+        """Take all that is new, and commit it; gives how many entries of each kind were made.
+
+        Raises:
+            StoreError: a table or the ledger cannot be read or written; the next call goes on where it was.
+        """
+        self.taken = Counter()
+        touched: dict[str, None] = {}
+        with connect() as con, _no_collections():
+            self._others("run", self.log.layout.processes, con)
+            self._others("event", self.log.layout.events, con)
+            for app in self.log.apps():
+                self._predictions(app, touched, con)
+        for producer in touched:
+            self._heartbeat(producer)
+        self._commit()
+        return dict(self.taken)
+
+    def _predictions(self, app: str, touched: dict[str, None], con: Any) -> None:
+        cursors = self.cursor.setdefault("predictions", {})
+        maker: Predictions | None = None
+        for batch in appended(self.log.layout.predictions(app), Cursor.of(cursors.get(app)), con=con):
+            if maker is None or maker.paths != batch.paths:
+                maker = Predictions(app, batch.paths)
+            places = self._places(app, batch)
+            seeds = os.urandom(SEED * len(batch.rows))
+            entries = maker.make(batch.rows, seeds, places)
+            at = batch.paths.index("id")
+            self.ledger.extend(entries, seeds, [row[at] for row in batch.rows], [f"{p}/{s}" for p, s in places])
+            self.taken["pred"] += len(entries)
+            touched |= dict.fromkeys(producer for producer, _ in places)
+            cursors[app] = batch.after.to_list()
+            if self.ledger.waiting >= MOST // 2:
+                self._commit()
+
+    def _places(self, app: str, batch: Rows) -> list[tuple[str, int]]:
+        """Who made each row, and its number there; both are counted."""
+        numbers, imported = self.cursor.setdefault("numbers", {}), f"import/{quote(app, safe='')}"
+        session, seq = (_column(batch, path) for path in ("recorder.process", "recorder.seq"))
+        places: list[tuple[str, int]] = []
+        for row in batch.rows:
+            number = seq(row)
+            if isinstance(number, float) and number.is_integer() and is_session(producer := session(row)):
+                places.append((producer, int(number)))
+            else:
+                numbers[app] = numbers.get(app, 0) + 1
+                places.append((imported, numbers[app]))
+        self._count(places)
+        return places
+
+    def _count(self, places: Sequence[tuple[str, int]]) -> None:
+        known: dict[str, list[int]] = self.cursor.setdefault("producers", {})
+        for producer, number in places:
+            held = known.get(producer)
+            if held is None:
+                known[producer] = [number, number, 1]
+            else:
+                held[0], held[1], held[2] = min(held[0], number), max(held[1], number), held[2] + 1
+        for producer in dict.fromkeys(producer for producer, _ in places):
+            known[producer] = known.pop(producer)  # the one that spoke last stands last
+        while len(known) > _PRODUCERS:
+            del known[next(iter(known))]
+
+    def _others(self, kind: str, table: Any, con: Any) -> None:
+        """Entries of runs and events: one group each, their values in the table."""
+        for batch in appended(table, Cursor.of(self.cursor.get(kind)), con=con):
+            ident, moment = _column(batch, "id"), _column(batch, "ts")
+            for row in batch.rows:
+                seed = os.urandom(SEED)
+                fr = committed(kind, disclosures(kind, grouped_row(kind, batch.paths, row), seed))
+                name = ident(row) if kind == "run" and is_session(ident(row)) else random_id()
+                entry = line(kind, name, moment(row) or now(), n=1, fr=fr)
+                self.ledger.append(entry, seed=seed, name=name)
+                self.taken[kind] += 1
+            self.cursor[kind] = batch.after.to_list()
+            if self.ledger.waiting >= MOST // 2:
+                self._commit()
+
+    def _heartbeat(self, producer: str) -> None:
+        first, last, logged = self.cursor["producers"][producer]
+        told = {"first": first, "last": last, "logged": logged, "absent": last - first + 1 - logged}
+        self.ledger.append(line("heartbeat", random_id(), now(), p=producer, **told))
+        self.taken["heartbeat"] += 1
+
+    def _commit(self) -> None:
+        self.ledger.commit(copy.deepcopy(self.cursor))
+
+
+def _column(batch: Rows, path: str) -> Callable[[Sequence[Any]], Any]:
+    """Reads one value of a row; None where the table has no such column."""
+    if path not in batch.paths:
+        return lambda _: None
+    at = batch.paths.index(path)
+    return lambda row: row[at]
+
+
+def random_id() -> str:
+    """A new id that says nothing."""
+    return str(UUID(bytes=os.urandom(16), version=4))
+
+
+def now() -> str:
+    """The time as entries have it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """No garbage collections meanwhile: thousands of rows are no garbage."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
