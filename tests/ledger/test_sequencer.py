@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 from tests.ledger.disks import FailingDisk, keys_in
 from whimbrel.errors import StoreError
-from whimbrel.ledger.entries import GROUPS, Predictions, disclosures, group_of, grouped, read_entry
+from whimbrel.ledger.entries import GROUPS, Predictions, disclosures, group_of, grouped
 from whimbrel.ledger.merkle.tree import ProofError
 from whimbrel.ledger.reader import NAMES, PLACES, candidates, read_head, read_seed, tiles_of
 from whimbrel.ledger.sequencer import Sequencer
+from whimbrel.ledger.verdicts import entry_fields
 from whimbrel.ledger.writer import Ledger, create
 from whimbrel.record import Recorder
 from whimbrel.store import Log, open_log
@@ -57,7 +58,7 @@ def entries(log: Log, kind: str | None = None) -> list[dict[str, Any]]:
     """All entries, or those of a kind, as fields; read as anyone reads them, from the published head."""
     head = read_head(log.home / "ledger")[0]
     nodes = tiles_of(log.home / "ledger", head.size)
-    found = [read_entry(one) for number in range(-(-head.size // 256)) for one in nodes.entries(number)]
+    found = [entry_fields(one) for number in range(-(-head.size // 256)) for one in nodes.entries(number)]
     assert len(found) == head.size
     return [one for one in found if kind in (None, one["k"])]
 
@@ -135,7 +136,7 @@ def test_the_quick_way_gives_the_same_bytes(cells: list[tuple[Any, ...]], rescue
         for said in lines:
             assert msgspec.json.decode(said)[0] == said[2:34].decode()
         digest = sha256(b"\x02pred/1\n" + b"".join(sha256(said).digest() for said in lines)).digest()
-        assert read_entry(data)["fr"] == base64.b64encode(digest).decode()
+        assert entry_fields(data)["fr"] == base64.b64encode(digest).decode()
 
 
 def test_infinities_are_told_apart() -> None:
@@ -261,7 +262,8 @@ KILLED = """
     sys.path.insert(0, sys.argv[3])
     from tests.ledger.disks import KillingDisk, keys_in
     from whimbrel.ledger.sequencer import Sequencer
-    from whimbrel.ledger.writer import Ledger
+    from whimbrel.ledger.verdicts import entry_fields
+from whimbrel.ledger.writer import Ledger
     from whimbrel.store import open_log
 
     base, at = Path(sys.argv[1]), int(sys.argv[2])
@@ -322,4 +324,4 @@ def test_groups_of_fields() -> None:
 def test_entries_that_are_none(bad: bytes) -> None:
     """A name that stands twice, another version, bytes behind the end: refused."""
     with pytest.raises(ProofError):
-        read_entry(bad)
+        entry_fields(bad)

@@ -13,13 +13,16 @@ from whimbrel.cli.drill import drill
 from whimbrel.cli.golden import golden
 from whimbrel.cli.hold import hold
 from whimbrel.cli.imports import import_
+from whimbrel.cli.ledger import ledger
 from whimbrel.cli.ls import ls
 from whimbrel.cli.options import examples
 from whimbrel.cli.parity import parity, replay
+from whimbrel.cli.prove import prove
 from whimbrel.cli.session import session
 from whimbrel.cli.show import show
 from whimbrel.cli.sidecar import sidecar
 from whimbrel.cli.status import status
+from whimbrel.cli.verify import verify
 from whimbrel.version import __version__
 
 
@@ -53,6 +56,6 @@ def whimbrel() -> None:
 
 for command in (
     *(demo, import_, status, ls, golden, compare, diagnose, show, parity, replay, session),
-    *(data, hold, drill, sidecar, doctor),
+    *(data, hold, ledger, prove, verify, drill, sidecar, doctor),
 ):
     whimbrel.add_command(command)

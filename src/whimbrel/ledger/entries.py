@@ -25,10 +25,9 @@ from typing import Any
 
 import msgspec
 
-from whimbrel.ledger.merkle.tree import ProofError, check
+from whimbrel.ledger.verdicts import SCHEMAS
 
-GROUPS = ("who", "input", "output", "system", "oversight", "cost-risk")
-SCHEMAS = {"pred": GROUPS, "run": ("system",), "event": ("event",)}
+GROUPS = SCHEMAS["pred"]
 SEED, SALT = 32, 16
 """Bytes of a seed and of a salt."""
 
@@ -189,25 +188,3 @@ def line(kind: str, ident: str, moment: str, **fields: Any) -> bytes:
     """An entry of another kind: `fields` stand in it as they are, and hold nothing personal."""
     held = {"v": 1, "k": kind, "id": ident, "t": moment, **fields}
     return json.dumps(held, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def read_entry(data: bytes) -> dict[str, Any]:
-    """An entry's fields. Raises ProofError: no object of JSON, a name twice, an unknown version."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        check(
-            len(found) == len(pairs),
-            "a name stands twice in an entry",
-            "entry",
-            "two readers would read it differently",
-        )
-        return found
-
-    try:
-        held = json.loads(data.decode(), object_pairs_hook=once)
-    except ValueError as error:
-        raise ProofError(f"an entry is no JSON: {error}", where="entry") from error
-    fine = isinstance(held, dict) and held.get("v") == 1 and isinstance(held.get("k"), str)
-    check(fine, "an entry is of no known version", "entry", "it was written by a later whimbrel, or is none")
-    return dict(held)

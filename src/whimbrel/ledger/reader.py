@@ -117,6 +117,19 @@ def read_seed(folder: Path, index: int) -> bytes:
         return bytes(SEED)
 
 
+def erased_path(index: int) -> str:
+    """Where the digests of an erased entry's groups lie."""
+    return f"private/erased/{index:012d}.json"
+
+
+def read_erased(folder: Path, index: int) -> list[str] | None:
+    """The digests of an erased entry's groups, in hexadecimal; None where it was not erased."""
+    try:
+        return [str(one) for one in json.loads((folder / erased_path(index)).read_bytes())["digests"]]
+    except FileNotFoundError:
+        return None
+
+
 def candidates(folder: Path, what: str, text: str, size: int) -> list[int]:
     """Indexes at which the entry of this name (`what` is NAMES) or place (PLACES) may be; a few may be others'."""
     try:

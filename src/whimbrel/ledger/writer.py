@@ -114,7 +114,7 @@ class Ledger:
         with disk_errors(self.folder, "write to the ledger"):
             size = self.size + len(self._entries)
             levels, tiles = grown(self._levels, list(map(leaf_hash, self._entries)), self.size)
-            root = range_hash(_edge(levels), 0, size)
+            root = range_hash(edge(levels), 0, size)
             held = self._tail + self._entries
             self._keep_private()
             self.disk.put(_bundles(held, self.size // WIDTH) + tiles)
@@ -196,7 +196,7 @@ class Ledger:
             self._levels.append(list(nodes.tile(level, size // WIDTH)) if size % WIDTH else [])
             size, level = size // WIDTH, level + 1
         self._tail = nodes.entries(self.size // WIDTH) if self.size % WIDTH else []
-        if self.size and range_hash(_edge(self._levels), 0, self.size) != self.root:
+        if self.size and range_hash(edge(self._levels), 0, self.size) != self.root:
             raise ProofError("the tiles do not make the root that the state has", where="tile/")
         if self._tail and list(map(leaf_hash, self._tail)) != self._levels[0]:
             raise ProofError(
@@ -267,7 +267,7 @@ def _bundles(entries: Sequence[bytes], number: int) -> list[tuple[str, bytes]]:
     return [(tile_path("entries", number + i, len(part)), bundle(part)) for i, part in enumerate(parts)]
 
 
-def _edge(levels: Sequence[Sequence[bytes]]) -> Callable[[int, int], bytes]:
+def edge(levels: Sequence[Sequence[bytes]]) -> Callable[[int, int], bytes]:
     """The nodes at the right edge of a tree, of which alone the root is made."""
 
     def node(level: int, index: int) -> bytes:

@@ -18,7 +18,7 @@ from whimbrel.ledger.merkle.tree import ProofError, check
 LOG, WITNESS = b"\x01", b"\x04"
 """Kinds of key: one that signs notes with Ed25519, one that cosigns checkpoints with it."""
 
-LONGEST = 1 << 20
+LONGEST_NOTE = 1 << 20
 _MOST_SIGNATURES = 100
 _DASH = "— "
 _P = 2**255 - 19
@@ -39,11 +39,11 @@ class Key:
     def __post_init__(self) -> None:
         y = int.from_bytes(self.public, "little") & (1 << 255) - 1
         on_curve = pow((y * y - 1) * (_D * y * y + 1), (_P - 1) // 2, _P) == 1
-        _check(is_name(self.name), f"{self.name[:80]!r} is no name of a key: it is empty, or has a space or +")
-        _check(self.kind in (LOG, WITNESS) and len(self.public) == 32, f"the key of {self.name} is of an unknown kind")
-        _check(y < _P, f"the key of {self.name} is not canonical: it has another spelling")
-        _check(y not in _LOW, f"the key of {self.name} is of low order: it accepts signatures that anyone can make")
-        _check(on_curve, f"the key of {self.name} is no point of the curve")
+        _note(is_name(self.name), f"{self.name[:80]!r} is no name of a key: it is empty, or has a space or +")
+        _note(self.kind in (LOG, WITNESS) and len(self.public) == 32, f"the key of {self.name} is of an unknown kind")
+        _note(y < _P, f"the key of {self.name} is not canonical: it has another spelling")
+        _note(y not in _LOW, f"the key of {self.name} is of low order: it accepts signatures that anyone can make")
+        _note(on_curve, f"the key of {self.name} is no point of the curve")
 
     @property
     def id(self) -> bytes:
@@ -98,9 +98,9 @@ def read_key(text: str) -> Key:
     name, _, rest = text.strip().partition("+")
     ident, _, coded = rest.partition("+")
     body = unbase64(coded)
-    _check(len(body) == 33, f"{text[:120]!r} is no public key: name+id+key is expected")
+    _note(len(body) == 33, f"{text[:120]!r} is no public key: name+id+key is expected")
     key = Key(name, body[:1], body[1:])
-    _check(key.id.hex() == ident, f"the id of the key of {name} is {key.id.hex()}, not {ident[:16]}")
+    _note(key.id.hex() == ident, f"the id of the key of {name} is {key.id.hex()}, not {ident[:16]}")
     return key
 
 
@@ -114,7 +114,7 @@ def open_note(note: bytes, keys: Iterable[Key]) -> tuple[bytes, dict[Key, bytes]
     known, found = tuple(keys), dict[Key, bytes]()
     for name, body in lines:
         candidates = [key for key in known if (key.name, key.id) == (name, body[:4])]
-        _check(len(candidates) < 2, f"two keys of {name} have one id: who signed cannot be told")
+        _note(len(candidates) < 2, f"two keys of {name} have one id: who signed cannot be told")
         for key in candidates:
             if key not in found:
                 key.verify(text, body[4:])
@@ -124,12 +124,12 @@ def open_note(note: bytes, keys: Iterable[Key]) -> tuple[bytes, dict[Key, bytes]
 
 def split_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
     """The text of a note, and its signatures as (name, id || signature). Raises ProofError where it is malformed."""
-    _check(len(note) <= LONGEST, "the note is too long")
-    _check(not any(byte < 32 and byte != 10 for byte in note), "the note holds control characters")
+    _note(len(note) <= LONGEST_NOTE, "the note is too long")
+    _note(not any(byte < 32 and byte != 10 for byte in note), "the note holds control characters")
     text, gap, rest = note.rpartition(b"\n\n")
-    _check(bool(gap) and rest.endswith(b"\n"), "the note has no signatures: an empty line and they are expected")
+    _note(bool(gap) and rest.endswith(b"\n"), "the note has no signatures: an empty line and they are expected")
     lines = rest[:-1].split(b"\n", _MOST_SIGNATURES + 1)
-    _check(len(lines) <= _MOST_SIGNATURES, f"the note has more than {_MOST_SIGNATURES} signatures")
+    _note(len(lines) <= _MOST_SIGNATURES, f"the note has more than {_MOST_SIGNATURES} signatures")
     try:
         text.decode()
         return text + b"\n", [_signature(line.decode()) for line in lines]
@@ -140,7 +140,7 @@ def split_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
 def _signature(line: str) -> tuple[str, bytes]:
     name, _, coded = line.removeprefix(_DASH).partition(" ")
     body = unbase64(coded)
-    _check(line.startswith(_DASH) and is_name(name) and len(body) > 4, f"{line[:80]!r} is no signature")
+    _note(line.startswith(_DASH) and is_name(name) and len(body) > 4, f"{line[:80]!r} is no signature")
     return name, body
 
 
@@ -158,5 +158,5 @@ def is_name(name: str) -> bool:
     return bool(name) and "+" not in name and not any(c.isspace() for c in name)
 
 
-def _check(held: bool, what: str) -> None:
+def _note(held: bool, what: str) -> None:
     check(held, what, "signed note", "it was cut, changed or mistyped")
