@@ -117,7 +117,7 @@ class Ledger:
             root = range_hash(edge(levels), 0, size)
             held = self._tail + self._entries
             self._keep_private()
-            self.disk.put(_bundles(held, self.size // WIDTH) + tiles)
+            self.disk.put(bundles(held, self.size // WIDTH) + tiles)
             cursor = dict(self.cursor if cursor is None else cursor)
             state = {"size": size, "root": root.hex(), "cursor": cursor}
             self.disk.put([(STATE, json.dumps(state).encode())])
@@ -261,7 +261,7 @@ def grown(
     return grow, files
 
 
-def _bundles(entries: Sequence[bytes], number: int) -> list[tuple[str, bytes]]:
+def bundles(entries: Sequence[bytes], number: int) -> list[tuple[str, bytes]]:
     """Bundles of entries, the first of which begins the bundle of this number."""
     parts = [entries[at : at + WIDTH] for at in range(0, len(entries), WIDTH)]
     return [(tile_path("entries", number + i, len(part)), bundle(part)) for i, part in enumerate(parts)]
