@@ -53,8 +53,8 @@ def verify(asked: Asked, what: Path | None, key: tuple[str, ...], policy: Path |
     There is no PASS. Exit status 1: a line failed; 4: no key was given, so nobody from outside vouches for the signature.
     """
     path = what or Settings.load(home=asked.home).home
-    if path.is_dir():
-        return tell(asked, audit(path / "ledger" if (path / "ledger").is_dir() else path, key, policy, older))
+    if what is None or path.is_dir():
+        return tell(asked, audit(path if (path / "checkpoint").exists() else path / "ledger", key, policy, older))
     from whimbrel.ledger.bundle import read_bundle
     from whimbrel.ledger.verdicts import Bundle
 

@@ -26,6 +26,7 @@ from zlib import crc32
 from whimbrel.errors import StoreError, UsageError
 from whimbrel.ledger.disk import Disk, disk_errors
 from whimbrel.ledger.keys import Keys
+from whimbrel.ledger.merkle.notes import Key, split_note
 from whimbrel.ledger.merkle.proofs import Checkpoint, read_checkpoint
 from whimbrel.ledger.merkle.tiles import LONGEST_ENTRY, WIDTH, Tiles, bundle, tile_path, width_at
 from whimbrel.ledger.merkle.tree import EMPTY, ProofError, leaf_hash, range_hash, root_of
@@ -224,15 +225,17 @@ class Ledger:
             )  # fmt: skip
         return signed.size
 
-    def _is_published(self, keys: Sequence[Any]) -> bool:
-        """Whether the checkpoint that everyone sees is of this tree and by the keys in use."""
+    def _is_published(self, keys: Sequence[Key]) -> bool:
+        """Whether the checkpoint that everyone sees is of this tree, and signed by the keys in use and no others."""
         try:
-            found, by = read_checkpoint(self.disk.read("checkpoint"), keys, self.keys.origin)
+            note = self.disk.read("checkpoint")
         except FileNotFoundError:
             return False
+        found, _ = read_checkpoint(note, keys, self.keys.origin)
         if found.size > self.size or (found.size == self.size and found.root != self.root):
             raise ProofError(f"the checkpoint is of another tree, of {found.size} entries", where="checkpoint")
-        return found.size == self.size and all(one.key in by for one in self.keys.signers)
+        by = {body[:4] for name, body in split_note(note)[1] if name == self.keys.origin}
+        return found.size == self.size and by == {one.key.id for one in self.keys.signers}
 
 
 def grown(
