@@ -26,9 +26,14 @@ from whimbrel.ledger.writer import edge
 
 _LARGEST = WIDTH * 65_537
 _SHOWN = 3
-_prediction = re.compile(
-    rb'\{"v":1,"k":"pred","id":"(?:[0-9a-f-]{36}|h-[0-9a-f]{32})","t":"[0-9TZ:.-]{1,40}","p":"([^"\\]{1,700})","s":(\d{1,18}),"n":6,"fr":"[A-Za-z0-9+/]{43}="\}'
-).fullmatch
+_PREDICTION = (
+    rb'\{"v":1,"k":"pred","id":"(?:[0-9a-f-]{36}|h-[0-9a-f]{32})","t":"[0-9TZ:.-]{1,40}",'
+    rb'"p":"([^"\\\n]{1,700})","s":(\d{1,18}),"n":6,"fr":"[A-Za-z0-9+/]{43}="\}'
+)
+_prediction, _predictions = (
+    re.compile(_PREDICTION).fullmatch,
+    re.compile(rb"^" + _PREDICTION + rb"$", re.MULTILINE).findall,
+)
 NEVER = (
     "that what was recorded is true, and that nothing happened that was never recorded",
     "that the log was not cut back to an older head: only a newer checkpoint that you kept says so (--since)",
@@ -135,21 +140,32 @@ class Audit:
 
     def read(self, entries: Sequence[bytes], first: int) -> None:
         """Note whose number each entry is."""
-        numbers = self.numbers
-        for at, entry in enumerate(entries, first):
-            if (found := _prediction(entry)) is not None:
-                producer, number = found.groups()
-                if producer not in numbers:
-                    numbers[producer] = array("q")
-                numbers[producer].append(int(number))
-                continue
-            try:
-                held = entry_fields(entry)
-                check(held["k"] != "pred", "a prediction's entry is not of the form that it has", f"entry {at}")
-                if held["k"] == "heartbeat":
-                    self.beats[str(held.get("p"))] = held
-            except ProofError as error:
-                self.odd.append(f"entry {at}: {error.what}")
+        lines = b"\n".join(entries)
+        found = _predictions(lines)
+        if len(found) < len(entries) or lines.count(b"\n") >= len(entries):  # others are among them
+            found = [
+                one.groups()
+                for at, entry in enumerate(entries, first)
+                if (one := self.prediction(entry, at)) is not None
+            ]
+        held: dict[bytes, list[bytes]] = {}
+        for producer, number in found:
+            held.setdefault(producer, []).append(number)
+        for producer, numbers in held.items():
+            self.numbers.setdefault(producer, array("q")).extend(map(int, numbers))
+
+    def prediction(self, entry: bytes, at: int) -> re.Match[bytes] | None:
+        """An entry as that of a prediction; None where it is another, of which is noted what will be needed."""
+        if (found := _prediction(entry)) is not None:
+            return found
+        try:
+            held = entry_fields(entry)
+            check(held["k"] != "pred", "a prediction's entry is not of the form that it has", f"entry {at}")
+            if held["k"] == "heartbeat":
+                self.beats[str(held.get("p"))] = held
+        except ProofError as error:
+            self.odd.append(f"entry {at}: {error.what}")
+        return None
 
     def compare(self, level: int, held: Sequence[bytes]) -> None:
         """A tile on the disk must be what the entries below it make."""

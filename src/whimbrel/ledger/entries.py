@@ -125,19 +125,21 @@ class Predictions:
     def __init__(self, app: str, paths: Sequence[str]) -> None:
         self.app, self.paths = app, tuple(paths)
         self._forms: list[tuple[slice, str, Any, Callable[[Sequence[Any]], Sequence[Any]]]] = []
-        where = {path: at for at, path in enumerate((*paths, "app"))}
+        where = {path: at for at, path in enumerate(paths)}
         self._about = tuple(where[path] for path in ("id", "ts"))
         self._rescued = where.get("rescued")
         for group in GROUPS:
             fields = sorted(path for path in where if group_of(path) == group)
             names = [f"f{i}" for i in range(len(fields))]
+            tagged = group == group_of("app")  # the app is no value of the row, and sorts before the group's others
             form = msgspec.defstruct(
-                "Group", [(one, Any, None) for one in names], rename=dict(zip(names, fields, strict=True)), omit_defaults=True, gc=False
+                "Group", [(one, Any, None) for one in names], rename=dict(zip(names, fields, strict=True)), omit_defaults=True, gc=False,
+                tag_field="app" if tagged else None, tag=app if tagged else None,
             )  # fmt: skip
             salt = slice(2 * SALT * len(self._forms), 2 * SALT * (len(self._forms) + 1))
             self._forms.append((salt, group, form, _picker([where[path] for path in fields])))
 
-    def make(self, rows: Iterable[Sequence[Any]], seeds: bytes, places: Iterable[tuple[str, int]]) -> list[bytes]:
+    def make(self, rows: Sequence[Sequence[Any]], seeds: bytes, places: Iterable[tuple[str, int]]) -> list[bytes]:
         """The entries of rows.
 
         Args:
@@ -145,27 +147,40 @@ class Predictions:
             seeds: 32 random bytes for each.
             places: who made it, and its number there.
         """
-        ident, moment, digest, encode = *self._about, sha256, _ENCODER.encode_lines
-        made, at, app, forms = [], 0, (self.app,), self._forms
+        ident, moment = self._about
+        made, join, groups = [], b"".join, len(GROUPS)
+        digests, at = self._digests(rows, seeds), 0
         for row, (producer, number) in zip(rows, places, strict=True):
-            seed, at = seeds[at : at + SEED], at + SEED
-            full = (*row, *app)
-            salts = shake_256(seed).hexdigest(SALT * len(GROUPS))
-            lines = encode([(salts[salt], group, form(*pick(full))) for salt, group, form, pick in forms])
-            if b"null" in lines or (self._rescued is not None and row[self._rescued]):
-                digests = self._slowly(full, seed)
-            else:
-                digests = [digest(one).digest() for one in lines[:-1].split(b"\n")]
-            fr = b2a_base64(digest(_PREFIX + b"".join(digests)).digest(), newline=False).decode()
-            name = row[ident] if _uuid(row[ident]) else entry_id(row[ident], seed)
+            fr = b2a_base64(sha256(_PREFIX + join(digests[at : at + groups])).digest(), newline=False).decode()
+            name = row[ident] if _uuid(row[ident]) else entry_id(row[ident], seeds[at // groups * SEED :][:SEED])
             text = f'{{"v":1,"k":"pred","id":"{name}","t":"{row[moment]}","p":"{producer}","s":{number},"n":6,"fr":"{fr}"}}'
             made.append(text.encode())
+            at += groups
         return made
+
+    def _digests(self, rows: Sequence[Sequence[Any]], seeds: bytes) -> list[bytes]:
+        """The digests of all groups of all rows, one after the other."""
+        said: list[tuple[str, str, Any]] = []
+        end, forms, add = SALT * len(GROUPS), self._forms, said.append
+        for number, row in enumerate(rows):
+            salts = shake_256(seeds[SEED * number : SEED * number + SEED]).hexdigest(end)
+            for salt, group, form, pick in forms:
+                add((salts[salt], group, form(*pick(row))))
+        block = _ENCODER.encode_lines(said)
+        lines = block[:-1].split(b"\n")
+        found = [sha256(line).digest() for line in lines]
+        odd = {at // len(GROUPS) for at, line in enumerate(lines) if b"null" in line} if b"null" in block else set()
+        if self._rescued is not None:
+            odd |= {number for number, row in enumerate(rows) if row[self._rescued]}
+        for number in odd:
+            slow = self._slowly(rows[number], seeds[SEED * number : SEED * number + SEED])
+            found[number * len(GROUPS) : (number + 1) * len(GROUPS)] = slow
+        return found
 
     def _slowly(self, row: Sequence[Any], seed: bytes) -> list[bytes]:
         """The digests of a row with a value that JSON has no number for, or one that did not fit its column."""
         rescued = None if self._rescued is None else row[self._rescued]
-        values = dict(zip((*self.paths, "app"), row, strict=True))
+        values = {**dict(zip(self.paths, row, strict=True)), "app": self.app}
         return [sha256(one).digest() for one in disclosures("pred", grouped(values, rescued), seed)]
 
 

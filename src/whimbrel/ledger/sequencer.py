@@ -16,9 +16,10 @@ import copy
 import gc
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -87,26 +88,29 @@ class Sequencer:
         numbers, imported = self.cursor.setdefault("numbers", {}), f"import/{quote(app, safe='')}"
         session, seq = (_column(batch, path) for path in ("recorder.process", "recorder.seq"))
         places: list[tuple[str, int]] = []
-        for row in batch.rows:
-            number = seq(row)
-            if isinstance(number, float) and number.is_integer() and is_session(producer := session(row)):
-                places.append((producer, int(number)))
-            else:
-                numbers[app] = numbers.get(app, 0) + 1
-                places.append((imported, numbers[app]))
-        self._count(places)
+        seen: dict[str, list[int]] = {}
+        for row in batch.rows if "recorder.seq" in batch.paths else ():
+            number, producer = seq(row), session(row)
+            if not (isinstance(number, float) and number.is_integer() and is_session(producer)):
+                number, producer = numbers.get(app, 0) + 1, imported
+                numbers[app] = number
+            place = producer, int(number)
+            seen.setdefault(producer, []).append(place[1])
+            places.append(place)
+        if not places:
+            first = numbers.get(app, 0) + 1
+            numbers[app] = first + len(batch.rows) - 1
+            places = list(zip(repeat(imported), range(first, numbers[app] + 1), strict=False))
+            seen[imported] = [first, *repeat(numbers[app], len(batch.rows) - 1)]
+        self._count(seen)
         return places
 
-    def _count(self, places: Sequence[tuple[str, int]]) -> None:
+    def _count(self, seen: Mapping[str, Sequence[int]]) -> None:
+        """Keep each producer's first and last number and how many there are; the one that spoke last stands last."""
         known: dict[str, list[int]] = self.cursor.setdefault("producers", {})
-        for producer, number in places:
-            held = known.get(producer)
-            if held is None:
-                known[producer] = [number, number, 1]
-            else:
-                held[0], held[1], held[2] = min(held[0], number), max(held[1], number), held[2] + 1
-        for producer in dict.fromkeys(producer for producer, _ in places):
-            known[producer] = known.pop(producer)  # the one that spoke last stands last
+        for producer, numbers in seen.items():
+            first, last, logged = known.pop(producer, (numbers[0], numbers[0], 0))
+            known[producer] = [min(first, *numbers), max(last, *numbers), logged + len(numbers)]
         while len(known) > _PRODUCERS:
             del known[next(iter(known))]
 

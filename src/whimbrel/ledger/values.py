@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from whimbrel.ledger.entries import Predictions
-from whimbrel.ledger.reader import NAMES, read_head, read_seed, tiles_of
+from whimbrel.ledger.reader import NAMES, SEED, read_head, seeds_at, tiles_of
 from whimbrel.ledger.verdicts import FAILED, OK, UNSHOWN, Verdict, entry_fields
 from whimbrel.store.appended import Cursor, appended
 
@@ -61,9 +61,18 @@ def check_values(log: Log, folder: Path) -> Values:
     order = np.argsort(names, kind="stable")
     ranked = names[order]
 
+    @lru_cache(64)
+    def seeds(path: str) -> bytes:
+        return (folder / path).read_bytes()
+
+    def seed(index: int) -> bytes:
+        path, offset, _ = seeds_at(index)
+        return seeds(path)[offset : offset + SEED]
+
     def entries_of(ident: str) -> Iterator[tuple[int, bytes]]:
-        at = int(np.searchsorted(ranked, crc32(ident.encode())))
-        while at < len(ranked) and ranked[at] == crc32(ident.encode()):
+        name = np.uint32(crc32(ident.encode()))
+        at = int(ranked.searchsorted(name))
+        while at < len(ranked) and ranked[at] == name:
             index = int(order[at])
             yield index, bundle(index // 256)[index % 256]
             at += 1
@@ -76,7 +85,7 @@ def check_values(log: Log, folder: Path) -> Values:
                 maker = Predictions(app, batch.paths)
             at = batch.paths.index("id")
             for row in batch.rows:
-                states = [_agrees(maker, row, folder, index, entry) for index, entry in entries_of(row[at])]
+                states = [_agrees(maker, row, seed(index), entry) for index, entry in entries_of(row[at])]
                 states = [one for one in states if one is not None]
                 agree += any(states)
                 without += not states
@@ -85,12 +94,12 @@ def check_values(log: Log, folder: Path) -> Values:
     return Values(agree, tuple(differ), without)
 
 
-def _agrees(maker: Predictions, row: tuple[object, ...], folder: Path, index: int, entry: bytes) -> bool | None:
+def _agrees(maker: Predictions, row: tuple[object, ...], seed: bytes, entry: bytes) -> bool | None:
     """Whether an entry is the one that this row makes; None where it is of something else."""
-    held = entry_fields(entry)
-    if held["k"] != "pred":
+    if b'"k":"pred"' not in entry:
         return None
-    (made,) = maker.make([row], read_seed(folder, index), [(held["p"], held["s"])])
+    held = entry_fields(entry)
+    (made,) = maker.make([row], seed, [(held["p"], held["s"])])
     return made == entry or (
         None if entry_fields(made)["id"] != held["id"] and not str(held["id"]).startswith("h-") else False
     )

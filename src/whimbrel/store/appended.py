@@ -20,7 +20,7 @@ from whimbrel.store.sql import connect, literal, name, store_errors
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_ROWS = 8192
+_ROWS = 512
 _DEEP = {"steps": 2}
 
 
@@ -140,7 +140,7 @@ def _read(
         for leaf in _leaves(column, name(column), kind, _DEEP.get(column, 1))
     ]
     picked = ", ".join(sql for _, sql in leaves)
-    told = con.execute(f"SELECT {picked} FROM {source} WHERE {where} ORDER BY file_row_number", values or {})
+    told = con.execute(f"SELECT {picked} FROM {source} WHERE {where}", values or {})
     paths = tuple(path for path, _ in leaves)
     while rows := told.fetchmany(_ROWS):
         yield paths, rows

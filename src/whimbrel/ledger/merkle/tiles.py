@@ -45,8 +45,8 @@ def parse_bundle(data: bytes) -> list[bytes]:
     at, end = 0, len(data)
     while at < end:
         stop = at + 2 + (data[at] << 8 | data[at + 1] if at + 1 < end else end)
-        check(stop <= end, "a bundle of entries ends in the middle of one", f"byte {at}", "the file was cut or changed")
-        check(len(entries) < WIDTH, f"a bundle holds more than {WIDTH} entries", f"byte {at}")
+        if stop > end or len(entries) == WIDTH:
+            check(False, "a bundle of entries is cut, or holds too many", f"byte {at}", "the file was changed")
         entries.append(data[at + 2 : stop])
         at = stop
     return entries
