@@ -50,7 +50,7 @@ soak: .venv/.ready  ## the recorder and the ledger under kills, forks and thread
 
 lock: .venv/.ready  ## renew requirements/dev.lock (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-	  --extra demo --extra encrypt --extra gpu --group dev pyproject.toml -o requirements/dev.lock
+	  --extra demo --extra encrypt --extra gpu --extra ledger --group dev pyproject.toml -o requirements/dev.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
