@@ -290,3 +290,20 @@ def test_a_verifier_from_the_specifications_accepts_it(filled: tuple[Box, list[s
     assert (base64.b64encode(found).decode(), last) == (root, 0)
     digests = b"".join(sha256(group["line"].encode()).digest() for group in told["groups"])
     assert json.loads(entry)["fr"] == base64.b64encode(sha256(b"\x02pred/1\n" + digests).digest()).decode()
+
+
+def test_erase(filled: tuple[Box, list[str]], tmp_path: Path) -> None:
+    """One person's predictions go; what is left of them proves itself; a subject that nobody is, and a basis that says too much, are refused."""
+    box, _ = filled
+    recorder = Recorder("fares", home=tmp_path / "home")
+    with recorder.prediction({"fare": 1.0}, user="ann") as p:
+        p.output(1.0)
+    recorder.close()
+    told = box("erase", "--subject", "user=ann", "--basis", "gdpr17", "--json")
+    assert (told.code, told.json["erased"]) == (0, {"fares": 1})
+    assert box("prove", p.id, "-o", str(tmp_path / "b.zip"), "--json").json["disclosed"] == []
+    assert box("verify", str(tmp_path / "b.zip"), "--key", box.key).code == 0
+    assert box("erase", "--subject", "user=ann", "--basis", "gdpr17").code == 4
+    assert box("erase", "--subject", "user>ann", "--basis", "gdpr17").code == 2
+    assert box("erase", "--subject", "user=ann", "--basis", "she asked").code == 2
+    assert box("ledger", "verify", "--values", "--key", box.key).code == 0

@@ -10,6 +10,7 @@ from whimbrel.cli.demo import demo
 from whimbrel.cli.diagnose import diagnose
 from whimbrel.cli.doctor import doctor
 from whimbrel.cli.drill import drill
+from whimbrel.cli.erase import erase
 from whimbrel.cli.golden import golden
 from whimbrel.cli.hold import hold
 from whimbrel.cli.imports import import_
@@ -56,6 +57,6 @@ def whimbrel() -> None:
 
 for command in (
     *(demo, import_, status, ls, golden, compare, diagnose, show, parity, replay, session),
-    *(data, hold, ledger, prove, verify, drill, sidecar, doctor),
+    *(data, hold, ledger, prove, verify, erase, drill, sidecar, doctor),
 ):
     whimbrel.add_command(command)

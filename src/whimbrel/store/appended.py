@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _ROWS = 512
+_ALL = -1
 _DEEP = {"steps": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a table was read: `rows` of what version `version` brought; `whole`: that version is read as it stood, not its commit."""
+    """How far a table was read: `rows` of what version `version` brought, -1 for all of them.
+
+    `whole`: that version is read as it stood, not its commit.
+    """
 
     version: int = -1
     rows: int = 0
@@ -76,8 +80,21 @@ def _commit(
     con: DuckDBPyConnection, table: Table, cursor: Cursor, files: Sequence[str] | None = None
 ) -> Iterator[Rows]:
     """What one version brought, from the cursor's row on."""
-    if files is None:
-        files = _files_at(table, cursor)
+    if cursor.rows == _ALL:
+        return  # the files may be gone by now
+    held: Rows | None = None
+    for after, paths, rows in _batches(con, cursor, _files_at(table, cursor) if files is None else files):
+        if held is not None:
+            yield held
+        held = Rows(paths, rows, Cursor(cursor.version, after, cursor.whole))
+    if held is not None:
+        yield replace(held, after=Cursor(cursor.version, _ALL, cursor.whole))
+
+
+def _batches(
+    con: DuckDBPyConnection, cursor: Cursor, files: Sequence[str]
+) -> Iterator[tuple[int, tuple[str, ...], list[tuple[Any, ...]]]]:
+    """Rows of files from the cursor's on, each batch with how many are read then."""
     done = 0
     for file in files:
         count = con.execute(f"SELECT count(*) FROM read_parquet([{literal(file)}])").fetchall()[0][0]
@@ -86,7 +103,7 @@ def _commit(
         if skip < count:
             for paths, rows in _read(con, file, f"file_row_number >= {skip}"):
                 done += len(rows)
-                yield Rows(paths, rows, Cursor(cursor.version, done, cursor.whole))
+                yield done, paths, rows
 
 
 def _files_at(table: Table, cursor: Cursor) -> Sequence[str]:
@@ -132,18 +149,20 @@ def _read(
 ) -> Iterator[tuple[tuple[str, ...], list[tuple[Any, ...]]]]:
     """The rows of one file as tuples of its leaves."""
     source = f"read_parquet([{literal(file)}], file_row_number = true, hive_partitioning = false)"
-    described = con.sql(f"SELECT * EXCLUDE (file_row_number) FROM {source}")
-    leaves = [
-        leaf
-        for column, kind in zip(described.columns, described.types, strict=True)
-        if column != "day"
-        for leaf in _leaves(column, name(column), kind, _DEEP.get(column, 1))
-    ]
+    leaves = leaves_of(con, file)
     picked = ", ".join(sql for _, sql in leaves)
     told = con.execute(f"SELECT {picked} FROM {source} WHERE {where}", values or {})
     paths = tuple(path for path, _ in leaves)
     while rows := told.fetchmany(_ROWS):
         yield paths, rows
+
+
+def leaves_of(con: DuckDBPyConnection, file: str) -> list[tuple[str, str]]:
+    """The leaves of a file's rows, as (dotted path, SQL)."""
+    described = con.sql(f"SELECT * FROM read_parquet([{literal(file)}], hive_partitioning = false)")
+    columns = zip(described.columns, described.types, strict=True)
+    held = [(column, kind) for column, kind in columns if column != "day"]
+    return [leaf for column, kind in held for leaf in _leaves(column, name(column), kind, _DEEP.get(column, 1))]
 
 
 def _leaves(path: str, sql: str, kind: Any, depth: int) -> Iterator[tuple[str, str]]:
