@@ -16,6 +16,10 @@ from whimbrel.settings import Settings
 
 if TYPE_CHECKING:
     from whimbrel.ledger.keys import Keys
+    from whimbrel.ledger.verdicts import Policy
+    from whimbrel.ledger.writer import Ledger
+
+_WITNESS_S = 60.0
 
 _key_file = click.option(
     "--key-file", type=click.Path(path_type=Path), metavar="FILE", help="Where the private key lies."
@@ -63,9 +67,15 @@ def init(asked: Asked, origin: str | None, new_origin: str | None, key_file: Pat
 @click.option(
     "--follow", is_flag=True, help="Go on, with a checkpoint each second when there is something, until stopped."
 )
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Show each head to the witnesses that it names, with their addresses.",
+)
 @_key_file
 @asks("home")
-def write(asked: Asked, follow: bool, key_file: Path | None) -> int:
+def write(asked: Asked, follow: bool, policy: Path | None, key_file: Path | None) -> int:
     """Take what recorders and imports brought into the log, make an entry of each, and publish a checkpoint."""
     from whimbrel.ledger.keys import load_keys
     from whimbrel.ledger.lifecycle import folder_of
@@ -78,7 +88,13 @@ def write(asked: Asked, follow: bool, key_file: Path | None) -> int:
     with Ledger(folder, load_keys(read_log(folder).origin, key_file)) as held:
         sequencer = Sequencer(log, held)
         taken = sequencer.take()
-        while follow:
+        trusted, shown = read_keys((), policy)[1], 0.0
+        while True:
+            if trusted is not None and time.monotonic() - shown >= _WITNESS_S:
+                _show(held, trusted)
+                shown = time.monotonic()
+            if not follow:
+                break
             time.sleep(1.0)
             log.ingest()
             sequencer.take()
@@ -174,6 +190,45 @@ def revoke(asked: Asked, key_file: Path | None) -> int:
         asked, lifecycle.revoke(Settings.load(home=asked.home).home.expanduser().absolute(), key_file), "One key signs."
     )
     return 0
+
+
+@ledger.command(
+    short_help="Be a witness of other logs.",
+    epilog=examples("whimbrel ledger witness --name w.example.org --key log.key --state ~/witness"),
+)
+@click.option(
+    "--name", required=True, metavar="NAME", help="What it is called in policies, like a web address without https://."
+)
+@click.option(
+    "--key", multiple=True, required=True, metavar="KEY", help="The public key of a log to watch, or a file of it."
+)
+@click.option(
+    "--state", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where its key and memory lie."
+)
+@click.option("--listen", default="127.0.0.1:8191", metavar="HOST:PORT", show_default=True, help="Where it is asked.")
+def witness(name: str, key: tuple[str, ...], state: Path, listen: str) -> int:
+    """Cosign the heads of logs that continue what was seen of them before, until stopped.
+
+    Run it on another machine, under another account: a witness in the same hands as the log vouches for nothing.
+    """
+    from whimbrel.ledger.witness import Witness, serve
+
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"{listen!r} is no address", where="--listen", next="write it as 127.0.0.1:8191")
+    own = Witness(state.expanduser(), name, read_keys(key, None)[0])
+    with serve(own, host, int(port)) as server:
+        out.answer(f"witness {name} {own.signer.key} http://{host}:{server.server_port}")
+        server.serve_forever()
+    return 0
+
+
+def _show(held: Ledger, trusted: Policy) -> None:
+    """Show the head to witnesses, and say who did not cosign it."""
+    from whimbrel.ledger.witnessed import show
+
+    for name, why in show(held, trusted).failed.items():
+        out.hint(f"witness {name} did not cosign: {why}")
 
 
 def _print_keys(asked: Asked, keys: Keys, said: str) -> None:

@@ -78,6 +78,8 @@ class Policy:
     witnesses: Mapping[str, Key] = field(default_factory=dict)
     groups: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     quorum: str = "none"
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """Where witnesses are asked, by name."""
 
     def met(self, name: str, seen: frozenset[bytes]) -> bool:
         """Whether a witness or a group is satisfied by these public keys; one key counts once, whatever names it has."""
@@ -95,7 +97,7 @@ class Policy:
 
 
 def read_policy(text: str) -> Policy:
-    """A policy file of C2SP: lines `log KEY`, `witness NAME KEY`, `group NAME any|all|K MEMBER…`, `quorum NAME|none`; # comments.
+    """A policy file of C2SP: lines `log KEY`, `witness NAME KEY [URL]`, `group NAME any|all|K MEMBER…`, `quorum NAME|none`; # comments.
 
     Raises:
         ProofError: a line makes no sense, or names what no line before it defined.
@@ -103,6 +105,7 @@ def read_policy(text: str) -> Policy:
     logs: list[Key] = []
     witnesses: dict[str, Key] = {}
     groups: dict[str, tuple[int, tuple[str, ...]]] = {}
+    addresses: dict[str, str] = {}
     quorum: str | None = None
     for number, line in enumerate(text.splitlines()[:_MOST_POLICY], 1):
         known = {"none", *witnesses, *groups}
@@ -111,8 +114,10 @@ def read_policy(text: str) -> Policy:
                 continue
             case ["log", key, *_]:
                 logs.append(read_key(key))
-            case ["witness", name, key, *_] if name not in known:
+            case ["witness", name, key, *address] if name not in known:
                 witnesses[name] = read_key(key)
+                if address and address[0].startswith(("http://", "https://")):
+                    addresses[name] = address[0]
             case ["group", name, least, *members] if name not in known and members and set(members) <= known - {"none"}:
                 wanted = {"any": "1", "all": str(len(members))}.get(least, least)
                 check(
@@ -127,7 +132,7 @@ def read_policy(text: str) -> Policy:
                 raise ProofError(f"line {number} of the policy cannot be read: {line[:80]!r}", where="policy")
     check(all(key.kind == WITNESS for key in witnesses.values()), "a witness has the key of a log", "policy")
     check(all(key.kind == LOG for key in logs), "a log has the key of a witness", "policy")
-    return Policy(tuple(logs), witnesses, groups, quorum or "none")
+    return Policy(tuple(logs), witnesses, groups, quorum or "none", addresses)
 
 
 class Bundle:

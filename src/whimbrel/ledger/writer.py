@@ -151,7 +151,11 @@ class Ledger:
     def _publish(self, tree: Checkpoint) -> None:
         """Remember the tree, sign it, and let everyone see it."""
         self.disk.put([self.keys.memo(tree)])
-        note = tree.sign(*self.keys.signers)
+        self.publish_again(tree.sign(*self.keys.signers))
+        self.published = time.monotonic()
+
+    def publish_again(self, note: bytes) -> None:
+        """Let everyone see a note of the head: newly signed, or with cosignatures; all that were published are kept by day."""
         self.disk.put([("checkpoint", note)])
         now = datetime.now(UTC)
         line = json.dumps({"t": now.isoformat(), "checkpoint": note.decode()}) + "\n"
@@ -160,7 +164,6 @@ class Ledger:
             folder.mkdir(exist_ok=True)
             with (folder / f"{now:%Y-%m-%d}.jsonl").open("a", encoding="utf-8") as days:
                 days.write(line)
-        self.published = time.monotonic()
 
     def _tidy(self, before: int) -> None:
         """Remove partial tiles that are full now."""
