@@ -62,6 +62,8 @@ def test_erased_and_still_proven(scene: Scene) -> None:
     old = scene.note
     (index,) = candidates(scene.folder, NAMES, ident(3), 99)
     seed = read_seed(scene.folder, index)
+    (label,) = candidates(scene.folder, NAMES, f"outcome/{ident(3)}", 99)
+    seed_of_label = read_seed(scene.folder, label)
     entry = scene.entries()[index]
     assert any(one.encode() in all_bytes(scene.base / "home") for one in SECRETS)
     told = run(scene)
@@ -71,6 +73,8 @@ def test_erased_and_still_proven(scene: Scene) -> None:
     for one in SECRETS:
         assert one.encode() not in left
     assert seed not in left
+    assert any(seed_of_label)
+    assert seed_of_label not in left
     assert read_seed(scene.folder, index) == bytes(32)
     assert scene.entries()[index] == entry
     said = [json.loads(one) for one in scene.entries() if b'"k":"erase"' in one]

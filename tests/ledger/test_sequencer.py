@@ -149,6 +149,20 @@ def test_infinities_are_told_apart() -> None:
     assert b'"inputs.a":"-Infinity"' in lines["-inf"]
 
 
+def test_labels_and_decisions_that_come_later(log: Log) -> None:
+    """Each has an entry that says of which prediction it is, once, with its time and a digest."""
+    log.add(table(3), app="fares")
+    take(log)
+    log.add(pd.DataFrame({"id": list(table(3)["id"]), "label": [1.0, 0.0, 1.0]}), app="fares")
+    log.add_decisions("fares", [{"id": table(1)["id"][0], "path": "decision", "value": "refused"}])
+    assert take(log) == {"outcome": 3, "decision": 1}
+    assert take(log) == {}
+    assert [one["of"] for one in entries(log, "outcome")] == list(table(3)["id"])
+    (late,) = entries(log, "decision")
+    assert late["of"] == table(1)["id"][0]
+    assert "refused" not in json.dumps(late)
+
+
 def test_ids_that_may_be_personal_do_not_stand_in_entries(log: Log) -> None:
     """An app's own id is committed to with a salt; the entry is still found by it."""
     frame = table(1)

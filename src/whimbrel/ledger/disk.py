@@ -30,14 +30,17 @@ class Disk:
     def put(self, files: Iterable[tuple[str, bytes]]) -> None:
         """Write whole files, in this order, and return when they are safely there. An absolute path lies outside, and is secret."""
         folders: dict[Path, None] = {}
+        drafts: list[tuple[Path, Path]] = []
         for path, data in files:
-            target = self.root / path
+            target, outside = self.root / path, Path(path).is_absolute()
             folders |= dict.fromkeys(self._made(target.parent))
-            outside = Path(path).is_absolute()
             draft = target.with_name(target.name + ".new") if outside else self._draft()
             draft.unlink(missing_ok=True)
             self._write(draft, 0, data, secret=outside or path.startswith("private/"))
+            drafts.append((draft, target))
+        for draft, _ in drafts:  # after all are written: the disk then has much to do once, not a little many times
             self._sync(draft)
+        for draft, target in drafts:
             self._rename(draft, target)
             folders[target.parent] = None
         for folder in folders:

@@ -148,24 +148,26 @@ class Predictions:
             places: who made it, and its number there.
         """
         ident, moment = self._about
-        made, join, groups = [], b"".join, len(GROUPS)
-        digests, at = self._digests(rows, seeds), 0
-        for row, (producer, number) in zip(rows, places, strict=True):
-            fr = b2a_base64(sha256(_PREFIX + join(digests[at : at + groups])).digest(), newline=False).decode()
-            name = row[ident] if _uuid(row[ident]) else entry_id(row[ident], seeds[at // groups * SEED :][:SEED])
+        made, join = [], b"".join
+        groups = zip(*[iter(self._digests(rows, seeds))] * len(GROUPS), strict=True)
+        for at, (row, (producer, number), digests) in enumerate(zip(rows, places, groups, strict=True)):
+            fr = b2a_base64(sha256(_PREFIX + join(digests)).digest(), newline=False).decode()
+            name = row[ident]
+            if not _uuid(name):
+                name = entry_id(name, seeds[SEED * at : SEED * at + SEED])
             text = f'{{"v":1,"k":"pred","id":"{name}","t":"{row[moment]}","p":"{producer}","s":{number},"n":6,"fr":"{fr}"}}'
             made.append(text.encode())
-            at += groups
         return made
 
     def _digests(self, rows: Sequence[Sequence[Any]], seeds: bytes) -> list[bytes]:
         """The digests of all groups of all rows, one after the other."""
-        said: list[tuple[str, str, Any]] = []
-        end, forms, add = SALT * len(GROUPS), self._forms, said.append
-        for number, row in enumerate(rows):
-            salts = shake_256(seeds[SEED * number : SEED * number + SEED]).hexdigest(end)
-            for salt, group, form, pick in forms:
-                add((salts[salt], group, form(*pick(row))))
+        end, forms = SALT * len(GROUPS), self._forms
+        salts = [shake_256(seeds[at : at + SEED]).hexdigest(end) for at in range(0, len(seeds), SEED)]
+        said = [
+            (held[salt], group, form(*pick(row)))
+            for row, held in zip(rows, salts, strict=True)
+            for salt, group, form, pick in forms
+        ]
         block = _ENCODER.encode_lines(said)
         lines = block[:-1].split(b"\n")
         found = [sha256(line).digest() for line in lines]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from whimbrel.ledger.entries import GROUPS, disclosures, entry_id, grouped, line
 from whimbrel.ledger.keys import Keys
 from whimbrel.ledger.lifecycle import folder_of
 from whimbrel.ledger.reader import NAMES, SEED, candidates, erased_path, read_seed, seeds_at, tiles_of
-from whimbrel.ledger.sequencer import Sequencer, now, random_id
+from whimbrel.ledger.sequencer import Sequencer, late_name, now, random_id
 from whimbrel.ledger.verdicts import entry_fields
 from whimbrel.ledger.writer import Ledger
 from whimbrel.store.appended import row_of
@@ -92,18 +92,25 @@ def _row(log: Log, ledger: Ledger, app: str, ident: str) -> dict[str, Any]:
     """One prediction that is to go: its entry's index, and the digests of its groups, which stay."""
     values = row_of(log.layout.predictions(app), ident) or {}
     nodes = tiles_of(ledger.folder, ledger.size)
+    late = list(_late(ledger, ident))
     for index in candidates(ledger.folder, NAMES, ident, ledger.size):
         seed = read_seed(ledger.folder, index)
         entry = entry_fields(nodes.entries(index // 256)[index % 256])
         if entry["k"] == "pred" and entry["id"] in (ident, entry_id(ident, seed)):
             lines = disclosures("pred", grouped({**values, "app": app}, values.get("rescued")), seed)
-            return {
-                "app": app,
-                "id": ident,
-                "index": index,
-                "digests": [hashlib.sha256(one).hexdigest() for one in lines],
-            }
-    return {"app": app, "id": ident, "index": None, "digests": []}
+            digests = [hashlib.sha256(one).hexdigest() for one in lines]
+            return {"app": app, "id": ident, "index": index, "digests": digests, "late": late}
+    return {"app": app, "id": ident, "index": None, "digests": [], "late": late}
+
+
+def _late(ledger: Ledger, ident: str) -> Iterator[int]:
+    """The entries of a prediction's later labels and decisions."""
+    nodes = tiles_of(ledger.folder, ledger.size)
+    for kind in ("outcome", "decision"):
+        for index in candidates(ledger.folder, NAMES, late_name(kind, ident), ledger.size):
+            entry = entry_fields(nodes.entries(index // 256)[index % 256])
+            if (entry["k"], entry.get("of")) == (kind, entry_id(ident, read_seed(ledger.folder, index))):
+                yield index
 
 
 def _finish(log: Log, ledger: Ledger) -> Erased:
@@ -119,7 +126,7 @@ def _finish(log: Log, ledger: Ledger) -> Erased:
     for row in rows:
         if row["index"] is not None and not (ledger.folder / erased_path(row["index"])).exists():
             ledger.disk.put([(erased_path(row["index"]), json.dumps({"digests": row["digests"]}).encode())])
-    for index in indexes:
+    for index in [*indexes, *(one for row in rows for one in row["late"])]:
         path, offset, _ = seeds_at(index)
         ledger.disk.patch(path, offset, bytes(SEED))
     left: dict[str, None] = {}

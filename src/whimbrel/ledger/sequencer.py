@@ -6,7 +6,7 @@ become durable together, so whoever is killed in between does the rest again, an
 
 A prediction's place is its recorder's session and its number there; what was imported is numbered here, by app. After each
 pass every producer that brought something has a heartbeat: first and last number seen, how many are in the ledger, and how
-many between them are not (they still run, were sampled out, or were lost).
+many between them are not (they still run, were sampled out, or were lost). Labels and decisions that come after their prediction have entries of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from whimbrel.ledger.entries import SEED, Predictions, committed, disclosures, grouped_row, is_session, line
+from whimbrel.ledger.entries import SEED, Predictions, committed, disclosures, entry_id, grouped_row, is_session, line
 from whimbrel.ledger.writer import MOST, Ledger
 from whimbrel.store.appended import Cursor, Rows, appended
 from whimbrel.store.sql import connect
@@ -61,6 +61,8 @@ class Sequencer:
             self._others("event", self.log.layout.events, con)
             for app in self.log.apps():
                 self._predictions(app, touched, con)
+                self._others("outcome", self.log.layout.labels(app), con, app)
+                self._others("decision", self.log.layout.decisions(app), con, app)
         for producer in touched:
             self._heartbeat(producer)
         self._commit()
@@ -114,18 +116,20 @@ class Sequencer:
         while len(known) > _PRODUCERS:
             del known[next(iter(known))]
 
-    def _others(self, kind: str, table: Any, con: Any) -> None:
-        """Entries of runs and events: one group each, their values in the table."""
-        for batch in appended(table, Cursor.of(self.cursor.get(kind)), con=con):
-            ident, moment = _column(batch, "id"), _column(batch, "ts")
+    def _others(self, kind: str, table: Any, con: Any, app: str = "") -> None:
+        """Entries of runs and events, and of labels and decisions that came later: one group each, their values in the table."""
+        cursors = self.cursor.setdefault(kind, {})
+        for batch in appended(table, Cursor.of(cursors.get(app)), con=con):
+            ident, moment = _column(batch, "id"), _column(batch, "label_ts" if kind == "outcome" else "ts")
             for row in batch.rows:
-                seed = os.urandom(SEED)
+                seed, own = os.urandom(SEED), ident(row)
                 fr = committed(kind, disclosures(kind, grouped_row(kind, batch.paths, row), seed))
-                name = ident(row) if kind == "run" and is_session(ident(row)) else random_id()
-                entry = line(kind, name, moment(row) or now(), n=1, fr=fr)
-                self.ledger.append(entry, seed=seed, name=name)
+                about = {"of": entry_id(own, seed)} if app else {}
+                name = own if kind == "run" and is_session(own) else random_id()
+                entry = line(kind, name, moment(row) or now(), **about, n=1, fr=fr)
+                self.ledger.append(entry, seed=seed, name=late_name(kind, own) if app else name)
                 self.taken[kind] += 1
-            self.cursor[kind] = batch.after.to_list()
+            cursors[app] = batch.after.to_list()
             if self.ledger.waiting >= MOST // 2:
                 self._commit()
 
@@ -145,6 +149,11 @@ def _column(batch: Rows, path: str) -> Callable[[Sequence[Any]], Any]:
         return lambda _: None
     at = batch.paths.index(path)
     return lambda row: row[at]
+
+
+def late_name(kind: str, ident: str) -> str:
+    """What the entry of a late label or decision is found by."""
+    return f"{kind}/{ident}"
 
 
 def random_id() -> str:

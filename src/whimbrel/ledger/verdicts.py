@@ -24,6 +24,8 @@ SCHEMAS = {
     "pred": ("who", "input", "output", "system", "oversight", "cost-risk"),
     "run": ("system",),
     "event": ("event",),
+    "outcome": ("output",),
+    "decision": ("output",),
 }
 """The groups that entries of each kind commit to, in order."""
 
