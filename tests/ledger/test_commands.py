@@ -6,8 +6,10 @@ import ast
 import base64
 import io
 import json
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections import Counter
 from hashlib import sha256
@@ -84,6 +86,10 @@ def test_from_init_to_verify(filled: tuple[Box, list[str]], tmp_path: Path) -> N
     assert with_key.code == 0
     assert "NOT PROVEN" in with_key.out
     assert box("verify", bundle).code == 4
+    assert (
+        box("prove", ids[4][:30], "-o", str(tmp_path / "short.zip"), "--json").json["index"]
+        == box("prove", ids[4], "-o", bundle, "--json").json["index"]
+    )
     other = "log.example/fares+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
     assert box("verify", bundle, "--key", other).code == 3
     assert (
@@ -306,4 +312,26 @@ def test_erase(filled: tuple[Box, list[str]], tmp_path: Path) -> None:
     assert box("erase", "--subject", "user=ann", "--basis", "gdpr17").code == 4
     assert box("erase", "--subject", "user>ann", "--basis", "gdpr17").code == 2
     assert box("erase", "--subject", "user=ann", "--basis", "she asked").code == 2
+    assert box("ledger", "verify", "--values", "--key", box.key).code == 0
+
+
+def test_follow(filled: tuple[Box, list[str]]) -> None:
+    """The sequencer that follows takes in what recorders write meanwhile, is alone, and stops when it is told to."""
+    box, _ = filled
+    command = [*box.program.command, "ledger", "write", "--follow"]
+    environment = box.program.environment | {"HOME": str(box.base), "WHIMBREL_LEDGER_KEY": "", "XDG_CONFIG_HOME": ""}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            deadline = time.monotonic() + 120
+            box.record(5)
+            while box("ledger", "status", "--json").json["entries"] < 13 + 5:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            assert "another process writes" in box("ledger", "write").err
+        finally:
+            running.send_signal(signal.SIGINT)
+            _, error = running.communicate(timeout=60)
+    assert running.returncode == 130, error
     assert box("ledger", "verify", "--values", "--key", box.key).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import click
 
 from whimbrel.cli import out
 from whimbrel.cli.options import Asked, asks, examples
-from whimbrel.errors import InputError, UsageError
+from whimbrel.errors import EvidenceError, InputError, UsageError
 from whimbrel.settings import Settings
 
 
@@ -34,6 +35,7 @@ from whimbrel.settings import Settings
 def prove(asked: Asked, ident: str, output: Path, disclose: str | None, replay: Path | None) -> int:
     """Write a bundle: the entry, what of it is disclosed, the proof that it is in the ledger, and what checks it.
 
+    ID is the prediction's id, or so much of its beginning as no other has.
     Who has the bundle runs the verify.py in it, or `whimbrel verify`; they need the ledger's public key from elsewhere.
     """
     from whimbrel.ledger.lifecycle import folder_of
@@ -50,6 +52,8 @@ def prove(asked: Asked, ident: str, output: Path, disclose: str | None, replay: 
             raise InputError(
                 f"cannot read the replay: {error}", where=str(replay), next="whimbrel replay ID --json > FILE"
             ) from error
+    with contextlib.suppress(UsageError, EvidenceError):  # an erased prediction is in the ledger alone
+        ident = log.find(ident, app=asked.app).id
     found = Prover(log, folder_of(log.home)).prove(ident, app=asked.app, groups=groups, replay=told)
     try:
         output.write_bytes(found.zipped())
