@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
 from whimbrel.cli.app import whimbrel
+from whimbrel.ledger import merkle
 from whimbrel.ledger.entries import GROUPS, group_of
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -47,3 +50,21 @@ def test_groups_are_those_of_the_page() -> None:
             path = field.replace("*", "x")
             path = f"context{path}" if path.startswith(".") else path
             assert group_of(path) == group, field
+
+
+def test_the_merkle_room_is_small_and_pure() -> None:
+    """Under 500 lines in all, and nothing but Python's own library, `cryptography` and the error tree is named in it."""
+    room = Path(merkle.__file__).parent
+    sources = [path.read_text("utf-8") for path in room.glob("*.py")]
+    assert sum(len(source.splitlines()) for source in sources) < 500
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom):
+                module = node.module or ""
+                top = module.partition(".")[0]
+                allowed = module == "whimbrel.errors" or module.startswith("whimbrel.ledger.merkle.")
+                assert (
+                    allowed
+                    or top == "cryptography"
+                    or top in sys.stdlib_module_names - {"os", "io", "pathlib", "time", "socket", "random"}
+                )

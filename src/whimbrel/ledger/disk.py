@@ -46,16 +46,15 @@ class Disk:
         for folder in folders:
             self._sync_folder(folder)
 
-    def patch(self, path: str, offset: int, data: bytes, *, safely: bool = True) -> None:
-        """Write a stretch of a file in place; `safely`, it is on the disk when this returns."""
+    def patch(self, path: str, offset: int, data: bytes) -> None:
+        """Write a stretch of a secret file in place, and return when it is safely there."""
         target = self.root / path
         made = self._made(target.parent)
         fresh = not target.exists()
         self._write(target, offset, data, secret=True)
-        if safely:
-            self._sync(target)
-            for folder in dict.fromkeys([*made, *([target.parent] if fresh else [])]):
-                self._sync_folder(folder)
+        self._sync(target)
+        for folder in dict.fromkeys([*made, *([target.parent] if fresh else [])]):
+            self._sync_folder(folder)
 
     def remove(self, path: str) -> None:
         """Remove what is superseded: a file, or a folder of files; one that cannot be removed stays."""

@@ -19,7 +19,8 @@ from whimbrel.errors import StoreError, UsageError, WhimbrelError
 from whimbrel.ledger.disk import Disk, disk_errors
 from whimbrel.ledger.entries import line
 from whimbrel.ledger.keys import ENV_KEY, Keys, key_path, key_text, load_keys, make_key
-from whimbrel.ledger.merkle.notes import Signer, new_signer
+from whimbrel.ledger.merkle.notes import Signer, new_signer, open_note, split_note
+from whimbrel.ledger.merkle.proofs import parse_checkpoint
 from whimbrel.ledger.merkle.tree import ProofError
 from whimbrel.ledger.reader import LOG_FILE, read_head, read_log, read_state
 from whimbrel.ledger.sequencer import now, random_id
@@ -214,14 +215,13 @@ def standing(home: Path, policy: Policy | None = None) -> Standing:
 
 
 def _covered(folder: Path, policy: Policy) -> tuple[int, datetime | None]:
-    """The size of the largest kept checkpoint whose quorum of witnesses is met, and when the first one after it was published."""
-    from whimbrel.ledger.merkle.notes import open_note, split_note
-    from whimbrel.ledger.merkle.proofs import parse_checkpoint
-
-    known = tuple(dict.fromkeys(policy.witnesses.values()))
-    covered, after = 0, None
-    for path in sorted((folder / "checkpoints").glob("*.jsonl")):
-        for text in path.read_text("utf-8").splitlines():
+    """The size of the newest kept checkpoint whose quorum of witnesses is met, and when the first one after it was published."""
+    known, after = tuple(dict.fromkeys(policy.witnesses.values())), None
+    days = sorted((folder / "checkpoints").glob("*.jsonl"), reverse=True)
+    if policy.quorum == "none":
+        days = days[-1:]  # nothing covers anything: only the first one is asked for
+    for path in days:
+        for text in reversed(path.read_text("utf-8").splitlines()):
             try:
                 held = json.loads(text)
                 note, at = held["checkpoint"].encode(), datetime.fromisoformat(held["t"])
@@ -229,8 +229,7 @@ def _covered(folder: Path, policy: Policy) -> tuple[int, datetime | None]:
                 seen = frozenset(key.public for key in open_note(note, known)[1])
             except (ValueError, KeyError, TypeError, AttributeError, ProofError):
                 continue  # a line that was cut when the machine stopped
-            if policy.quorum != "none" and policy.met(policy.quorum, seen) and size >= covered:
-                covered, after = size, None
-            elif size > covered and after is None:
-                after = at
-    return covered, after
+            if policy.quorum != "none" and policy.met(policy.quorum, seen):
+                return size, after
+            after = at if size else after
+    return 0, after

@@ -146,7 +146,7 @@ class Ledger:
             self.disk.patch(path, offset, part)
             seeds, at = seeds[room:], at + len(part) // SEED
         for path, held in ((NAMES, self._names), (PLACES, self._places)):
-            self.disk.patch(path, 4 * self.size, b"".join(one.to_bytes(4, "little") for one in held), safely=False)
+            self.disk.patch(path, 4 * self.size, b"".join(one.to_bytes(4, "little") for one in held))
 
     def _publish(self, tree: Checkpoint) -> None:
         """Remember the tree, sign it, and let everyone see it."""
