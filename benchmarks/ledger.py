@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import duckdb
@@ -66,6 +67,9 @@ def sequenced(base: Path, n: int) -> None:
         create(folder, keys)
         with Ledger(folder, keys) as ledger:
             best.append(cpu(Sequencer(log, ledger).take, n))
+    print(
+        f"SHA-256 of 100 bytes meanwhile: {cpu(lambda: [sha256(bytes(100)).digest() for _ in range(100_000)], 100_000):.2f} µs CPU"
+    )
     print(f"sequencer: {min(best):.1f} µs CPU a record (runs: {', '.join(f'{one:.1f}' for one in best)}); aim 15")
     print(f"values against entries: {cpu(lambda: check_values(log, folder), n):.1f} µs CPU a record")
     whole, public = (_bytes(root) / n for root in (folder, folder / "tile"))
