@@ -276,8 +276,7 @@ KILLED = """
     sys.path.insert(0, sys.argv[3])
     from tests.ledger.disks import KillingDisk, keys_in
     from whimbrel.ledger.sequencer import Sequencer
-    from whimbrel.ledger.verdicts import entry_fields
-from whimbrel.ledger.writer import Ledger
+    from whimbrel.ledger.writer import Ledger
     from whimbrel.store import open_log
 
     base, at = Path(sys.argv[1]), int(sys.argv[2])
