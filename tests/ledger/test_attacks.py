@@ -18,6 +18,7 @@ from pathlib import Path
 
 import deltalake
 import duckdb
+import pandas as pd
 import pytest
 
 from tests.ledger.disks import ORIGIN
@@ -95,7 +96,7 @@ def test_nothing_is_wrong(scene: Scene, files: dict[str, bytes]) -> None:
     } == dict.fromkeys(("inclusion", "bytes", "tiles", "signature", "consistency", "completeness"), "ok")
     found = scene.check(files)
     assert failed(found) == set()
-    assert [one.line for one in found.verdicts if one.state == "not shown"] == ["witnesses", "time", "replay"]
+    assert [one.line for one in found.verdicts if one.state == "not shown"] == ["witnesses", "time", "later", "replay"]
     assert found.code == 0
     assert found.not_proven
     assert "PASS" not in found.text()
@@ -462,7 +463,36 @@ def test_a_bundle_without_a_part(scene: Scene, files: dict[str, bytes], name: st
     rest = {key: data for key, data in files.items() if key != name}
     found = scene.check(rest if name == "MANIFEST.json" else sealed(rest))
     assert failed(found)
-    assert len(found.verdicts) == 9
+    assert len(found.verdicts) == 10
+
+
+def test_labels_and_decisions_that_came_later_are_proven(scene: Scene, ids: list[str]) -> None:
+    """They are in the evidence, disclosed with the outputs or withheld; another prediction's, or changed ones, are refused."""
+    scene.log.add(pd.DataFrame({"id": ids[:3], "label": [1.0, 0.0, 1.0]}), app="fares")
+    scene.log.add_decisions("fares", [{"id": ids[0], "path": "decision", "value": "refused"}])
+    scene.take()
+    files = dict(scene.prove(ids[0]).files)
+    found = scene.check(files)
+    assert failed(found) == set()
+    assert says(found, "later").count("disclosed") == 2
+    assert b"refused" in files["later.json"]
+    assert b"refused" not in scene.prove(ids[0], ["input"]).files["later.json"]
+    assert says(scene.check(scene.prove(ids[0], ["input"]).files), "later").count("withheld") == 2
+    other = scene.prove(ids[1]).files["later.json"]
+    for bad in (other, files["later.json"].replace(b"refused", b"granted"), files["later.json"].replace(b'"k', b'"x')):
+        assert "later" in failed(scene.check(sealed({**files, "later.json": bad})))
+
+
+def test_a_label_of_a_prediction_with_an_id_of_its_own(scene: Scene) -> None:
+    """Where the id is not random, label and prediction are tied together by the id that both disclose."""
+    frame = pd.DataFrame({"id": ["order-1"], "ts": pd.to_datetime(["2026-11-02"], utc=True), "inputs.fare": [1.0]})
+    scene.log.add(frame, app="fares")
+    scene.log.add(pd.DataFrame({"id": ["order-1"], "label": [1.0]}), app="fares")
+    scene.take()
+    found = scene.check(scene.prove("order-1").files)
+    assert failed(found) == set()
+    assert state(found, "later") == "ok"
+    assert "id 'order-1'" in says(found, "disclosures")
 
 
 # --- hostile bundles
@@ -571,7 +601,15 @@ def test_an_endless_proof(scene: Scene, files: dict[str, bytes]) -> None:
 )
 def test_json_that_is_hostile(scene: Scene, files: dict[str, bytes], bad: bytes) -> None:
     """Nested without end, numbers of 100,000 digits, no text, other shapes: the line fails, nothing crashes."""
-    for name in ("disclosures.json", "completeness.json", "MANIFEST.json", "entry.json", "run.json", "replay.json"):
+    for name in (
+        "disclosures.json",
+        "completeness.json",
+        "MANIFEST.json",
+        "entry.json",
+        "run.json",
+        "later.json",
+        "replay.json",
+    ):
         found = scene.check({**files, name: bad} if name == "MANIFEST.json" else sealed({**files, name: bad}))
         assert (
             failed(found)

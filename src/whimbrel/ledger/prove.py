@@ -18,12 +18,22 @@ from typing import TYPE_CHECKING, Any
 
 from whimbrel.errors import EvidenceError, InputError, UsageError
 from whimbrel.ledger.alone import verify_py
-from whimbrel.ledger.entries import GROUPS, commitment, disclosures, entry_id, grouped, grouped_row, id_disclosure
+from whimbrel.ledger.entries import (
+    GROUPS,
+    commitment,
+    committed,
+    disclosures,
+    entry_id,
+    grouped,
+    grouped_row,
+    id_disclosure,
+)
 from whimbrel.ledger.merkle.proofs import Checkpoint, Proof
 from whimbrel.ledger.merkle.tree import inclusion
 from whimbrel.ledger.reader import NAMES, PLACES, candidates, read_erased, read_head, read_log, read_seed, tiles_of
+from whimbrel.ledger.sequencer import late_name
 from whimbrel.ledger.verdicts import ALWAYS_UNPROVEN, FORMAT, SCHEMAS, entry_fields
-from whimbrel.store.appended import row_of
+from whimbrel.store.appended import row_of, rows_of
 from whimbrel.version import __version__
 
 if TYPE_CHECKING:
@@ -108,6 +118,8 @@ class Prover:
         }
         if (run := self._run(str(entry["p"]), disclose="system" in wanted)) is not None:
             files["run.json"] = _json(run)
+        if later := self._later(ident, disclose="output" in wanted):
+            files["later.json"] = _json(later)
         if replay is not None:
             files["replay.json"] = _json(replay)
         files["MANIFEST.json"] = self._manifest(files, entry)
@@ -207,6 +219,27 @@ class Prover:
             )
             return {**self._beside(index), "groups": [{"group": SCHEMAS["run"][0], **said}]}
         return None
+
+    def _later(self, ident: str, *, disclose: bool) -> list[dict[str, Any]]:
+        """The entries of labels and decisions that came later, with what they say."""
+        told = []
+        for kind, table_of in (("outcome", self.log.layout.labels), ("decision", self.log.layout.decisions)):
+            for index in candidates(self.folder, NAMES, late_name(kind, ident), self.head.size):
+                entry, seed = entry_fields(self.entry(index)), read_seed(self.folder, index)
+                if (entry["k"], entry.get("of")) != (kind, entry_id(ident, seed)):
+                    continue
+                for row in (row for app in self.log.apps() for row in rows_of(table_of(app), ident)):
+                    (line,) = disclosures(kind, grouped_row(kind, tuple(row), tuple(row.values())), seed)
+                    if committed(kind, [line]) == entry["fr"]:
+                        said = (
+                            {"line": line.decode()}
+                            if disclose
+                            else {"digest": hashlib.sha256(line).hexdigest(), "why": "withheld"}
+                        )
+                        about = {"id": id_disclosure(ident, seed).decode()} if entry["of"] != ident else {}
+                        told.append({**self._beside(index), "groups": [{"group": SCHEMAS[kind][0], **said}], **about})
+                        break
+        return told
 
     def _policy(self) -> bytes:
         keys = "".join(f"log {key}\n" for key in read_log(self.folder).keys)

@@ -152,7 +152,8 @@ class Bundle:
         """All lines; one that cannot be judged because an earlier one failed says so."""
         lines: tuple[tuple[str, Callable[[], tuple[str, str]]], ...] = (
             ("bytes", self.listed), ("inclusion", self.inclusion), ("signature", self.signature), ("witnesses", self.witnesses),
-            ("time", self.time), ("completeness", self.completeness), ("disclosures", self.disclosures), ("run", self.run), ("replay", self.replay),
+            ("time", self.time), ("completeness", self.completeness), ("disclosures", self.disclosures), ("later", self.later),
+            ("run", self.run), ("replay", self.replay),
         )  # fmt: skip
         verdicts = []
         for name, judge in lines:
@@ -289,16 +290,33 @@ class Bundle:
         told = self.read("disclosures.json")
         lists = committed_groups(self.entry, told["groups"])
         if str(self.entry.get("id", "")).startswith("h-"):
-            shown = told.get("id")
-            check(isinstance(shown, str), "the id that the entry is about is not disclosed", "disclosures.json")
-            digest = "h-" + hashlib.sha256(shown.encode()).hexdigest()[:32]
-            check(digest == self.entry["id"], "the id is not the one that the entry is about", "disclosures.json")
-            lists["disclosed"].append(f"id {strict_json(shown.encode())[2]!r}")
+            lists["disclosed"].append(f"id {disclosed_id(told.get('id'), self.entry['id'])!r}")
         if lists["withheld"] or lists["erased"]:
             self.unproven.append(
                 f"anything of what is withheld ({', '.join(lists['withheld']) or '-'}) or erased ({', '.join(lists['erased']) or '-'})"
             )
         return OK, "; ".join(f"{what} {', '.join(names)}" for what, names in lists.items() if names)
+
+    def later(self) -> tuple[str, str]:
+        """Labels and decisions that came later have entries in the same tree, about this prediction."""
+        if "later.json" not in self.files:
+            return UNSHOWN, "no later label or decision is in the bundle"
+        told, says = self.read("disclosures.json"), []
+        mine = strict_json(told["id"].encode())[2] if told.get("id") else self.entry["id"]
+        for held in self.read("later.json"):
+            entry = self.beside(held)
+            check(
+                entry["k"] in ("outcome", "decision"),
+                f"an entry of kind {str(entry['k'])[:40]} is no label and no decision",
+                "later.json",
+            )
+            of = entry["of"] if "id" not in held else disclosed_id(held["id"], entry["of"])
+            check(of == mine, "a label or decision is about another prediction", "later.json")
+            lists = committed_groups(entry, held["groups"])
+            says.append(f"{entry['k']} of {entry.get('t')} {'disclosed' if lists['disclosed'] else 'withheld'}")
+        check(bool(says), "it names no later label and no decision", "later.json")
+        self.unproven.append("that no other label or decision came later")
+        return OK, "; ".join(says)
 
     def run(self) -> tuple[str, str]:
         """The process that made it has an entry in the same tree."""
@@ -354,6 +372,14 @@ def strict_json(data: bytes) -> Any:
         return json.loads(data.decode(), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise ProofError(f"this is no JSON: {error}", where="JSON") from error
+
+
+def disclosed_id(line: Any, ident: str) -> str:
+    """The id that a line discloses, which must be the one whose digest stands in an entry."""
+    check(isinstance(line, str), "the id that an entry is about is not disclosed", "id")
+    digest = "h-" + hashlib.sha256(line.encode()).hexdigest()[:32]
+    check(digest == ident, "the id is not the one that the entry is about", "id")
+    return str(strict_json(line.encode())[2])
 
 
 def committed_groups(entry: Mapping[str, Any], groups: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

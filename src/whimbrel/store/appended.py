@@ -134,14 +134,18 @@ def _added(table: Table, version: int) -> list[str] | None:
 
 def row_of(table: Table, ident: str, *, con: DuckDBPyConnection | None = None) -> dict[str, Any] | None:
     """The values of one row as `appended` gives them, by path; None where the table has it no longer."""
+    return next(rows_of(table, ident, con=con), None)
+
+
+def rows_of(table: Table, ident: str, *, con: DuckDBPyConnection | None = None) -> Iterator[dict[str, Any]]:
+    """The values of all rows of an id."""
     if not table.exists:
-        return None
+        return
     with store_errors(table.folder, "read"), con.cursor() if con else connect() as own:
         held = "(max_id IS NULL OR max_id >= ?) AND (min_id IS NULL OR min_id <= ?)"
         for (file,) in table.actions(table.open(), "path", held, (ident, ident), con=own):
             for paths, rows in _read(own, file, "id = $ident", {"ident": ident}):
-                return dict(zip(paths, rows[0], strict=True))
-    return None
+                yield from (dict(zip(paths, row, strict=True)) for row in rows)
 
 
 def _read(
