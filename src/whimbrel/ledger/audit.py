@@ -21,7 +21,7 @@ from whimbrel.ledger.merkle.proofs import Checkpoint, parse_checkpoint
 from whimbrel.ledger.merkle.tiles import WIDTH, Tiles, parse_bundle, tile_path, width_at
 from whimbrel.ledger.merkle.tree import SIZE, ProofError, check, consistency, range_hash, root_of, verify_consistency
 from whimbrel.ledger.reader import read_log
-from whimbrel.ledger.verdicts import FAILED, OK, UNSHOWN, Found, Policy, Verdict, entry_fields, iso, moment
+from whimbrel.ledger.verdicts import OK, UNSHOWN, Found, Policy, entry_fields, iso, judged, moment
 from whimbrel.ledger.writer import edge
 
 _LARGEST = WIDTH * 65_537
@@ -62,14 +62,7 @@ class Audit:
             ("inclusion", self.inclusion), ("bytes", self.entries), ("tiles", self.tiles), ("signature", self.signature),
             ("witnesses", self.witnesses), ("time", self.time), ("consistency", self.consistency), ("completeness", self.completeness),
         )  # fmt: skip
-        verdicts = []
-        for name, judge in lines:
-            try:
-                state, says = judge()
-            except ProofError as error:
-                state, says = FAILED, f"{error.what} ({error.where})"
-            verdicts.append(Verdict(name, state, says))
-        return Found(tuple(verdicts), NEVER)
+        return Found(tuple(judged(name, judge) for name, judge in lines), NEVER)
 
     def file(self, path: str, largest: int) -> bytes:
         """The bytes of a plain file that is no larger. Raises ProofError."""

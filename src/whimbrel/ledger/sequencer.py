@@ -11,12 +11,10 @@ many between them are not (they still run, were sampled out, or were lost). Labe
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import gc
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import repeat
@@ -27,6 +25,7 @@ from uuid import UUID
 from whimbrel.ledger.entries import SEED, Predictions, committed, disclosures, entry_id, grouped_row, is_session, line
 from whimbrel.ledger.writer import MOST, Ledger
 from whimbrel.store.appended import Cursor, Rows, appended
+from whimbrel.store.ingest import no_collections
 from whimbrel.store.sql import connect
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Sequencer:
         """
         self.taken = Counter()
         touched: dict[str, None] = {}
-        with connect() as con, _no_collections():
+        with connect() as con, no_collections():
             self._others("run", self.log.layout.processes, con)
             self._others("event", self.log.layout.events, con)
             for app in self.log.apps():
@@ -164,15 +163,3 @@ def random_id() -> str:
 def now() -> str:
     """The time as entries have it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-@contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """No garbage collections meanwhile: thousands of rows are no garbage."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

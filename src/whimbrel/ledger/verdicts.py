@@ -137,6 +137,16 @@ def read_policy(text: str) -> Policy:
     return Policy(tuple(logs), witnesses, groups, quorum or "none", addresses)
 
 
+def judged(line: str, judge: Callable[[], tuple[str, str]]) -> Verdict:
+    """One line; what does not hold or has another shape than it should is a failure, never a crash."""
+    try:
+        return Verdict(line, *judge())
+    except ProofError as error:
+        return Verdict(line, FAILED, f"{error.what} ({error.where})")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        return Verdict(line, FAILED, f"malformed: {type(error).__name__}: {str(error)[:200]}")
+
+
 class Bundle:
     """One bundle under examination: each method is one line."""
 
@@ -155,16 +165,7 @@ class Bundle:
             ("time", self.time), ("completeness", self.completeness), ("disclosures", self.disclosures), ("later", self.later),
             ("run", self.run), ("replay", self.replay),
         )  # fmt: skip
-        verdicts = []
-        for name, judge in lines:
-            try:
-                state, says = judge()
-            except ProofError as error:
-                state, says = FAILED, f"{error.what} ({error.where})"
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-                state, says = FAILED, f"malformed: {type(error).__name__}: {str(error)[:200]}"
-            verdicts.append(Verdict(name, state, says))
-        return Found(tuple(verdicts), tuple(self.unproven))
+        return Found(tuple(judged(name, judge) for name, judge in lines), tuple(self.unproven))
 
     def read(self, name: str) -> Any:
         """A JSON file of the bundle; a name that stands twice in an object is refused."""
