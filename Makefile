@@ -49,12 +49,12 @@ torch: .venv/.ready  ## PyTorch: the door and the replay, tested against PyTorch
 	test -d .venv/torch || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/torch torch
 	PYTHONPATH=.venv/torch $(BIN)/python -m pytest tests/doors/test_torch.py tests/replay/test_torch.py
 
-soak: .venv/.ready  ## the recorder under kills, forks and threads, at full count (minutes)
-	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py tests/record/test_mapped.py
+soak: .venv/.ready  ## the recorder and the ledger under kills, forks and threads, at full count (minutes)
+	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py tests/record/test_mapped.py tests/ledger/test_writer.py
 
 lock: .venv/.ready  ## renew requirements/dev.lock (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-	  --extra demo --extra encrypt --extra gpu --group dev pyproject.toml -o requirements/dev.lock
+	  --extra demo --extra encrypt --extra gpu --extra ledger --group dev pyproject.toml -o requirements/dev.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

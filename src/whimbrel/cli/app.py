@@ -10,17 +10,21 @@ from whimbrel.cli.demo import demo
 from whimbrel.cli.diagnose import diagnose
 from whimbrel.cli.doctor import doctor
 from whimbrel.cli.drill import drill
+from whimbrel.cli.erase import erase
 from whimbrel.cli.golden import golden
 from whimbrel.cli.hold import hold
 from whimbrel.cli.imports import import_
+from whimbrel.cli.ledger import ledger
 from whimbrel.cli.ls import ls
 from whimbrel.cli.options import examples
 from whimbrel.cli.parity import parity, replay
+from whimbrel.cli.prove import prove
 from whimbrel.cli.session import session
 from whimbrel.cli.show import show
 from whimbrel.cli.sidecar import sidecar
 from whimbrel.cli.slices import slices
 from whimbrel.cli.status import status
+from whimbrel.cli.verify import verify
 from whimbrel.version import __version__
 
 
@@ -54,6 +58,6 @@ def whimbrel() -> None:
 
 for command in (
     *(demo, import_, status, ls, golden, compare, diagnose, show, parity, replay, session),
-    *(slices, data, hold, drill, sidecar, doctor),
+    *(slices, data, hold, ledger, prove, verify, erase, drill, sidecar, doctor),
 ):
     whimbrel.add_command(command)

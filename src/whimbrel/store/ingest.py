@@ -109,7 +109,7 @@ def ingest(log: Log) -> Ingested:
     if not root.is_dir():
         return Ingested()
     total, retention, holds = Ingested(), Retention.load(), held(log.layout.holds)
-    with store_errors(root), _alone(log.home / "locks" / "ingest"), _no_collections():
+    with store_errors(root), _alone(log.home / "locks" / "ingest"), no_collections():
         for folder in sorted(path for path in root.iterdir() if path.is_dir() and app_of(path.name).isprintable()):
             _sweep(folder)
             batch = _Batch(log, app_of(folder.name), folder, retention, holds)
@@ -344,7 +344,7 @@ def _sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
+def no_collections() -> Iterator[None]:
     """No garbage collections meanwhile: tens of thousands of records are no garbage, and looking costs a quarter more."""
     was = gc.isenabled()
     gc.disable()

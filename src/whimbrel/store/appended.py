@@ -1,0 +1,180 @@
+"""Rows of a table in the order in which they came, from a cursor on: for whoever must see each of them exactly once.
+
+In: a table and a cursor. Out: rows, some thousand at a time, each batch with the cursor behind it. A Delta table is read
+commit by commit: what an append added, file by file (they never change), each in its own order. Commits that remove files
+only lay the same rows out anew, or take some away, and bring none. `ledger/` may call.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from whimbrel.errors import StoreError
+from whimbrel.store.delta import Table
+from whimbrel.store.sql import connect, literal, name, store_errors
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_ROWS = 512
+_ALL = -1
+_DEEP = {"steps": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a table was read: `rows` of what version `version` brought, -1 for all of them.
+
+    `whole`: that version is read as it stood, not its commit.
+    """
+
+    version: int = -1
+    rows: int = 0
+    whole: bool = False
+
+    @staticmethod
+    def of(held: Sequence[Any] | None) -> Cursor:
+        """The cursor from the list that `to_list` made."""
+        return Cursor(*held) if held else Cursor()
+
+    def to_list(self) -> list[Any]:
+        """Plain JSON."""
+        return [self.version, self.rows, self.whole]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one file: `paths` are the dotted names of their values, in order; `after` is the cursor behind them."""
+
+    paths: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    after: Cursor
+
+
+def appended(table: Table, cursor: Cursor, *, con: DuckDBPyConnection | None = None) -> Iterator[Rows]:
+    """The rows that came after the cursor.
+
+    Numbers are floats, times texts in ISO form with microseconds and Z; `rescued` is a dict. A table is read from its state as
+    it stands when it is met first, and commit by commit from then on.
+
+    Raises:
+        StoreError: the table is damaged, or its history does not reach back to the cursor.
+    """
+    if not table.exists:
+        return
+    with store_errors(table.folder, "read"), con.cursor() if con else connect() as own:
+        if cursor.version < 0:
+            cursor = Cursor(table.open().version(), 0, True)
+        yield from _commit(own, table, cursor)
+        while (files := _added(table, cursor.version + 1)) is not None:
+            cursor = Cursor(cursor.version + 1)
+            if files:
+                yield from _commit(own, table, cursor, files)
+
+
+def _commit(
+    con: DuckDBPyConnection, table: Table, cursor: Cursor, files: Sequence[str] | None = None
+) -> Iterator[Rows]:
+    """What one version brought, from the cursor's row on."""
+    if cursor.rows == _ALL:
+        return  # the files may be gone by now
+    held: Rows | None = None
+    for after, paths, rows in _batches(con, cursor, _files_at(table, cursor) if files is None else files):
+        if held is not None:
+            yield held
+        held = Rows(paths, rows, Cursor(cursor.version, after, cursor.whole))
+    if held is not None:
+        yield replace(held, after=Cursor(cursor.version, _ALL, cursor.whole))
+
+
+def _batches(
+    con: DuckDBPyConnection, cursor: Cursor, files: Sequence[str]
+) -> Iterator[tuple[int, tuple[str, ...], list[tuple[Any, ...]]]]:
+    """Rows of files from the cursor's on, each batch with how many are read then."""
+    done = 0
+    for file in files:
+        count = con.execute(f"SELECT count(*) FROM read_parquet([{literal(file)}])").fetchall()[0][0]
+        skip = min(count, max(0, cursor.rows - done))
+        done += skip
+        if skip < count:
+            for paths, rows in _read(con, file, f"file_row_number >= {skip}"):
+                done += len(rows)
+                yield done, paths, rows
+
+
+def _files_at(table: Table, cursor: Cursor) -> Sequence[str]:
+    if cursor.whole:
+        files = table.actions(table.open(cursor.version), "min_ts, path")
+        return [file for _, file in sorted(files, key=lambda one: (one[0] or 0, one[1]))]
+    return _added(table, cursor.version) or ()
+
+
+def _added(table: Table, version: int) -> list[str] | None:
+    """The files that a commit appended, as absolute paths; None where it is not there yet."""
+    log = table.folder / "_delta_log"
+    try:
+        lines = (log / f"{version:020d}.json").read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        if any(path.stem.isdigit() and int(path.stem) > version for path in log.glob("*.json")):
+            raise StoreError(
+                f"version {version} of a table is forgotten", where=str(log), why="it was cleaned up before the ledger read it",
+                next="start the ledger anew, from the table as it stands: whimbrel ledger init --new-origin NAME",
+            ) from None  # fmt: skip
+        return None
+    actions = [json.loads(line) for line in lines]
+    if any("remove" in action for action in actions):
+        return []
+    adds = [action["add"] for action in actions if "add" in action]
+    return sorted(str(table.folder / unquote(add["path"])) for add in adds if add.get("dataChange", True))
+
+
+def row_of(table: Table, ident: str, *, con: DuckDBPyConnection | None = None) -> dict[str, Any] | None:
+    """The values of one row as `appended` gives them, by path; None where the table has it no longer."""
+    return next(rows_of(table, ident, con=con), None)
+
+
+def rows_of(table: Table, ident: str, *, con: DuckDBPyConnection | None = None) -> Iterator[dict[str, Any]]:
+    """The values of all rows of an id."""
+    if not table.exists:
+        return
+    with store_errors(table.folder, "read"), con.cursor() if con else connect() as own:
+        held = "(max_id IS NULL OR max_id >= ?) AND (min_id IS NULL OR min_id <= ?)"
+        for (file,) in table.actions(table.open(), "path", held, (ident, ident), con=own):
+            for paths, rows in _read(own, file, "id = $ident", {"ident": ident}):
+                yield from (dict(zip(paths, row, strict=True)) for row in rows)
+
+
+def _read(
+    con: DuckDBPyConnection, file: str, where: str, values: dict[str, Any] | None = None
+) -> Iterator[tuple[tuple[str, ...], list[tuple[Any, ...]]]]:
+    """The rows of one file as tuples of its leaves."""
+    source = f"read_parquet([{literal(file)}], file_row_number = true, hive_partitioning = false)"
+    leaves = leaves_of(con, file)
+    picked = ", ".join(sql for _, sql in leaves)
+    told = con.execute(f"SELECT {picked} FROM {source} WHERE {where}", values or {})
+    paths = tuple(path for path, _ in leaves)
+    while rows := told.fetchmany(_ROWS):
+        yield paths, rows
+
+
+def leaves_of(con: DuckDBPyConnection, file: str) -> list[tuple[str, str]]:
+    """The leaves of a file's rows, as (dotted path, SQL)."""
+    described = con.sql(f"SELECT * FROM read_parquet([{literal(file)}], hive_partitioning = false)")
+    columns = zip(described.columns, described.types, strict=True)
+    held = [(column, kind) for column, kind in columns if column != "day"]
+    return [leaf for column, kind in held for leaf in _leaves(column, name(column), kind, _DEEP.get(column, 1))]
+
+
+def _leaves(path: str, sql: str, kind: Any, depth: int) -> Iterator[tuple[str, str]]:
+    """The leaves under a column, as (path, SQL); times are spelled out."""
+    if kind.id == "struct" and depth:
+        for child, child_kind in kind.children:
+            yield from _leaves(f"{path}.{child}", f"struct_extract({sql}, {literal(child)})", child_kind, depth - 1)
+    elif kind.id == "timestamp with time zone":
+        yield path, f"strftime({sql}, '%Y-%m-%dT%H:%M:%S.%fZ')"
+    else:
+        yield path, sql
