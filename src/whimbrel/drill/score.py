@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from whimbrel.drill.flights import Truth
+from whimbrel.drill.case import Truth
 from whimbrel.model.report import Report
 from whimbrel.model.window import iso, where_dict
 
