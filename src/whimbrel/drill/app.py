@@ -72,8 +72,8 @@ class App:
     name: str
     steps: tuple[tuple[str, Step], ...]
     sources: Mapping[str, Any]
-    model: Model
-    canary: Model
+    model: Any
+    canary: Any
     calibrate: Step
     decide: Step
     timing: Timing
@@ -199,7 +199,7 @@ def hardware(timing: Timing, requests: Columns) -> Columns:
 
 def platt(margin: Any, *, slope: float, intercept: float) -> Any:
     """Log-odds to probability (Platt 1999): the logistic function of slope × margin + intercept."""
-    return 1.0 / (1.0 + np.exp(-(slope * margin + intercept)))
+    return 1.0 / (1.0 + np.exp(-np.clip(slope * margin + intercept, -60, 60)))
 
 
 def expected(margin: Any, *, slope: float, factor: float) -> Any:

@@ -69,8 +69,8 @@ class Truth:
 
     @property
     def harmless(self) -> bool:
-        """Whether something was changed from which nothing came."""
-        return self.severity == "harmless"
+        """Whether something was changed from which next to nothing came."""
+        return bool(self.layer) and self.severity in ("harmless", "")
 
 
 class Case(NamedTuple):
@@ -92,13 +92,15 @@ class Drawn:
     truth: Truth
     since: datetime
     until: datetime
+    asked_on: datetime
+    """What was known then is what there is: labels that came later are missing."""
 
     def asked_at(self, moment: datetime) -> Drawn:
         """The same, had it been asked about at that moment."""
         before = self.window["ts"] < moment.timestamp()
         window = known_by(take(self.window, before), moment)
         events = tuple(event for event in self.events if event.ts < moment)
-        return Drawn(self.golden, window, events, self.truth, self.since, moment)
+        return Drawn(self.golden, window, events, self.truth, self.since, moment, moment)
 
     def tables(self) -> Case:
         """As tables."""
@@ -156,8 +158,10 @@ def columns(asked: Asked, cache: Path | None = None) -> Drawn:
         window = drop(merge(window, hit, served(changed, take(requests, hit))))
     else:
         window, truth, more = _broken(app, here, requests, asked, rng)
+    asked_on = until + timedelta(days=app.labelled_days if truth.layer == "labels" or since.day % 3 == 0 else 0)
     everything = tuple(sorted([*events, *more], key=lambda event: (event.ts, event.what)))
-    return Drawn(known_by(golden, until), known_by(window, until), everything, truth, since, until)
+    golden, window = known_by(golden, asked_on), known_by(window, asked_on)
+    return Drawn(golden, window, everything, truth, since, until, asked_on)
 
 
 def default_cache() -> Path:

@@ -21,10 +21,10 @@ from whimbrel.drill.apps.flights import FLIGHTS, world
 from whimbrel.drill.case import Truth
 from whimbrel.drill.columns import Columns, length, merge, take
 from whimbrel.drill.faults import Planted
+from whimbrel.drill.grade import grade
 from whimbrel.drill.live import serve_live
 from whimbrel.drill.plant import Site, Wanted, site, variants
 from whimbrel.drill.records import known_by, served
-from whimbrel.drill.score import grade
 from whimbrel.drill.world import World, releases
 from whimbrel.errors import UsageError
 from whimbrel.model.report import Report

@@ -124,8 +124,7 @@ class Planted:
             return float(abs(out["usage.cost_usd"].sum() / clean["usage.cost_usd"].sum() - 1))
         if fault.layer == "recorder":
             return abs(1 - length(out) / length(clean)) if length(out) != length(clean) else float(hit.mean())
-        touched = {"labels": "label", "decision": "decisions.route"}
-        path = touched[fault.layer] if fault.measure == "share" else "decision"
+        path = fault.components[0] if fault.measure == "share" else "decision"
         before, now = clean[path], out[path]
         same = (before == now) | ((before != before) & (now != now))
         return float(1 - same.mean())

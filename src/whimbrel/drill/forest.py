@@ -41,6 +41,14 @@ class Scorer(Protocol):
         """The same with its weights rounded to multiples of `step`, and clipped at eight of them."""
         ...
 
+    def times(self, by: float) -> Scorer:
+        """The same with every weight times `by`."""
+        ...
+
+    def only(self, share: float) -> Scorer:
+        """The same with only the first of its weights or trees; the rest say nothing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linear:
@@ -65,6 +73,16 @@ class Linear:
     def rounded(self, step: float) -> Linear:
         """The same with rounded weights."""
         return replace(self, weights=np.clip(np.round(self.weights / step), -8, 8) * step)
+
+    def times(self, by: float) -> Linear:
+        """The same with other weights."""
+        return replace(self, weights=self.weights * by)
+
+    def only(self, share: float) -> Linear:
+        """The same with the first weights alone."""
+        return replace(
+            self, weights=np.where(np.arange(len(self.weights)) < share * len(self.weights), self.weights, 0)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,6 +128,15 @@ class Forest:
     def rounded(self, step: float) -> Forest:
         """The same with rounded leaves: a calibration set without the tails."""
         return replace(self, leaf=np.clip(np.round(self.leaf / step), -8, 8) * step)
+
+    def times(self, by: float) -> Forest:
+        """The same with other leaves."""
+        return replace(self, leaf=self.leaf * by)
+
+    def only(self, share: float) -> Forest:
+        """The same with the first trees alone."""
+        first = np.arange(len(self.leaf)) < share * len(self.leaf)
+        return replace(self, leaf=np.where(first[:, None], self.leaf, 0.0))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """As arrays to save."""

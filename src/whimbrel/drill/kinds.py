@@ -13,7 +13,7 @@ import numpy as np
 
 from whimbrel.drill.app import changed
 from whimbrel.drill.columns import Columns
-from whimbrel.drill.faults import HOST, Break, Fault
+from whimbrel.drill.faults import HOST, Break, Fault, Measure
 from whimbrel.drill.values import Values
 from whimbrel.drill.world import World
 
@@ -43,7 +43,7 @@ def arrives(
         return out
 
     components = tuple(f"inputs.{name}" for name in names)
-    measure = "none" if harmless else "flips"
+    measure: Measure = "none" if harmless else "flips"
     return Fault(fault_id, "data", components, says, strengths, measure, whole=whole, inputs=inputs)
 
 
@@ -182,34 +182,10 @@ def _calibrated(**change: Callable[[float, float], float]) -> Break:
     return apply
 
 
-def _badly_trained(app: Any, by: float, _: World) -> Any:
-    """A step size too large: every tree, every weight overshoots."""
-    scorer = app.model.scorer
-    grown = (
-        replace(scorer, leaf=scorer.leaf * by) if hasattr(scorer, "leaf") else replace(scorer, weights=scorer.weights * by)
-    )
-    return replace(app, model=replace(app.model, scorer=grown, version=f"{app.model.version}b", digest=grown.digest))
-
-
-def _unread(app: Any, keep: float, _: World) -> Any:
-    """As if part of the training rows had not been read: the later trees, the last weights, have learnt nothing."""
-    scorer = app.model.scorer
-    n = max(1, round(keep * len(scorer.leaf if hasattr(scorer, "leaf") else scorer.weights)))
-    if hasattr(scorer, "leaf"):
-        cut = replace(scorer, leaf=np.where(np.arange(len(scorer.leaf))[:, None] < n, scorer.leaf, 0.0))
-    else:
-        cut = replace(scorer, weights=np.where(np.arange(len(scorer.weights)) < n, scorer.weights, 0.0))
-    return cut
-
-
-def _partly_trained(app: Any, lost: float, world: World) -> Any:
-    cut = _unread(app, 1 - lost, world)
-    return replace(app, model=replace(app.model, scorer=cut, version=f"{app.model.version}c", digest=cut.digest))
-
-
-def _half_loaded(app: Any, lost: float, world: World) -> Any:
-    cut = _unread(app, 1 - lost, world)
-    return replace(app, model=replace(app.model, scorer=cut, digest=cut.digest))
+def _remade(app: Any, scorer: Any, suffix: str = "") -> Any:
+    """Other weights in the model's place; a release of its own where it has a suffix."""
+    version = app.model.version + suffix
+    return replace(app, model=replace(app.model, scorer=scorer, version=version, digest=scorer.digest))
 
 
 BYTES = ("model.digest", "model.version", "outputs.margin")
@@ -228,11 +204,13 @@ MODEL: tuple[Fault, ...] = (
         (2, 3, 1, 0, 4), app=_misread,
     ),
     Fault("M06", "model", BYTES, "a part of the model was not loaded", (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9),
-          dims=HOST, app=_half_loaded),
+          dims=HOST, app=lambda app, lost, _: _remade(app, app.model.scorer.only(1 - lost))),
     Fault("R01", "training", ("training.lr",), "a release was trained with a step size far too large",
-          (1.1, 1.2, 1.35, 1.6, 2.0, 3.0), app=_badly_trained, others=TRAINED),
+          (1.1, 1.2, 1.35, 1.6, 2.0, 3.0),
+          app=lambda app, by, _: _remade(app, app.model.scorer.times(by), "b"), others=TRAINED),
     Fault("R05", "training", ("training.data",), "a release was trained on a part of its data",
-          (0.1, 0.2, 0.3, 0.5, 0.7, 0.9), app=_partly_trained, others=TRAINED),
+          (0.1, 0.2, 0.3, 0.5, 0.7, 0.9),
+          app=lambda app, lost, _: _remade(app, app.model.scorer.only(1 - lost), "c"), others=TRAINED),
 )  # fmt: skip
 """Faults of any model."""
 
@@ -244,9 +222,9 @@ def calibration(regression: bool = False) -> tuple[Fault, ...]:
     shift = {"factor": lambda f, by: f * (1 + by)} if regression else {"intercept": lambda b, by: b + by}
     return (
         Fault("M07", "model", first, "the calibrator is dropped", app=_calibrated(**drop)),
-        Fault("M08", "model", first, "the calibrator of another model is applied", MOVES[4:] + (0.3, 0.5, 0.8),
+        Fault("M08", "model", first, "the calibrator of another model is applied", (*MOVES[4:], 0.3, 0.5, 0.8),
               app=_calibrated(slope=lambda s, by: s * (1 - by))),
-        Fault("M09", "model", first, "the calibrator's offset is wrong", MOVES[3:] + (0.3, 0.5, 0.8), app=_calibrated(**shift)),
+        Fault("M09", "model", first, "the calibrator's offset is wrong", (*MOVES[3:], 0.3, 0.5, 0.8), app=_calibrated(**shift)),
     )  # fmt: skip
 
 
@@ -293,7 +271,7 @@ def decisions(unit: float = 1.0) -> tuple[Fault, ...]:
 def compensating() -> Fault:
     """X01: the scores move and the threshold with them, so that the rate of decisions stays."""
 
-    def apply(app: Any, by: float, world: World) -> Any:
+    def apply(app: Any, by: float, _: World) -> Any:
         both = replace(app, calibrate=changed(app.calibrate, intercept=app.calibrate.keywords["intercept"] + by))
         p = app.decide.keywords["threshold"]
         odds = np.log(p / (1 - p)) + 0.6 * by

@@ -65,7 +65,7 @@ class Line:
                 seen.update((f"steps.{step}.{name}", value) for name, value in values.items())
             route = "canary" if request["luck.route"] < app.canary_share else "stable"
             model = app.canary if route == "canary" else app.model
-            p.model(version=model.version, digest=model.digest, precision=model.precision)
+            p.model(version=model.version, digest=model.digest, precision=model.precision, variant=app.variant)
             with p.span("score"):
                 margin = float(model(seen))
             with p.span("calibrate"):
@@ -77,13 +77,17 @@ class Line:
                 p.error("RulesTimeout")
                 decision = "keep"
             p.decision(decision, route=route)
-            p.age(airport_delay=request["ts"] % 300, weather=request["ts"] % 3600, carrier_delay=app.sources["history"].age(request))
+            p.age(
+                airport_delay=request["ts"] % 300,
+                weather=request["ts"] % 3600,
+                carrier_delay=app.sources["history"].age(request),
+            )
             p.usage(energy_j=float(ms["spans.total"] * (0.055 + 0.002 * request["luck.watts"])))
         return decision
 
 
 def serve_live(
-    recorder: Recorder, requests: Columns, healthy: App, broken: App, hit: Bools, *, seed: int = 0,
+    recorder: Recorder, requests: Columns, healthy: Any, broken: Any, hit: Bools, *, seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> None:  # fmt: skip
     """Serve every request and record it.

@@ -63,9 +63,7 @@ def _trial(world: World, requests: Columns, start: datetime, _rng: np.random.Gen
 
 def _herrings(world: World, requests: Columns, start: datetime, rng: np.random.Generator) -> Calm:
     """Three deploys in an hour, none of which changes anything that is recorded."""
-    events = [
-        Event(start + timedelta(minutes=20 * i), "deploy", f"build {rng.integers(16**6):06x}") for i in range(3)
-    ]
+    events = [Event(start + timedelta(minutes=20 * i), "deploy", f"build {rng.integers(16**6):06x}") for i in range(3)]
     return _usual(world, requests)._replace(events=events)
 
 

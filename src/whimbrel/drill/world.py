@@ -91,6 +91,8 @@ class Subject:
     """Windows in which nothing is wrong, that are always looked at first: what happens, first day, days."""
     golden_days: int = 28
     most_days: int = 7
+    labelled_days: float = 0.0
+    """How long after a window it is sometimes asked about, where labels take long; always so for a fault of labels."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -150,6 +152,4 @@ def releases(since: datetime, until: datetime) -> tuple[Event, ...]:
     start = _first_release(since.timestamp())
     first = int((since - start) / timedelta(days=14)) + (since > start)
     moments = ((i, start + timedelta(days=14 * i)) for i in range(first, first + 30))
-    return tuple(
-        Event(ts, "deploy", f"release {start.year}.{i:02d}") for i, ts in moments if since <= ts < until
-    )
+    return tuple(Event(ts, "deploy", f"release {start.year}.{i:02d}") for i, ts in moments if since <= ts < until)

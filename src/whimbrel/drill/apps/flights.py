@@ -142,9 +142,7 @@ def _build(year: Year, requests: Columns, cache: Path | None) -> tuple[App, Mode
     models = {}
     for version, mask in seen.items():
         # late flights count double in training; the calibration puts that right again
-        forest = fitting.forest(
-            app, take(requests, mask), label[mask], FEATURES, version, cache, positive_weight=2.0
-        )
+        forest = fitting.forest(app, take(requests, mask), label[mask], FEATURES, version, cache, positive_weight=2.0)
         models[version] = Model(forest, version, digest=forest.digest)
     app = replace(app, model=models["7"], canary=models["8"])
     # calibrated on flights of the same months that no model has seen

@@ -7,8 +7,29 @@ import numpy as np
 from whimbrel.drill import values
 from whimbrel.drill.faults import Fault
 from whimbrel.drill.kinds import (
-    EVERYWHERE, FLIPPED, GAINS, MODEL, NOISY, OLDER, SHARES, arrives, calibration, compensating, decisions, encoded,
-    exchanged, filled, misplaced, retried, scaled, skipped, slower, stale, step, swapped, timed_out,
+    EVERYWHERE,
+    FLIPPED,
+    GAINS,
+    MODEL,
+    NOISY,
+    OLDER,
+    SHARES,
+    arrives,
+    calibration,
+    compensating,
+    decisions,
+    encoded,
+    exchanged,
+    filled,
+    misplaced,
+    retried,
+    scaled,
+    skipped,
+    slower,
+    stale,
+    step,
+    swapped,
+    timed_out,
 )  # fmt: skip
 
 PLANE = ("plane_year", "seats", "maker", "engine", "tailnum")
@@ -23,7 +44,10 @@ DATA: tuple[Fault, ...] = (
     arrives("D05/carrier", "the carrier is lost", values.null, SHARES, rare=True),
     arrives("D05/plane", "all that is known of the plane is lost at once", values.null, SHARES, names=PLANE, rare=True),
     arrives(
-        "D07/airport_delay", "the airport's feed is off and repeats one value", values.constant(), (-3, -1, 0, 5, 10, 20, 40)
+        "D07/airport_delay",
+        "the airport's feed is off and repeats one value",
+        values.constant(),
+        (-3, -1, 0, 5, 10, 20, 40),
     ),
     arrives("D07/weekday", "the weekday is stuck", values.constant(), (5.0, 2.0, 3.0)),
     arrives("D14/sched_hour", "the hour of departure lost its fraction", lambda values, _: np.floor(values)),
@@ -40,14 +64,22 @@ DATA: tuple[Fault, ...] = (
     arrives("D09/airport_delay", "the airport's delay arrives with the other sign", values.negated),
     arrives("D11/airport_delay", "a field upstream is too short for large delays", values.capped(1.0), SHARES),
     arrives("D12/sched_hour", "the hour of departure is in another zone", values.turned(24.0), (1, 2, 3, 5, -5, 8)),
-    arrives("D13/airport_delay", "some delays arrive a thousand times too large", lambda v, _: v * 1000, SHARES, rare=True),
+    arrives(
+        "D13/airport_delay", "some delays arrive a thousand times too large", lambda v, _: v * 1000, SHARES, rare=True
+    ),
     arrives("D15/airport_delay", "the airport's delay drifts off by a gain", values.times, GAINS),
     arrives("D18/airport_delay", "the airport's delay is noisy", values.noisy, (0.1, 0.2, 0.35, 0.5, 0.8, 1.2, 2.0)),
     arrives("D19/airport_delay", "the airport's delay has an offset", values.plus, (1, 2, 4, 7, 12, 20, 35)),
     arrives("D20/origin", "two airports arrive as one", values.merged, (2, 1)),
     arrives("D21/plane_year", "planes are joined by a wrong key", values.shuffled),
     arrives("D21/airport_delay", "the airport's delay is joined by a wrong key", values.shuffled),
-    arrives("Z01/flight", "the flight's number arrives with an offset that nothing reads", values.plus, (10000.0,), harmless=True),
+    arrives(
+        "Z01/flight",
+        "the flight's number arrives with an offset that nothing reads",
+        values.plus,
+        (10000.0,),
+        harmless=True,
+    ),
     swapped("plane_year", "seats", "the plane's year and its seats change places"),
 )
 FEATURES: tuple[Fault, ...] = (
@@ -76,7 +108,15 @@ FEATURES: tuple[Fault, ...] = (
     OLDER,
 )  # fmt: skip
 FAULTS = (
-    *DATA, *FEATURES, *MODEL, *calibration(), *decisions(), compensating(), FLIPPED, NOISY, *EVERYWHERE,
+    *DATA,
+    *FEATURES,
+    *MODEL,
+    *calibration(),
+    *decisions(),
+    compensating(),
+    FLIPPED,
+    NOISY,
+    *EVERYWHERE,
     timed_out("weather", "weather look-ups time out and answer with the default"),
     slower("weather", "the weather service got slower"),
     slower("history", "the feature store got slower"),
