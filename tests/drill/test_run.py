@@ -96,7 +96,11 @@ def test_a_drill_that_was_killed_goes_on(cache: Path, tmp_path: Path) -> None:
     with file.open("ab") as torn:
         torn.write(b'{"key": "torn')
     seen.clear()
-    goes_on = lambda *given, **more: (seen.append(given), always_income(*given, **more))[1]  # noqa: E731
+
+    def goes_on(*given: Any, **more: Any) -> Report:
+        seen.append(given)
+        return always_income(*given, **more)
+
     score = run(asked, cache=cache, kept=file, diagnose=goes_on)
     assert len(seen) == 2
     again = run(asked, cache=cache, kept=tmp_path / "new.jsonl", diagnose=always_income)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from whimbrel.cli import out
+from whimbrel.cli import ask, out
 from whimbrel.cli.options import Asked, asks, examples
+from whimbrel.errors import UsageError
 from whimbrel.settings import Settings
 
 
@@ -42,19 +43,29 @@ from whimbrel.settings import Settings
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same cases.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes at work; else one a core.")
 @click.option("--again", is_flag=True, help="Ask about every case, though this code has answered it before.")
+@click.option(
+    "--user-app",
+    metavar="CODE",
+    help="Drill your own recorded app: module:attribute that answers, or - for its rows alone.",
+)
 @out.page_option
 @asks("home")
 def drill(
     asked: Asked, apps: tuple[str, ...], faults: str | None, severity: str, place: str | None, shape: str | None,
     n: int | None, untouched: int, days: int | None, golden_days: int | None, detect: bool, seed: int, jobs: int | None,
-    again: bool, page: Path | None,
+    again: bool, user_app: str | None, page: Path | None,
 ) -> int:  # fmt: skip
     """Plant faults into running apps, one a case, and score the diagnosis: layer, component, slice, onset.
 
     Untouched windows, holidays, storms and releases among them, say how often it cries wolf. Each rate comes with its
     exact 95% interval, and simple rules are put to the same cases. Results are kept in the home: a drill that was killed
     goes on. The flights need: pip install 'whimbrel[demo]'.
+
+    With --user-app, faults are planted into what your own app (--app NAME, where the log has several) recorded, and run
+    through its code again: how soon would your own traces show them? Nothing is written to the log.
     """
+    if user_app is not None:
+        return _own(asked, apps, user_app, n, seed, page)
     from whimbrel.drill import board
     from whimbrel.drill.apps import chosen
     from whimbrel.drill.run import Drill, run
@@ -80,4 +91,31 @@ def drill(
         out.answer_json(score)
     else:
         out.answer(board.text(score).rstrip("\n"))
+    return 0
+
+
+def _own(asked: Asked, apps: tuple[str, ...], code: str, n: int | None, seed: int, page: Path | None) -> int:
+    from whimbrel.drill import board, userapp
+
+    if len(apps) > 1:
+        raise UsageError(
+            "one app of yours is drilled at a time", where="--app", why=f"{len(apps)} were named",
+            next=f"whimbrel drill --user-app {code} --app {apps[0]}",
+        )  # fmt: skip
+    out.check_page(page)
+    log = ask.open_log(asked)
+    with out.progress("looking at what was recorded") as progress:
+
+        def step(done: int, whole: int, name: str) -> None:
+            progress(f"{done} of {whole}: {name}", done / whole)
+
+        done = userapp.drill_log(
+            log, app=apps[0] if apps else None, code=None if code == "-" else code, n=n, seed=seed, progress=step
+        )
+    if page is not None:
+        out.write_page(page, board.page(done.score, " ".join(["whimbrel", *sys.argv[1:]])))
+    if asked.as_json:
+        out.answer_json(done)
+    else:
+        out.answer(userapp.text(done).rstrip("\n"))
     return 0

@@ -230,11 +230,11 @@ def ask(task: Task, cache: Path, diagnose: Diagnose | None = None) -> Graded:
     if task.floors:
         graded = replace(graded, floors=floors(drawn))
     if task.detect and graded.truth.layer and graded.layer_hit and graded.alarmed:
-        graded = _timed(graded, drawn, by)
+        graded = timed(graded, drawn, by)
     return graded
 
 
-def _timed(graded: Graded, drawn: Drawn, by: Diagnose) -> Graded:
+def timed(graded: Graded, drawn: Drawn, by: Diagnose) -> Graded:
     """The first of some moments after the onset at which the diagnosis would have been right, by bisection."""
     since = graded.truth.since
     assert since is not None
