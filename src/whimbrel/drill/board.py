@@ -29,6 +29,7 @@ def text(score: Score, *, cases: bool = True) -> str:
     lines += ["", "true layer → answered layer"]
     for truth, row in score.confusion.items():
         lines.append(f"  {truth:<10} → {', '.join(f'{answer} {n}' for answer, n in row.items())}")
+    lines += [f"note: {note}" for note in score.notes]
     return "\n".join(lines) + "\n"
 
 

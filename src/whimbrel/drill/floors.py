@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib.util import find_spec
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +38,7 @@ def floors(case: Drawn) -> dict[str, Floor]:
     """Each rule's answer to the case, graded. They are given golden's rows of the same days of the week, where it has any."""
     case = replace(case, golden=same_days(case.golden, case.window))
     moved = ranked(case.golden, case.window)
-    return {name: _graded(case.truth, rule(case, moved)) for name, rule in RULES.items()}
+    return {name: _graded(case.truth, rule(case, moved)) for name, rule in rules().items()}
 
 
 def _graded(truth: Truth, blame: Blame | None) -> Floor:
@@ -155,5 +155,23 @@ RULES: dict[str, Rule] = {
     "first PSI above 0.25": _upstream,
     "most common layer": _always,
 }
-if find_spec("evidently") is not None:
-    RULES["Evidently, first that drifts"] = _evidently
+EVIDENTLY = "Evidently, first that drifts"
+
+
+@cache
+def absent() -> str:
+    """Why Evidently cannot be put to the cases; empty where it can."""
+    try:
+        from evidently.presets import DataDriftPreset
+    except ModuleNotFoundError:
+        return "Evidently is not installed, and was not put to the cases"
+    except Exception as error:  # noqa: BLE001  another library's import may fail in any way
+        said = next(iter(str(error).splitlines()), "")
+        return f"Evidently cannot be imported, and was not put to the cases: {said}"
+    assert DataDriftPreset
+    return ""
+
+
+def rules() -> dict[str, Rule]:
+    """The rules that can be asked here."""
+    return RULES if absent() else {**RULES, EVIDENTLY: _evidently}

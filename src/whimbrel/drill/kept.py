@@ -6,12 +6,14 @@ In: a folder, tasks. Out: what is known of them already. Only `run` may call.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Hashable
 from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
+from whimbrel.drill.apps.tabular import DATA
 from whimbrel.drill.grade import Graded
 
 
@@ -33,8 +35,8 @@ def code_version() -> str:
 
 
 def key(task: Hashable) -> str:
-    """The task, by this code."""
-    return hashlib.sha256(f"{code_version()} {task!r}".encode()).hexdigest()[:24]
+    """The task, by this code and on this data."""
+    return hashlib.sha256(f"{code_version()} {os.environ.get(DATA, '')} {task!r}".encode()).hexdigest()[:24]
 
 
 class Kept:

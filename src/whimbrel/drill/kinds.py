@@ -59,10 +59,12 @@ def swapped(a: str, b: str, says: str) -> Fault:
 def step(
     fault_id: str, component: str, says: str, change: Break, strengths: tuple[float, ...] = (1.0,), **more: Any
 ) -> Fault:
-    """A fault of preprocessing, whose fingerprint may show it or not."""
-    return Fault(
-        fault_id, "features", (f"steps.{component}",), says, strengths, app=change, **{"code": "either", **more}
-    )
+    """A fault of preprocessing, whose fingerprint may show it or not.
+
+    `component` names what the step returns otherwise, `<step>.<name>`; all of it, one after a blank.
+    """
+    components = tuple(f"steps.{one}" for one in component.split())
+    return Fault(fault_id, "features", components, says, strengths, app=change, **{"code": "either", **more})
 
 
 def filled(name: str, value: float, says: str, kind: str = "F02") -> Fault:

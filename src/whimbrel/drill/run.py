@@ -22,7 +22,7 @@ from whimbrel.drill.apps import NAMES, subject
 from whimbrel.drill.case import Asked, Drawn, columns, default_cache
 from whimbrel.drill.columns import length
 from whimbrel.drill.faults import SEVERITIES
-from whimbrel.drill.floors import floors
+from whimbrel.drill.floors import absent, floors
 from whimbrel.drill.grade import Graded, crashed, grade
 from whimbrel.drill.kept import Kept
 from whimbrel.drill.plant import SHAPES, variants
@@ -114,7 +114,8 @@ def run(
             results.keep(todo[open_[i]], one)
         if progress is not None:
             progress(done, len(todo), f"{one.truth.app} {one.truth.fault}")
-    return Score(tuple(one for one in graded if one is not None))
+    notes = (absent(),) if drill.floors and absent() else ()
+    return Score(tuple(one for one in graded if one is not None), notes)
 
 
 def tasks(drill: Drill) -> list[Task]:

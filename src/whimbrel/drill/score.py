@@ -38,6 +38,8 @@ class Score:
     """All cases of a drill, and what they add up to."""
 
     cases: tuple[Graded, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    """What should be known beside the figures."""
 
     @property
     def planted(self) -> tuple[Graded, ...]:
@@ -169,7 +171,8 @@ class Score:
                    for name in ("layer", "app", "severity", "shape")},
             "false_alarms_by_app": _plain(self.calm), "confidence": [one.to_dict() for one in self.confidence],
             "floors": {name: _plain(rates) for name, rates in self.floors.items()},
-            "median_took_s": self.took_s, "confusion": self.confusion, "cases": [case.to_dict() for case in self.cases],
+            "median_took_s": self.took_s, "confusion": self.confusion, "notes": list(self.notes),
+            "cases": [case.to_dict() for case in self.cases],
         }  # fmt: skip
 
 

@@ -77,7 +77,7 @@ DATA = (
     arrives("Z01/session", "sessions are timed in milliseconds, which nothing reads", values.times, (1000.0,), harmless=True),
 )  # fmt: skip
 RETRIEVAL = (
-    step("T01", "prompt.passages", "the template lost its place for the passages",
+    step("T01", "prompt.passages prompt.tokens", "the template lost its place for the passages",
          lambda app, _, __: app.given("prompt", holds_passages=False)),
     step("T03", "retrieve", "a part of the passages is not in the index",
          lambda app, lost, _: app.sourced("retrieve", lost=lost), (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6), code="never"),
@@ -93,9 +93,9 @@ RETRIEVAL = (
          lambda app, _, __: app.given("prompt", answers_in={}), measure="share"),
 )  # fmt: skip
 PROMPT = (
-    step("T02", "prompt.tokens", "the prompt grew", lambda app, n, _: app.given("prompt", system_tokens=310 + int(n)),
+    step("T02", "prompt.tokens prompt.prefix", "the prompt grew", lambda app, n, _: app.given("prompt", system_tokens=310 + int(n)),
          (20, 40, 80, 120, 200, 300, 450, 700, 1000), measure="cost"),
-    step("T04", "retrieve.found", "more passages are put into the prompt",
+    step("T04", "retrieve.found prompt.tokens", "more passages are put into the prompt",
          lambda app, k, _: app.given("retrieve", k=int(k)), (5, 6, 8, 10, 14, 20, 30), measure="cost"),
     step("T13", "prompt.prefix", "a date at the prompt's head keeps the provider's cache from working",
          lambda app, _, __: app.given("prompt", stable=False), measure="cost"),

@@ -84,12 +84,17 @@ def ratios(request: Request, *, months: float) -> dict[str, Any]:
 def _pool(rng: np.random.Generator) -> Columns:
     folder = real("nannyml_car_loan")
     if folder is not None:
-        names = ("car_value", "salary_range", "debt_to_income_ratio", "loan_length", "repaid_loan_on_prev_car",
-                 "size_of_downpayment", "driver_tenure", "repaid")  # fmt: skip
-        rows = parquet(folder / "synthetic_car_loan_reference.parquet", names)
-        out: Columns = {name: np.asarray(rows[name], dtype=float) for name in names if name not in names[1::4]}
-        out |= {name: rows[name].astype(object) for name in names[1::4]}
-        return out
+        texts = ("salary_range", "size_of_downpayment")
+        numbers = (
+            "car_value",
+            "debt_to_income_ratio",
+            "loan_length",
+            "repaid_loan_on_prev_car",
+            "driver_tenure",
+            "repaid",
+        )
+        rows = parquet(folder / "synthetic_car_loan_reference.parquet", (*texts, *numbers))
+        return {name: rows[name].astype(object if name in texts else float) for name in (*texts, *numbers)}
     n = 20_000
     value = np.round(np.exp(rng.normal(10.2, 0.55, n)))
     debt = np.round(rng.beta(2.2, 2.0, n), 4)
@@ -210,7 +215,7 @@ FAULTS: tuple[Fault, ...] = (
     scaled("F06/car_value", "the logarithm is taken to base 10", lambda _: {"base": 10.0}),
     scaled("F08/tenure", "the tenure is not scaled at all", lambda _: {"center": 0.0, "spread": 1.0}),
     scaled("F15/debt_to_income", "the scaled ratio is rounded to whole numbers", lambda _: {"digits": 0.0}),
-    step("F16", "ratios.monthly", "the burden is computed for another number of months",
+    step("F16", "ratios.monthly ratios.burden", "the burden is computed for another number of months",
          lambda app, by, _: app.given("ratios", months=by), (11.0, 10.0, 8.0, 5.0, 1.0)),
     stale("bureau", "bureau", "what the bureau knows lags behind", (24, 72, 168, 336, 720)),
     misplaced("bureau", "bureau", "the bureau answers for another range"),
