@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 HOSTS = {"edge-1": 0.36, "edge-2": 0.28, "edge-3": 0.2, "edge-4": 0.16}
 CHANNELS = {"web": 0.42, "app": 0.33, "desk": 0.15, "partner": 0.10}
 TENANTS = {"atlas": 0.45, "borealis": 0.30, "corvus": 0.25}
+CLIENTS = {"4.1": 0.58, "4.2": 0.34, "5.0": 0.08}
+"""Versions of what calls."""
 LUCK = ("clock", "watts", "flip")
 """Normal draws besides one for each timed part."""
 DICE = ("timeout", "skip", "route", "fail", "coin", "ramp", "trial")
@@ -126,6 +128,7 @@ def dealt(requests: Columns, rng: np.random.Generator, parts: tuple[str, ...], p
     out["recorder.seq"] = np.empty(n)
     for i in range(len(HOSTS)):
         out["recorder.seq"][host == i] = np.arange(1, (host == i).sum() + 1)
+    out["context.client"] = chosen(rng, CLIENTS, n)
     out["id"] = np.array([f"{prefix}-{i:06d}" for i in range(n)], dtype=object)
     return {"id": out.pop("id"), **out}
 

@@ -280,7 +280,7 @@ def _requests() -> Columns:
 
 ANSWERS = Subject(
     "answers", "a language model that answers a help centre's questions from retrieved passages", world, FAULTS, CHANGES,
-    ("context.locale", "context.product", "context.channel", "context.tenant"),
+    ("context.locale", "context.product", "context.channel", "context.tenant", "context.client"),
     START + timedelta(days=32), START + timedelta(days=122),
     (("none", LAUNCH, 3), ("none", date(2025, 4, 17), 5), ("none", date(2025, 5, 10), 2)), golden_days=14,
 )  # fmt: skip

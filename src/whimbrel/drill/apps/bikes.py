@@ -229,6 +229,6 @@ UNTOUCHED = (
 )
 BIKES = Subject(
     "bikes", "regression: where to bring bikes, on hourly counts", world, FAULTS, CHANGES,
-    ("context.region", "context.kind", "context.channel", "context.tenant"),
+    ("context.region", "context.kind", "context.channel", "context.tenant", "context.client"),
     START + timedelta(days=70), START + timedelta(days=192), UNTOUCHED, golden_days=21,
 )  # fmt: skip

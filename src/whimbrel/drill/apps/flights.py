@@ -202,6 +202,6 @@ UNTOUCHED: tuple[tuple[str, date, int], ...] = (
 
 FLIGHTS = Subject(
     "flights", "classification: which passengers to rebook, on the real departures out of New York in 2013", world, FAULTS,
-    CHANGES, ("context.origin", "context.region", "context.channel", "context.tenant"),
+    CHANGES, ("context.origin", "context.region", "context.channel", "context.tenant", "context.client"),
     date(2013, 1, 29), date(2013, 12, 30), UNTOUCHED,
 )  # fmt: skip

@@ -225,7 +225,7 @@ FAULTS: tuple[Fault, ...] = (
 )  # fmt: skip
 LOANS = Subject(
     "loans", "classification with labels weeks late: which car loans to grant", world, FAULTS, CHANGES,
-    ("context.branch", "context.product", "context.channel", "context.tenant"),
+    ("context.branch", "context.product", "context.channel", "context.tenant", "context.client"),
     START + timedelta(days=85), START + timedelta(days=250),
     (("none", CAMPAIGN[0], 4), ("none", CHANGE, 5), ("none", date(2018, 4, 28), 4), ("none", date(2018, 5, 19), 3)),
     golden_days=28, labelled_days=22.0,

@@ -245,7 +245,7 @@ FAULTS: tuple[Fault, ...] = (
 )  # fmt: skip
 TAXI = Subject(
     "taxi", "classification: whom to offer a trip that pays, on Chicago's trips or trips like them", world, FAULTS, CHANGES,
-    ("context.region", "context.payment", "context.channel", "context.tenant"),
+    ("context.region", "context.payment", "context.channel", "context.tenant", "context.client"),
     START + timedelta(days=62), START + timedelta(days=160),
     (("none", date(2016, 5, 28), 4), ("none", date(2016, 7, 3), 3), ("none", date(2016, 6, 11), 2)), golden_days=14,
 )  # fmt: skip
