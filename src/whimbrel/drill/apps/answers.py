@@ -27,7 +27,7 @@ from whimbrel.drill.fitting import platt_of
 from whimbrel.drill.natural import CHANGES
 from whimbrel.drill.world import Subject, World, chosen, dealt
 
-START, DAYS, PER_DAY = date(2025, 2, 3), 130, 420
+START, DAYS, PER_DAY = date(2025, 2, 3), 130, 1000
 HOLIDAYS = (date(2025, 4, 18), date(2025, 4, 21), date(2025, 5, 1))
 LAUNCH = date(2025, 4, 28)
 """From then on many ask about the newest product."""

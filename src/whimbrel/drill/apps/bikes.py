@@ -58,7 +58,7 @@ from whimbrel.drill.steps import Shared, look_up
 from whimbrel.drill.world import Subject, World, chosen
 
 START, DAYS = date(2012, 3, 1), 200
-ZONES = {f"Z{i:02d}": 0.4 + 1.6 * ((7 * i) % 20) / 20 for i in range(20)}
+ZONES = {f"Z{i:02d}": 0.4 + 1.6 * ((7 * i) % 20) / 20 for i in range(40)}
 REGIONS = ("north", "centre", "south", "river")
 HOLIDAYS = (
     date(2012, 4, 16), date(2012, 5, 28), date(2012, 7, 4), date(2012, 9, 3),
@@ -119,7 +119,7 @@ def world(seed: int = 0, cache: Path | None = None) -> World:
     city = _hours()
     zones, weights = list(ZONES), np.array(list(ZONES.values()))
     local = np.exp(0.15 * wandering(rng, n, len(zones), 0.8))
-    counts = rng.poisson(city["count"] * (weights / weights.sum())[:, None] * local * 2.5)
+    counts = rng.poisson(city["count"] * (weights / weights.sum())[:, None] * local * 5)
     before = np.concatenate([np.full((len(zones), 1), np.nan), counts[:, :-1]], axis=1)
     week = np.concatenate([np.full((len(zones), 168), np.nan), counts[:, :-168]], axis=1)
     weather = {"temp": np.round(city["temp"], 1), "wind": np.round(city["wind"], 1), "rain": np.round(city["rain"], 1)}

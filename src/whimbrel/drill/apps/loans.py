@@ -59,7 +59,7 @@ from whimbrel.drill.natural import CHANGES
 from whimbrel.drill.steps import Shared, look_up
 from whimbrel.drill.world import Subject, World, chosen
 
-START, DAYS, PER_DAY = date(2018, 1, 1), 260, 420
+START, DAYS, PER_DAY = date(2018, 1, 1), 260, 1000
 RANGES = {"0 - 20K €": 0.2, "20K - 40K €": 0.25, "40K - 60K €": 0.3, "60K+ €": 0.25}
 DOWN = {"0%": 0.1, "10%": 0.2, "20%": 0.2, "30%": 0.15, "40%": 0.15, "50%": 0.1, "60%": 0.1}
 BRANCHES = {"north": 0.3, "south": 0.25, "east": 0.2, "west": 0.15, "online": 0.1}

@@ -59,7 +59,7 @@ from whimbrel.drill.steps import Shared, look_up
 from whimbrel.drill.world import Subject, World, chosen
 from whimbrel.errors import InputError
 
-START, DAYS, PER_DAY = date(2016, 2, 1), 170, 700
+START, DAYS, PER_DAY = date(2016, 2, 1), 170, 1400
 HOLIDAYS = (date(2016, 5, 30), date(2016, 7, 4))
 AREAS = {"8": 0.3, "32": 0.24, "28": 0.14, "76": 0.1, "6": 0.09, "7": 0.06, "33": 0.04, "56": 0.03}
 REGIONS = {
