@@ -1,4 +1,4 @@
-"""The flights are parsed and the models trained once for all tests here, also where several processes run them."""
+"""Data is parsed and models are trained once for all tests here, also where several processes run them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from whimbrel.drill.world import world
+from whimbrel.drill.apps import NAMES, subject
 
 pytest.importorskip("sklearn")
 
@@ -18,7 +18,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with everything in it that a drill keeps."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    folder, busy = shared / "flights", shared / "flights.busy"
+    folder, busy = shared / "drill", shared / "drill.busy"
     try:
         os.close(os.open(busy, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -26,7 +26,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
             time.sleep(0.2)
         return folder
     try:
-        world(0, folder)
+        for name in NAMES:
+            subject(name).world(0, folder)
         (folder / "done").touch()
     except BaseException:
         busy.unlink()

@@ -13,13 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from whimbrel.drill import data
-from whimbrel.drill.app import prepare, serve
+from whimbrel.drill.app import prepare
+from whimbrel.drill.apps import NAMES
+from whimbrel.drill.apps import flights_data as data
+from whimbrel.drill.apps.flights import world
 from whimbrel.drill.columns import Columns, length, take
 from whimbrel.drill.forest import CHUNK, Forest, train
 from whimbrel.drill.records import known_by, served
 from whimbrel.drill.table import to_arrow
-from whimbrel.drill.world import World, world
+from whimbrel.drill.world import World
 from whimbrel.errors import InputError, UsageError
 
 
@@ -92,8 +94,8 @@ def test_weather_is_that_of_the_airport_and_the_hour(here: World) -> None:
 
 def test_the_feature_store_knows_only_flights_that_have_left(here: World) -> None:
     requests = day(here, 5, 23)
-    store = here.app.store
-    left = here.year.departures
+    store = here.app.sources["history"]
+    left = store.departures
     for i in range(100, 900, 90):
         key = f"{requests['inputs.origin'][i]}/{requests['inputs.carrier'][i]}"
         at = requests["ts"][i] - requests["ts"][i] % 900
@@ -104,7 +106,7 @@ def test_the_feature_store_knows_only_flights_that_have_left(here: World) -> Non
 
 def test_gaps_of_the_real_data_stay_gaps_until_they_are_filled(here: World) -> None:
     requests = day(here, 3, 8, days=2)
-    records = serve(here.app, requests)
+    records = here.app.serve(requests)
     carriers = requests["inputs.carrier"]
     unknown = np.isnan(records["inputs.seats"])
     assert unknown[carriers == "MQ"].mean() > 0.9  # it reports fleet numbers, not tail numbers
@@ -151,8 +153,9 @@ def test_a_table_has_only_what_a_recorder_could_know(here: World) -> None:
 
 def test_the_cache_gives_back_what_was_parsed(cache: Path, here: World) -> None:
     again = data.read(cache)
-    assert len(list(cache.glob("*.npz"))) == 4  # the flights and three models
-    np.testing.assert_array_equal(again.weather["temp"], here.year.weather["temp"])
+    assert len(NAMES) == 5
+    assert len(list(cache.glob("*.npz"))) == 10  # the flights, and three models each for flights, bikes and taxi
+    np.testing.assert_array_equal(again.weather["temp"], here.app.sources["weather"].values["temp"])
     assert length(again.requests) == 336_776
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from whimbrel.drill import demo
-from whimbrel.drill.catalogue import variants
+from whimbrel.drill.apps.flights import FLIGHTS
+from whimbrel.drill.plant import variants
 from whimbrel.errors import UsageError
 from whimbrel.store import open_log
 
@@ -44,7 +45,7 @@ def test_the_demo_breaks_only_what_it_knows(tmp_path: Path) -> None:
 
 
 def test_the_demo_can_break_many_things_in_many_layers() -> None:
-    faults = [variants(breakage.fault)[0] for breakage in demo.BREAKAGES.values()]
+    faults = [variants(FLIGHTS, breakage.fault)[0] for breakage in demo.BREAKAGES.values()]
     assert len(faults) >= 8
     assert len({fault.layer for fault in faults}) >= 5
     assert demo.DEFAULT in demo.BREAKAGES

@@ -1,28 +1,39 @@
-"""A small cut of the drill: the diagnosis finds what is planted, layer and component, and does not cry wolf."""
+"""A small cut of the drill: the diagnosis finds what is planted, layer and component, and does not cry wolf.
+
+Forty cases over five apps, in windows of a day: about two minutes on two idle cores. `make drill` runs the whole.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from whimbrel.drill.run import UNTOUCHED, Task, ask, run
-from whimbrel.drill.score import Score, text
+import pytest
 
-FAULTS = ("D16/origin", "F03/dest", "P01", "M07", "H01")
-CALM = ("none/deploy", "none", "none/retired")
-"""One window each: the first with a harmless deploy, the last without anything, the first with a retired channel."""
-LAYERS_FOUND, COMPONENTS_FOUND, FALSE_ALARMS = 4, 4, 0
-GOLDEN_DAYS, SEED = 14, 4
+from whimbrel.drill.board import text
+from whimbrel.drill.run import Drill, run
+
+CUT = {
+    "flights": ("D16/origin", "P01"),
+    "bikes": ("D02/humidity", "D16/zone", "F03/zone", "M01", "O01/lower", "I01/weather", "H01", "K01"),
+    "taxi": ("D14/fare", "D05/company", "F06/miles", "P01", "M07", "O02", "I02", "L01"),
+    "loans": ("D02/debt_to_income", "D16/salary_range", "F08/tenure", "M03", "O06", "F13", "L02"),
+    "answers": ("D07/question", "T01", "T02", "T06", "O05", "T17", "I01/retrieve"),
+}
+LAYERS_FOUND = {"flights": 1, "bikes": 4, "taxi": 5, "loans": 4, "answers": 3}
+"""At least so many of the above: 17 of 33; `docs/drill.md` says what still fails."""
+CALM = 2
+FALSE_ALARMS = {"flights": 0, "bikes": 1, "taxi": 1, "loans": 2, "answers": 1}
+"""Windows in which nothing is wrong, in each app, and how many of them may be called a fault: both of the loans' (a
+campaign, a change of interest rates) are today, see `docs/drill.md`."""
 
 
-def test_the_layer_and_the_component_of_planted_faults_are_named(cache: Path) -> None:
-    score = run(faults=FAULTS, severity="medium", untouched=0, golden_days=GOLDEN_DAYS, seed=SEED, cache=cache)
-    assert score.rates["layer"].hits >= LAYERS_FOUND, text(score)
-    assert score.rates["component"].hits >= COMPONENTS_FOUND, text(score)
-
-
-def test_untouched_windows_are_left_in_peace(cache: Path) -> None:
-    deploys, nothing, retired = ([u for u in UNTOUCHED if u[0] == name] for name in CALM)
-    tasks = [Task(name, SEED, day=day, days=days) for name, day, days in (deploys[0], nothing[-1], retired[0])]
-    score = Score(tuple(ask(replace(task, golden_days=GOLDEN_DAYS), cache) for task in tasks))
-    assert score.rates["false_alarms"].hits <= FALSE_ALARMS, text(score)
+@pytest.mark.parametrize("app", list(CUT))
+def test_planted_faults_are_laid_at_the_right_door_and_calm_windows_are_left_in_peace(cache: Path, app: str) -> None:
+    calm = 0 if app == "flights" else CALM
+    asked = Drill(
+        (app,), CUT[app], where="all", shape="step", untouched=calm, days=1, golden_days=8, seed=3, floors=False
+    )
+    score = run(asked, cache=cache)
+    assert score.rates["layer"].hits >= LAYERS_FOUND[app], text(score)
+    assert score.rates["component"].hits >= LAYERS_FOUND[app] - 1, text(score)
+    assert score.rates["false_alarms"].hits <= FALSE_ALARMS[app], text(score)

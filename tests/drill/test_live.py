@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from whimbrel.drill import demo
-from whimbrel.drill.app import serve
+from whimbrel.drill.apps.flights import FLIGHTS, world
 from whimbrel.drill.columns import Columns, length, merge, take
 from whimbrel.drill.live import serve_live
-from whimbrel.drill.plant import site
-from whimbrel.drill.world import world
+from whimbrel.drill.plant import Wanted, site, variants
 from whimbrel.engine import engine_named
 from whimbrel.model.rows import Categories, Rows
 from whimbrel.model.window import Window
@@ -49,15 +48,15 @@ def test_one_by_one_and_all_at_once_give_the_same_table(cache: Path, tmp_path: P
     broken = here.app
     if fault:
         breakage = demo.BREAKAGES[fault]
-        found = site(
-            here, requests, breakage.fault, breakage.severity, breakage.where, np.random.default_rng(0), from_start=True
-        )
+        faults = variants(FLIGHTS, breakage.fault)[:1]
+        wanted = Wanted(faults, breakage.severity, breakage.where, "step", from_start=True)
+        found = site(FLIGHTS, here, requests, wanted, np.random.default_rng(0))
         hit, broken = found.hit, found.planted.app()
     serve_live(Recorder("flights", home=tmp_path, model={"name": "delay"}), requests, here.app, broken, hit)
     rows = logged(tmp_path)
-    at_once = serve(here.app, requests)
+    at_once = here.app.serve(requests)
     if fault:
-        at_once = merge(at_once, hit, serve(broken, take(requests, hit)))
+        at_once = merge(at_once, hit, broken.serve(take(requests, hit)))
     order = np.argsort(rows.ids)
     assert [rows.ids[i] for i in order] == sorted(at_once["id"])
     sent = np.argsort(at_once["id"])

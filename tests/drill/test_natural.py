@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whimbrel.drill import flights
-from whimbrel.drill.natural import NATURAL
-from whimbrel.drill.run import UNTOUCHED
+from whimbrel.drill.apps.flights import UNTOUCHED
+from whimbrel.drill.case import Asked, columns
+from whimbrel.drill.columns import Columns
+from whimbrel.drill.natural import CHANGES
 
 DAY = date(2013, 5, 14)
 
 
-def window(cache: Path, name: str) -> dict[str, np.ndarray[tuple[int], np.dtype[np.object_]]]:
-    case = flights.columns(name, day=DAY, days=2, golden_days=1, seed=2, cache=cache)
+def window(cache: Path, name: str) -> Columns:
+    case = columns(Asked(name, day=DAY, days=2, golden_days=1, seed=2), cache)
     assert case.truth.layer == ""
     return case.window
 
@@ -36,7 +37,7 @@ def test_a_new_release_is_as_good_as_the_old(cache: Path) -> None:
     from sklearn.metrics import roc_auc_score
 
     def auc(name: str) -> float:
-        rows = flights.columns(name, day=DAY, days=7, golden_days=1, seed=2, cache=cache).window
+        rows = columns(Asked(name, day=DAY, days=7, golden_days=1, seed=2), cache).window
         known = ~np.isnan(rows["label"])
         return float(roc_auc_score(rows["label"][known], rows["outputs.score"][known]))
 
@@ -44,7 +45,7 @@ def test_a_new_release_is_as_good_as_the_old(cache: Path) -> None:
     assert set(window(cache, "none/release")["model.version"]) == {"7", "8"}
 
 
-@pytest.mark.parametrize("name", ["none/mix", "none/campaign", "none/growth"])
+@pytest.mark.parametrize("name", ["none/mix", "none/campaign", "none/growth", "none/slump", "none/night"])
 def test_more_or_fewer_requests_leave_no_gap_in_the_recorders_count(cache: Path, name: str) -> None:
     usual, moved = window(cache, "none"), window(cache, name)
     assert len(moved["id"]) != len(usual["id"])
@@ -63,5 +64,30 @@ def test_a_channel_comes_and_another_goes(cache: Path) -> None:
 
 def test_untouched_windows_are_spread_over_the_year_and_of_every_sort() -> None:
     assert len(UNTOUCHED) >= 20
-    assert {name for name, _, _ in UNTOUCHED} == set(NATURAL)
+    assert {name for name, _, _ in UNTOUCHED} <= set(CHANGES)
+    assert len(CHANGES) >= 16
     assert len({day.month for _, day, _ in UNTOUCHED}) == 11
+
+
+def test_a_trial_has_two_arms_and_an_effect_in_one_of_them(cache: Path) -> None:
+    tried, usual = window(cache, "none/trial"), window(cache, "none")
+    bold = tried["model.variant"] == "bold"
+    assert 0.1 < bold.mean() < 0.55
+    assert (tried["decision"][bold] == "rebook").mean() > (usual["decision"][bold] == "rebook").mean()
+    assert (tried["decision"][~bold] == usual["decision"][~bold]).all()
+
+
+@pytest.mark.parametrize(("name", "fresh"), [("none/autoscaled", {"edge-5", "edge-6"}), ("none/replaced", set())])
+def test_new_hosts_count_from_one(cache: Path, name: str, fresh: set[str]) -> None:
+    moved, usual = window(cache, name), window(cache, "none")
+    new = set(moved["hardware.host"]) - set(usual["hardware.host"])
+    assert new >= fresh
+    assert len(new) >= 1
+    for host in new:
+        rows = moved["hardware.host"] == host
+        assert moved["recorder.seq"][rows].tolist() == list(range(1, rows.sum() + 1))
+    assert (moved["decision"] == usual["decision"]).all()
+
+
+def test_a_tiny_window_is_tiny(cache: Path) -> None:
+    assert len(window(cache, "none/tiny")["id"]) == 80

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
-from whimbrel.drill.flights import Truth
-from whimbrel.drill.score import Rate, Score, grade, same, text
+from whimbrel.drill.board import text
+from whimbrel.drill.case import Truth
+from whimbrel.drill.grade import f1, grade, same
+from whimbrel.drill.rates import Rate
+from whimbrel.drill.score import Score
 from whimbrel.model.report import Finding, Report, Span
 from whimbrel.model.window import where_of
 
@@ -84,17 +89,51 @@ def test_a_score_counts_hits_misses_and_false_alarms() -> None:
     missed = grade(TRUTH, answer(verdict="healthy"))
     notice = grade(CALM, answer(("model", "model.version"), verdict="notice"))
     alarm = grade(CALM, answer(("data", "inputs.temp")))
-    score = Score((right, wrong, missed, notice, alarm))
+    nothing = grade(replace(TRUTH, severity="harmless"), answer(("data", "inputs.temp")))
+    score = Score((right, wrong, missed, notice, alarm, nothing))
     rates = {name: (rate.hits, rate.n) for name, rate in score.rates.items()}
     assert rates == {
-        "layer": (1, 3), "component": (1, 3), "component_top3": (1, 3), "slice": (1, 3), "onset_within_2h": (1, 3),
-        "missed": (1, 3), "crashed": (0, 5), "false_alarms": (1, 2),
+        "layer": (1, 3), "component": (1, 3), "component_top3": (1, 3), "slice": (1, 3), "onset_within_1h": (1, 3),
+        "both_of_two": (0, 0), "wrong_blame": (1, 3), "missed": (1, 3), "crashed": (0, 6), "false_alarms": (1, 2),
+        "harmless_alarms": (1, 1),
     }  # fmt: skip
     assert score.confusion == {"features": {"features": 1, "data": 1, "none": 1}, "none": {"model": 1, "data": 1}}
+    assert score.onset_error_min == 15 * 60
+    assert [(said.low, said.right.hits, said.right.n) for said in score.confidence if said.right.n] == [(0.9, 1, 4)]
     again = json.loads(json.dumps(score.to_dict()))
-    assert again["schema"] == "whimbrel.drill/1"
-    assert len(again["cases"]) == 5
+    assert again["schema"] == "whimbrel.drill/2"
+    assert len(again["cases"]) == 6
     drawn = text(score)
     assert "LCS  features steps.scale.distance [origin=JFK]" in drawn
     assert "!!!  data inputs.temp" in drawn
     assert "false_alarms       1 of 2 (50%" in drawn
+
+
+def test_either_root_of_two_faults_is_right_and_both_are_counted() -> None:
+    other = Truth("O01", "decision", ("decision",), {"context.channel": "web"}, ONSET, "medium", 1, 0.03)
+    truth = replace(TRUTH, fault="F06+O01", second=other)
+    one = grade(truth, answer(("decision", "decision"), where={"context.channel": "web"}))
+    assert (one.layer_hit, one.component_hit, one.slice_hit, one.both_hit) == (True, True, True, False)
+    two = grade(truth, answer(("decision", "decision"), ("features", "steps.scale")))
+    assert two.both_hit
+    assert not two.slice_hit
+    assert Score((one, two)).rates["both_of_two"] == Rate(1, 2)
+
+
+def test_what_may_also_be_said_is_right() -> None:
+    truth = replace(TRUTH, layer="training", components=("training.lr",), others=(("model", "model.version"),))
+    assert grade(truth, answer(("model", "model.version"))).component_hit
+    assert not grade(truth, answer(("features", "steps.scale"))).layer_hit
+
+
+def test_slices_overlap_by_their_rows_since_the_onset() -> None:
+    hours = np.arange(8) - 4.0
+    window = {
+        "ts": ONSET.timestamp() + 3600 * hours,
+        "context.origin": np.array(["JFK", "EWR"] * 4, dtype=object),
+        "inputs.n": np.arange(8.0),
+    }
+    assert f1(window, TRUTH, where_of({"context.origin": "JFK"})) == 1
+    assert f1(window, TRUTH, where_of({"context.origin": "EWR"})) == 0
+    assert f1(window, TRUTH, ()) == pytest.approx(2 * 2 / 6)
+    assert f1(window, TRUTH, where_of({"context.planet": "mars"})) == 0

@@ -17,15 +17,15 @@ from types import MappingProxyType
 import numpy as np
 
 from whimbrel.diagnose import diagnose_log
-from whimbrel.drill.catalogue import variants
+from whimbrel.drill.apps.flights import FLIGHTS, world
+from whimbrel.drill.case import Truth
 from whimbrel.drill.columns import Columns, length, merge, take
 from whimbrel.drill.faults import Planted
-from whimbrel.drill.flights import Truth
+from whimbrel.drill.grade import grade
 from whimbrel.drill.live import serve_live
-from whimbrel.drill.plant import Site, site
+from whimbrel.drill.plant import Site, Wanted, site, variants
 from whimbrel.drill.records import known_by, served
-from whimbrel.drill.score import grade
-from whimbrel.drill.world import World, releases, world
+from whimbrel.drill.world import World, releases
 from whimbrel.errors import UsageError
 from whimbrel.model.report import Report
 from whimbrel.model.window import Window, iso
@@ -189,10 +189,8 @@ def _planted(here: World, requests: Columns, fault: str) -> tuple[Site | None, T
         return None, Truth("none")
     breakage = BREAKAGES[fault]
     tail = requests["ts"] >= ONSET.timestamp()
-    found = site(
-        here, take(requests, tail), variants(breakage.fault)[0].id, breakage.severity, breakage.where,
-        np.random.default_rng(0), from_start=True,
-    )  # fmt: skip
+    wanted = Wanted(variants(FLIGHTS, breakage.fault)[:1], breakage.severity, breakage.where, "step", from_start=True)
+    found = site(FLIGHTS, here, take(requests, tail), wanted, np.random.default_rng(0))
     return found, Truth.of(found)
 
 

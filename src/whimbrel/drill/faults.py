@@ -1,49 +1,50 @@
-"""Things that really broke production ML, as small frozen values that can be planted in the demo's app.
+"""Things that really broke production ML, as small frozen values that can be planted in an app.
 
 A fault hooks in where it would really happen: in what arrives (`inputs`), in an artefact of the app (`app`), or in
 what is known of a request afterwards (`records`); everything downstream inherits it. How strong it is, is chosen by
-its effect (`measure`), by going up `strengths`. This is the mechanism; `catalogue` is the list.
+its effect (`measure`), by going up `strengths`. This is the mechanism; `kinds` makes faults, the apps list theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from whimbrel.drill.app import STEPS, App
-from whimbrel.drill.columns import Bools, Columns, merge, take
+from whimbrel.drill.columns import Bools, Columns, length, merge, take
 from whimbrel.drill.records import drop, served
-from whimbrel.drill.world import World
+from whimbrel.drill.world import Served, World
 
 Change: TypeAlias = Callable[[Columns, float], Columns]
 """Columns of the rows hit, and a strength, to the columns that change."""
-Break: TypeAlias = Callable[[App, float, World], App]
+Break: TypeAlias = Callable[[Any, float, World], Any]
 """The app as it is, and a strength, to the app as it runs where the fault hits."""
-Values: TypeAlias = Callable[[NDArray[Any], float], NDArray[Any]]
-"""One column's values, and a strength, to the values that arrive instead."""
-Measure: TypeAlias = Literal["flips", "p95", "share"]
+Measure: TypeAlias = Literal["flips", "p95", "share", "cost", "none"]
+"""Decisions flipped; how much longer the slowest 5% take; rows touched; cost; nothing at all."""
 
-CALLER = ("context.origin", "context.region", "context.channel", "context.tenant")
 HOST = ("hardware.host",)
 SHARE_BANDS = {"subtle": (0.003, 0.02), "medium": (0.02, 0.08), "loud": (0.08, 1.01)}
 BANDS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "flips": SHARE_BANDS,
     "share": SHARE_BANDS,
     "p95": {"subtle": (0.05, 0.10), "medium": (0.10, 0.30), "loud": (0.30, 100.0)},
+    "cost": {"subtle": (0.02, 0.05), "medium": (0.05, 0.15), "loud": (0.15, 100.0)},
+    "none": {"subtle": (-1.0, 2.0), "medium": (-1.0, 2.0), "loud": (-1.0, 2.0)},
 }
-"""Effect on all traffic since the onset: decisions flipped, rows touched, or how much longer the slowest 5% take."""
+"""Effect on all traffic since the onset, by measure."""
+SEVERITIES = ("subtle", "medium", "loud")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault. `components` are the paths that are right answers, the best one first.
 
-    `dims` are the tags by which it can be confined to a slice. `whole` faults concern a whole table (a column's type).
-    `code` says whether the recorder would see another fingerprint: always, never, or either (each happens).
+    `dims` are the tags by which it can be confined to a slice; the app's callers where it names none. `whole` faults
+    concern a whole table (a column's type). `code` says whether the recorder would see another fingerprint: always,
+    never, or either (each happens). `others` are further layers and components of which each is a right answer too:
+    those of a fault that is two.
     """
 
     id: str
@@ -52,44 +53,30 @@ class Fault:
     says: str
     strengths: tuple[float, ...] = (1.0,)
     measure: Measure = "flips"
-    dims: tuple[str, ...] = CALLER
+    dims: tuple[str, ...] = ()
     whole: bool = False
     code: Literal["always", "never", "either"] = "never"
     inputs: Change | None = None
     app: Break | None = None
     records: Change | None = None
+    others: tuple[tuple[str, str], ...] = ()
 
     @property
     def kind(self) -> str:
         """The id without the variant: `D02` of `D02/distance`."""
         return self.id.partition("/")[0]
 
+    @property
+    def harmless(self) -> bool:
+        """Whether nothing comes of it."""
+        return self.measure == "none"
+
     def band(self, effect: float) -> str:
         """The severity that this effect amounts to; empty where it is too weak for any."""
+        if self.harmless:
+            return "harmless"
         bands = BANDS[self.measure].items()
         return next((name for name, (low, high) in bands if low <= effect < high), "")
-
-
-def input_fault(
-    fault_id: str, says: str, change: Values, strengths: tuple[float, ...] = (1.0,),
-    *, names: tuple[str, ...] = (), rare: bool = False, whole: bool = False,
-) -> Fault:  # fmt: skip
-    """A fault of raw inputs: of the one that the id names, or of `names` together.
-
-    `rare` ones hit the share of rows that their strength says.
-    """
-    names = names or (fault_id.partition("/")[2],)
-
-    def inputs(columns: Columns, strength: float) -> Columns:
-        out = {}
-        for name in names:
-            was = columns[f"inputs.{name}"]
-            now = change(was, strength)
-            out[f"inputs.{name}"] = np.where(columns["luck.coin"] < strength, now, was) if rare else now
-        return out
-
-    components = tuple(f"inputs.{name}" for name in names)
-    return Fault(fault_id, "data", components, says, strengths, whole=whole, inputs=inputs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,25 +88,43 @@ class Planted:
     world: World
     seen: bool = True
 
-    def app(self) -> App:
+    def app(self) -> Served:
         """The app where the fault hits."""
-        healthy = self.world.app
+        healthy: Served = self.world.app
         if self.fault.app is None:
             return healthy
-        broken = self.fault.app(healthy, self.strength, self.world)
-        if self.seen:
-            return broken
-        said = healthy.fingerprints()
-        return replace(broken, code=tuple((step, said[step]) for step in STEPS))
+        broken: Served = self.fault.app(healthy, self.strength, self.world)
+        return broken if self.seen else broken.saying(healthy.fingerprints())
 
     def requests(self, requests: Columns) -> Columns:
         """The requests as they arrive where the fault hits."""
         return requests | self.fault.inputs(requests, self.strength) if self.fault.inputs else requests
 
-    def serve(self, clean: Columns, requests: Columns, hit: Bools) -> Columns:
-        """The clean records, with those that the fault hits made anew; all labels that will ever come."""
+    def hit(self, clean: Columns, requests: Columns, hit: Bools) -> Columns:
+        """The clean records, with those that the fault hits made anew, and nothing dropped yet."""
         arrived = self.requests(take(requests, hit))
         broken = served(self.app(), arrived)
         if self.fault.records is not None:
             broken |= self.fault.records(arrived | broken, self.strength)
-        return drop(merge(clean, hit, broken))
+        return merge(clean, hit, broken)
+
+    def serve(self, clean: Columns, requests: Columns, hit: Bools) -> Columns:
+        """The same as the log would hold it; all labels that will ever come."""
+        return drop(self.hit(clean, requests, hit))
+
+    def effect(self, clean: Columns, requests: Columns, hit: Bools) -> float:
+        """What it does to all of these requests, in its own measure."""
+        fault = self.fault
+        if fault.harmless:
+            return 0.0
+        out = self.serve(clean, requests, hit)
+        if fault.measure == "p95":
+            return float(np.quantile(out["spans.total"], 0.95) / np.quantile(clean["spans.total"], 0.95) - 1)
+        if fault.measure == "cost":
+            return float(abs(out["usage.cost_usd"].sum() / clean["usage.cost_usd"].sum() - 1))
+        if fault.layer == "recorder":
+            return abs(1 - length(out) / length(clean)) if length(out) != length(clean) else float(hit.mean())
+        path = fault.components[0] if fault.measure == "share" else "decision"
+        before, now = clean[path], out[path]
+        same = (before == now) | ((before != before) & (now != now))
+        return float(1 - same.mean())

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from whimbrel.drill.app import STEPS, App, FeatureStore, Observations, timeline
+from whimbrel.drill.app import App, timeline
 from whimbrel.drill.columns import Bools, Columns, Request
 from whimbrel.record import Recorder
 
@@ -24,7 +24,7 @@ HASTE = 40.0
 class Remote:
     """A service as seen from the app: it answers after a while."""
 
-    def __init__(self, service: Observations | FeatureStore, ms: Mapping[str, float], name: str) -> None:
+    def __init__(self, service: Any, ms: Mapping[str, float], name: str) -> None:
         self._service = service
         self._wait = ms[f"spans.{name}"]
 
@@ -47,7 +47,7 @@ class Line:
         self._app = app
         self._recorder = recorder
         self._steps: dict[str, Callable[..., dict[str, Any]]] = {
-            step: recorder.step(step)(getattr(app, step)) for step in STEPS
+            step: recorder.step(step)(run) for step, run in app.steps
         }
 
     def answer(self, request: Request) -> Any:
@@ -59,16 +59,13 @@ class Line:
             seen = dict(request)
             with p.span("queue"):
                 _wait(ms["spans.queue"])
-            services = {
-                "weather": {"source": Remote(app.observations, ms, "weather")},
-                "history": {"source": Remote(app.store, ms, "history")},
-            }
             for step, run in self._steps.items():
-                values = run(seen, **services.get(step, {}))
+                given = {"source": Remote(app.sources[step], ms, step)} if step in app.sources else {}
+                values = run(seen, **given)
                 seen.update((f"steps.{step}.{name}", value) for name, value in values.items())
             route = "canary" if request["luck.route"] < app.canary_share else "stable"
             model = app.canary if route == "canary" else app.model
-            p.model(version=model.version, digest=model.digest, precision=model.precision)
+            p.model(version=model.version, digest=model.digest, precision=model.precision, variant=app.variant)
             with p.span("score"):
                 margin = float(model(seen))
             with p.span("calibrate"):
@@ -80,13 +77,17 @@ class Line:
                 p.error("RulesTimeout")
                 decision = "keep"
             p.decision(decision, route=route)
-            p.age(airport_delay=request["ts"] % 300, weather=request["ts"] % 3600, carrier_delay=app.store.age(request))
+            p.age(
+                airport_delay=request["ts"] % 300,
+                weather=request["ts"] % 3600,
+                carrier_delay=app.sources["history"].age(request),
+            )
             p.usage(energy_j=float(ms["spans.total"] * (0.055 + 0.002 * request["luck.watts"])))
         return decision
 
 
 def serve_live(
-    recorder: Recorder, requests: Columns, healthy: App, broken: App, hit: Bools, *, seed: int = 0,
+    recorder: Recorder, requests: Columns, healthy: Any, broken: Any, hit: Bools, *, seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> None:  # fmt: skip
     """Serve every request and record it.

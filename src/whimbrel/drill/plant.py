@@ -1,7 +1,7 @@
 """Where, when and how strong: a fault is tried at places until its effect falls into the band of its severity.
 
-In: a world, a window's requests, a fault's name, a severity. Out: a `Site`: the fault at its strength, the requests
-that it hits, its effect. Only `flights` may call.
+In: a world, a window's requests, a fault, a severity. Out: a `Site`: the fault at its strength, the requests
+that it hits, its effect. Only `case` and `demo` may call.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from typing import TypeAlias
 
 import numpy as np
 
-from whimbrel.drill.catalogue import variants
 from whimbrel.drill.columns import Bools, Columns, length, take
-from whimbrel.drill.faults import BANDS, HOST, Fault, Planted
+from whimbrel.drill.faults import BANDS, HOST, SEVERITIES, Fault, Planted
 from whimbrel.drill.records import served
-from whimbrel.drill.world import World
+from whimbrel.drill.world import Subject, World
 from whimbrel.errors import UsageError
 from whimbrel.model.event import Event
 
 Place: TypeAlias = Mapping[str, str]
 """A slice: path → value; empty is all traffic."""
-NARROWEST, WIDEST = 0.03, 0.6
+NARROWEST, WIDEST = 0.01, 0.4
 """Share of the requests that a slice may have."""
 LEAST = 20
 """Requests that a fault must hit at least."""
 TRIES = 10
+SHAPES = ("step", "ramp", "onoff")
+"""From the onset on at once; more and more; on for a sixth of what is left, off for another, and so on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +38,7 @@ class Site:
 
     planted: Planted
     place: Place
+    shape: str
     since: datetime
     hit: Bools
     effect: float
@@ -44,63 +46,109 @@ class Site:
     """How far the effect lies outside the band asked for, as a ratio's logarithm; 0 inside."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be planted. `where` is a slice, or `all`, `one`, `two`; None draws one of these."""
+
+    faults: tuple[Fault, ...]
+    severity: str
+    where: str | Place | None
+    shape: str
+    from_start: bool = False
+    """The first request is hit, whatever the chance says."""
+
+    def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            raise UsageError(
+                f"there is no severity {self.severity!r}", where="--severity", next="choose subtle, medium or loud"
+            )
+        if not isinstance(self.where, Mapping) and self.where not in (None, "all", "one", "two"):
+            raise UsageError(
+                f"cannot read the slice {self.where!r}", where="--slice", next="choose all, one, two, or a mapping"
+            )
+        if self.shape not in SHAPES:
+            raise UsageError(f"there is no shape {self.shape!r}", where="--shape", next=f"choose {', '.join(SHAPES)}")
+
+
+def variants(subject: Subject, name: str) -> tuple[Fault, ...]:
+    """The fault with this id, or all variants of this kind (`D02` gives `D02/distance`, …).
+
+    Raises:
+        UsageError: the app knows no such fault.
+    """
+    found = tuple(f for f in subject.faults if name in (f.id, f.kind))
+    if not found:
+        raise UsageError(
+            f"there is no fault {name!r} in {subject.name}", where="--faults",
+            why=f"its catalogue has {', '.join(subject.kinds)}", next="choose one of these",
+        )  # fmt: skip
+    return found
+
+
 def site(
-    world: World, requests: Columns, name: str, severity: str, where: str | Place | None, rng: np.random.Generator,
-    *, from_start: bool = False,
+    subject: Subject, world: World, requests: Columns, wanted: Wanted, rng: np.random.Generator
 ) -> Site:  # fmt: skip
     """Choose variant, place, onset and strength; the nearest to the severity where none is in its band.
 
-    The onset is the first request or a later one, as it falls out; `from_start` leaves that no choice.
-
     Raises:
-        UsageError: no such fault, severity or slice, or too few requests there.
+        UsageError: too few requests there.
     """
-    if severity not in BANDS["flips"]:
-        raise UsageError(f"there is no severity {severity!r}", where="--severity", next="choose subtle, medium or loud")
     best: Site | None = None
-    for found in _sites(world, requests, name, severity, where, rng, from_start):
+    for found in _sites(subject, world, requests, wanted, rng):
         if best is None or found.off < best.off:
             best = found
         if best.off == 0:
             return best
     if best is None:
         raise UsageError(
-            f"{name} cannot be planted at {where or 'any slice'}", why="too few requests come from there",
-            next="choose a larger slice or a longer window",
+            f"{wanted.faults[0].id} cannot be planted at {wanted.where or 'any slice'}",
+            why="too few requests come from there", next="choose a larger slice or a longer window",
         )  # fmt: skip
     return best
 
 
 def _sites(
-    world: World, requests: Columns, name: str, severity: str, where: str | Place | None, rng: np.random.Generator,
-    from_start: bool,
+    subject: Subject, world: World, requests: Columns, wanted: Wanted, rng: np.random.Generator
 ) -> Iterator[Site]:  # fmt: skip
-    found = variants(name)
     ts = requests["ts"]
     later = ts[int(rng.uniform(0.05, 0.6) * len(ts))]
-    onset = ts[0] if from_start or rng.random() < 0.3 else later
-    for fault in (found[i] for i in rng.permutation(len(found))):
+    onset = ts[0] if wanted.from_start or rng.random() < 0.3 else later
+    for fault in (wanted.faults[i] for i in rng.permutation(len(wanted.faults))):
         seen = fault.code == "always" or (fault.code == "either" and rng.random() < 0.5)
-        for place in _places(fault, requests, where, rng):
-            hit = _inside(requests, place) & (ts >= (ts[0] if fault.whole else onset))
+        start, shape = (ts[0], "step") if fault.whole else (onset, wanted.shape)
+        when = _when(requests, start, shape)
+        for place in _places(fault, subject, requests, wanted.where, rng):
+            hit = _inside(requests, place) & when
             if hit.sum() < LEAST:
                 continue
-            strength, effect = _strength(fault, world, requests, hit, severity)
+            strength, effect = _strength(fault, world, requests, hit, wanted.severity)
             since = datetime.fromtimestamp(float(ts[hit][0]), UTC)
-            off = _off(effect, BANDS[fault.measure][severity])
-            yield Site(Planted(fault, strength, world, seen), place, since, hit, effect, off)
+            off = 0.0 if fault.harmless else _off(effect, BANDS[fault.measure][wanted.severity])
+            yield Site(Planted(fault, strength, world, seen), place, shape, since, hit, effect, off)
 
 
-def _places(fault: Fault, requests: Columns, where: str | Place | None, rng: np.random.Generator) -> list[Place]:
+def _when(requests: Columns, onset: float, shape: str) -> Bools:
+    ts = requests["ts"]
+    part = (ts - onset) / max(float(ts[-1] - onset), 1.0)
+    on: Bools = part >= 0
+    if shape == "ramp":
+        on = on & (requests["luck.ramp"] < 0.15 + 0.85 * part / 0.7)
+    elif shape == "onoff":
+        on = on & (np.floor(6 * part) % 2 == 0)
+    return on
+
+
+def _places(
+    fault: Fault, subject: Subject, requests: Columns, where: str | Place | None, rng: np.random.Generator
+) -> list[Place]:
     """Slices to try, in the order of trying."""
     if isinstance(where, Mapping):
         return [dict(where)]
-    if where not in (None, "all", "one", "two"):
-        raise UsageError(f"cannot read the slice {where!r}", where="--slice", next="choose all, one, two, or a mapping")
     bound = fault.dims == HOST  # what is wrong with a host is wrong with one host
     if fault.whole or (where == "all" and not bound):
         return [{}]
-    singles = [(path, str(value)) for path in fault.dims for value in sorted(set(requests[path].tolist()))]
+    dims = fault.dims or subject.callers
+    singles = [(path, str(value)) for path in dims for value in sorted(set(requests[path].tolist()))]
     one: list[Place] = [{path: value} for path, value in singles]
     two: list[Place] = [dict(pair) for pair in combinations(singles, 2) if pair[0][0] != pair[1][0]]
     wanted = two if where == "two" and two else one
@@ -128,12 +176,12 @@ def _strength(fault: Fault, world: World, requests: Columns, hit: Bools, severit
     rows, hit = take(requests, after), hit[after]
     clean = served(world.app, rows)
     low, high = BANDS[fault.measure][severity]
-    target = float(np.sqrt(low * min(high, 4 * low)))
+    target = float(np.sqrt(max(low, 1e-6) * min(high, 4 * max(low, 1e-6))))
     known: dict[int, float] = {}
 
     def effect(i: int) -> float:
         if i not in known:
-            known[i] = _effect(Planted(fault, fault.strengths[i], world), clean, rows, hit)
+            known[i] = Planted(fault, fault.strengths[i], world).effect(clean, rows, hit)
         return known[i]
 
     left, right = 0, len(fault.strengths) - 1
@@ -149,33 +197,19 @@ def _strength(fault: Fault, world: World, requests: Columns, hit: Bools, severit
     return fault.strengths[best], effect(best)
 
 
-def _effect(planted: Planted, clean: Columns, rows: Columns, hit: Bools) -> float:
-    """The fault's effect on all traffic since its onset, in its own measure."""
-    fault, out = planted.fault, planted.serve(clean, rows, hit)
-    if fault.measure == "p95":
-        return float(np.quantile(out["spans.total"], 0.95) / np.quantile(clean["spans.total"], 0.95) - 1)
-    if fault.layer == "recorder":
-        return 1 - length(out) / length(clean)
-    touched = {"labels": "label", "decision": "decisions.route"}
-    path = touched[fault.layer] if fault.measure == "share" else "decision"
-    before, now = clean[path], out[path]
-    same = (before == now) | ((before != before) & (now != now))
-    return float(1 - same.mean())
-
-
 def _off(effect: float, band: tuple[float, float]) -> float:
     low, high = band
     effect = max(effect, 1e-6)
-    return float(max(np.log(low / effect), np.log(effect / high), 0.0))
+    return float(max(np.log(max(low, 1e-9) / effect), np.log(effect / high), 0.0))
 
 
-def events_around(place: Place, start: datetime, rng: np.random.Generator) -> list[Event]:
-    """Perhaps the deploy that brought the fault, perhaps a harmless one at the same hour elsewhere."""
-    events = []
+def events_around(found: Site, rng: np.random.Generator, herring: bool | None = None) -> list[Event]:
+    """Perhaps the deploy that brought the fault, perhaps a harmless one at the same hour elsewhere (`herring`)."""
+    events, place, start = [], found.place, found.since
     if rng.random() < 0.5:
         lag = timedelta(seconds=int(rng.integers(30, 600)))
         events.append(Event(start - lag, "deploy", f"build {rng.integers(16**6):06x}", dict(place)))
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 if herring is None else herring:
         lag = timedelta(minutes=int(rng.integers(-40, 40)))
         path, value = ("context.channel", "desk") if "context.channel" not in place else ("context.tenant", "corvus")
         value = "atlas" if place.get(path) == value else value

@@ -9,25 +9,24 @@ from datetime import datetime
 
 import numpy as np
 
-from whimbrel.drill.app import App, serve
 from whimbrel.drill.columns import Columns, length, take
-from whimbrel.drill.world import LATE_MIN
+from whimbrel.drill.world import Served
+
+LABELS = ("label", "label_ts")
 
 
-def served(app: App, requests: Columns) -> Columns:
-    """The records with the labels that will come; a cancelled flight has none."""
-    late = requests["truth.arr_delay"]
-    label = np.where(np.isnan(late), np.nan, late > LATE_MIN)
-    return serve(app, requests) | {
-        "label": label,
-        "label_ts": np.where(np.isnan(label), np.nan, requests["truth.label_ts"]),
-    }
+def served(app: Served, requests: Columns) -> Columns:
+    """The records with the labels that will come; what is never judged has none."""
+    records = app.serve(requests)
+    label = records.get("label", requests["truth.label"])
+    when = np.where(np.isnan(label), np.nan, requests["truth.label_ts"])
+    return {path: column for path, column in records.items() if path != "label"} | {"label": label, "label_ts": when}
 
 
 def known_by(records: Columns, now: datetime) -> Columns:
     """The records as they look at that moment: labels that come later are not there yet."""
     later = ~(records["label_ts"] <= now.timestamp())
-    return records | {name: np.where(later, np.nan, records[name]) for name in ("label", "label_ts")}
+    return records | {name: np.where(later, np.nan, records[name]) for name in LABELS}
 
 
 def drop(records: Columns) -> Columns:

@@ -1,152 +1,212 @@
 """The drill: plant many faults, ask the diagnosis about each, and score the answers.
 
-In: which faults, how strong, where, how many, a seed. Out: a `Score`. The same arguments give the same cases.
+In: which apps, which faults, how strong, where, how many, a seed. Out: a `Score`. The same arguments give the same cases.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
 
 from whimbrel.diagnose import diagnose as by_whimbrel
-from whimbrel.drill import flights
-from whimbrel.drill.catalogue import KINDS, variants
-from whimbrel.drill.faults import BANDS
-from whimbrel.drill.natural import NATURAL
-from whimbrel.drill.score import Graded, Score, crashed, grade
-from whimbrel.drill.world import world
+from whimbrel.drill.apps import NAMES, subject
+from whimbrel.drill.case import Asked, Drawn, columns, default_cache
+from whimbrel.drill.columns import length
+from whimbrel.drill.faults import SEVERITIES
+from whimbrel.drill.floors import absent, floors
+from whimbrel.drill.grade import Graded, crashed, grade
+from whimbrel.drill.kept import Kept
+from whimbrel.drill.plant import SHAPES, variants
+from whimbrel.drill.score import Score
+from whimbrel.drill.world import Subject
 from whimbrel.errors import UsageError
 from whimbrel.model.report import Report
 
-Diagnose = Callable[..., Report]
+Diagnose: TypeAlias = Callable[..., Report]
 """`whimbrel.diagnose`, or whatever is to be drilled in its place: two tables and `events=` to a report."""
-Progress = Callable[[int, int, str], None]
+Progress: TypeAlias = Callable[[int, int, str], None]
 """How many cases are done, of how many, and the last one's name."""
+MIXED = ("step", "step", "step", "ramp", "onoff")
+"""Shapes in the proportion in which they are drawn where none is asked for."""
+PARTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
+"""Of the time after the onset, after which it is asked whether the fault could have been found already."""
 
-UNTOUCHED: tuple[tuple[str, date, int], ...] = (
-    ("none", date(2013, 2, 8), 2),  # the blizzard
-    ("none", date(2013, 3, 6), 3),  # the late snow
-    ("none/deploy", date(2013, 3, 19), 4),
-    ("none", date(2013, 4, 17), 3),  # spring storms
-    ("none/mix", date(2013, 4, 29), 5),
-    ("none", date(2013, 5, 24), 4),  # Memorial Day
-    ("none/campaign", date(2013, 6, 4), 3),
-    ("none", date(2013, 6, 24), 5),  # summer storms
-    ("none", date(2013, 7, 4), 2),  # Independence Day
-    ("none", date(2013, 7, 8), 4),  # more storms
-    ("none/release", date(2013, 7, 29), 4),
-    ("none", date(2013, 8, 7), 3),
-    ("none/newcomer", date(2013, 8, 20), 3),
-    ("none", date(2013, 8, 30), 4),  # Labor Day
-    ("none", date(2013, 9, 11), 3),
-    ("none/growth", date(2013, 9, 24), 4),
-    ("none", date(2013, 10, 15), 7),  # an ordinary week
-    ("none/retired", date(2013, 10, 29), 3),
-    ("none", date(2013, 11, 5), 1),
-    ("none/release", date(2013, 11, 12), 6),
-    ("none", date(2013, 11, 27), 5),  # Thanksgiving
-    ("none", date(2013, 12, 5), 5),  # ice
-    ("none/deploy", date(2013, 12, 16), 2),
-    ("none", date(2013, 12, 23), 4),  # Christmas
-)
-"""Windows in which nothing is wrong, spread over the year."""
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """What is to be drilled.
+
+    `faults` are ids of the catalogues, `D02` or `D02/distance`, two at once as `D02+O01`; every kind, and now and then two
+    at once, where None. `severity` is subtle, medium, loud, or all (in turn). `where` is `all`, `one`, `two`: conditions
+    that the slice has; None draws one of these. `shape` is step, ramp or onoff; None draws one. `n` cases are planted, each
+    kind once in each app by default. `untouched` windows with nothing wrong: fixed days of each app, then drawn ones.
+    `days` and `golden_days` make all windows that long. `detect` asks again after a part of the time, to see how soon the
+    fault could have been found. `floors` puts simple rules to the same cases.
+    """
+
+    apps: tuple[str, ...] = NAMES
+    faults: tuple[str, ...] | None = None
+    severity: str = "medium"
+    where: str | None = None
+    shape: str | None = None
+    n: int | None = None
+    untouched: int = 24
+    days: int | None = None
+    golden_days: int | None = None
+    seed: int = 0
+    detect: bool = False
+    floors: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """One case to make and to ask about."""
 
-    fault: str
-    seed: int
-    severity: str = "medium"
-    where: str | None = None
-    day: date | None = None
-    days: int | None = None
-    golden_days: int = 28
+    asked: Asked
+    detect: bool = False
+    floors: bool = False
 
 
 def run(
-    *,
-    faults: Sequence[str] | None = None,
-    severity: str = "medium",
-    where: str | None = None,
-    n: int | None = None,
-    untouched: int = len(UNTOUCHED),
-    golden_days: int = 28,
-    seed: int = 0,
-    jobs: int = 1,
-    cache: Path | None = None,
-    diagnose: Diagnose | None = None,
+    drill: Drill, *, jobs: int = 1, cache: Path | None = None, kept: Path | None = None, diagnose: Diagnose | None = None,
     progress: Progress | None = None,
-) -> Score:
-    """Plant `n` faults (one of each kind by default) and look at `untouched` windows too.
+) -> Score:  # fmt: skip
+    """Plant faults, look at untouched windows too, and score what the diagnosis says of each.
 
     Args:
-        faults: ids of the catalogue, `D02` or `D02/distance`; all where None.
-        severity: `subtle`, `medium`, `loud`, or `all` (in turn).
-        where: `all`, `one`, `two`: conditions that the slice has; None draws one of these.
-        n: planted cases; more than there are faults go round again at other times and places.
-        untouched: windows with nothing wrong; the first 24 are fixed days of the year, the others drawn.
-        golden_days: how many days before the window are golden.
-        seed: of the first case; the others follow.
+        drill: what is to be drilled.
         jobs: processes at work.
-        cache: folder for parsed flights and trained models; one in the home by default.
+        cache: folder for parsed data and trained models; one in the home by default.
+        kept: a file of results; what it holds of this code and these cases is not asked again.
         diagnose: what is drilled; `whimbrel.diagnose` by default.
         progress: told after each case.
 
     Raises:
-        UsageError: no such fault, severity or slice; nothing to do; the flights are not installed.
+        UsageError: no such app, fault, severity or slice; nothing to do; an app's data is not installed.
     """
-    tasks = [*_planted(faults, severity, where, n, seed), *_untouched(untouched, seed)]
-    tasks = [replace(task, golden_days=golden_days) for task in tasks]
-    if not tasks or jobs < 1:
+    todo = tasks(drill)
+    if not todo or jobs < 1:
         raise UsageError(
-            "there is nothing to drill", why=f"n={n}, untouched={untouched}, jobs={jobs}", next="whimbrel drill --n 28"
-        )
-    cache = cache or flights.default_cache()
-    world(0, cache)  # fills the cache once, before several processes would
-    graded: list[Graded | None] = [None] * len(tasks)
-    for done, (i, one) in enumerate(_graded(tasks, jobs, cache, diagnose), 1):
-        graded[i] = one
+            "there is nothing to drill", why=f"n={drill.n}, untouched={drill.untouched}, jobs={jobs}",
+            next="whimbrel drill --n 28",
+        )  # fmt: skip
+    cache = cache or default_cache()
+    if jobs > 1:
+        for name in drill.apps:
+            subject(name).world(0, cache)  # fills the cache once, before several processes would
+    results = Kept(kept) if kept else None
+    graded = [results.known(task) if results else None for task in todo]
+    open_ = [i for i, one in enumerate(graded) if one is None]
+    done = len(todo) - len(open_)
+    for i, one in _graded([todo[i] for i in open_], jobs, cache, diagnose):
+        graded[open_[i]] = one
+        done += 1
+        if results:
+            results.keep(todo[open_[i]], one)
         if progress is not None:
-            progress(done, len(tasks), one.truth.fault)
-    return Score(tuple(one for one in graded if one is not None))
+            progress(done, len(todo), f"{one.truth.app} {one.truth.fault}")
+    notes = (absent(),) if drill.floors and absent() else ()
+    return Score(tuple(one for one in graded if one is not None), notes)
 
 
-def _planted(faults: Sequence[str] | None, severity: str, where: str | None, n: int | None, seed: int) -> list[Task]:
-    if severity != "all" and severity not in BANDS["flips"]:
+def tasks(drill: Drill) -> list[Task]:
+    """All cases of a drill, the planted ones first, each app's together."""
+    if drill.severity != "all" and drill.severity not in SEVERITIES:
         raise UsageError(
-            f"there is no severity {severity!r}", where="--severity", next="choose subtle, medium, loud or all"
+            f"there is no severity {drill.severity!r}", where="--severity", next="choose subtle, medium, loud or all"
         )
-    names = list(faults) if faults is not None else list(KINDS)
-    for name in names:
-        variants(name)
-    severities = list(BANDS["flips"]) if severity == "all" else [severity]
-    return [
-        Task(names[i % len(names)], seed + i, severities[i // len(names) % len(severities)], where)
-        for i in range(n if n is not None else len(names) * len(severities))
-        if names
-    ]
+    if drill.shape is not None and drill.shape not in SHAPES:
+        raise UsageError(f"there is no shape {drill.shape!r}", where="--shape", next=f"choose {', '.join(SHAPES)}")
+    if drill.where not in (None, "all", "one", "two"):
+        raise UsageError(f"cannot read the slice {drill.where!r}", where="--slice", next="choose all, one or two")
+    apps = [subject(name) for name in drill.apps]
+    asked = [*_planted(drill, apps), *_untouched(drill, apps)]
+    order = {app.name: i for i, app in enumerate(apps)}
+    asked = sorted(asked, key=lambda one: order[one.app])
+    return [Task(replace(one, golden_days=drill.golden_days), drill.detect, drill.floors) for one in asked]
 
 
-def _untouched(n: int, seed: int) -> list[Task]:
-    fixed = [Task(name, seed, day=day, days=days) for name, day, days in UNTOUCHED[:n]]
-    kinds = list(NATURAL)
-    return fixed + [Task(kinds[i % len(kinds)], seed + i) for i in range(n - len(fixed))]
+def _planted(drill: Drill, apps: list[Subject]) -> list[Asked]:
+    """As many cases for each app as for any other, its kinds in turn, in an order that the seed deals out."""
+    severities = SEVERITIES if drill.severity == "all" else (drill.severity,)
+    decks = {app.name: _names(drill, app) for app in apps}
+    each = [len(decks[app.name]) * len(severities) for app in apps]
+    if drill.n is not None:
+        each = [drill.n // len(apps) + (i < drill.n % len(apps)) for i in range(len(apps))]
+    out = []
+    for app, n in zip(apps, each, strict=True):
+        names = decks[app.name]
+        rng = np.random.default_rng([drill.seed, len(app.name), n])
+        order = rng.permutation(len(names)) if drill.faults is None else np.arange(len(names))
+        for i in range(n if names else 0):
+            name = names[order[i % len(names)]]
+            if drill.faults is None and i % 20 == 19:
+                name = _two(app, name, rng)
+            shape = drill.shape or str(rng.choice(MIXED))
+            level = (
+                severities[i // len(names) % len(severities)] if n >= len(names) else severities[i % len(severities)]
+            )
+            out.append(Asked(name, app.name, level, drill.where, shape, days=drill.days, seed=drill.seed + i))
+    return out
 
 
-def _graded(tasks: list[Task], jobs: int, cache: Path, diagnose: Diagnose | None) -> Iterator[tuple[int, Graded]]:
+def _names(drill: Drill, app: Subject) -> tuple[str, ...]:
+    """What can be planted in this app of what is asked for; it is wrong to ask for what no app has."""
+    if drill.faults is None:
+        return app.kinds
+    names, wrong = [], None
+    for name in drill.faults:
+        try:
+            for one in name.split("+"):
+                variants(app, one)
+        except UsageError as error:
+            wrong = error
+            continue
+        names.append(name)
+    if wrong is not None and len(drill.apps) == 1:
+        raise wrong
+    return tuple(names)
+
+
+def _two(app: Subject, name: str, rng: np.random.Generator) -> str:
+    """The fault and another one, of another layer; neither is one of those that concern all or nothing."""
+    first = variants(app, name)[0]
+    if first.harmless or first.whole or first.layer == "recorder":
+        return name
+    others = [f.kind for f in app.faults if f.layer not in (first.layer, "recorder") and not f.harmless and not f.whole]
+    return f"{name}+{rng.choice(others)}"
+
+
+def _untouched(drill: Drill, apps: list[Subject]) -> list[Asked]:
+    out = []
+    for i, app in enumerate(apps):
+        n = drill.untouched // len(apps) + (i < drill.untouched % len(apps))
+        fixed = [Asked(name, app.name, day=day, days=days, seed=drill.seed) for name, day, days in app.untouched[:n]]
+        kinds = list(app.calm)
+        start = drill.seed + 3 * i
+        drawn = [
+            Asked(kinds[(start + j) % len(kinds)], app.name, days=drill.days, seed=drill.seed + j)
+            for j in range(n - len(fixed))
+        ]
+        out += [*fixed, *drawn]
+    return out
+
+
+def _graded(todo: list[Task], jobs: int, cache: Path, diagnose: Diagnose | None) -> Iterator[tuple[int, Graded]]:
     if jobs == 1:
-        yield from ((i, ask(task, cache, diagnose)) for i, task in enumerate(tasks))
+        yield from ((i, ask(task, cache, diagnose)) for i, task in enumerate(todo))
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        futures = {pool.submit(ask, task, cache, diagnose): i for i, task in enumerate(tasks)}
+        futures = {pool.submit(ask, task, cache, diagnose): i for i, task in enumerate(todo)}
         for future in as_completed(futures):
             yield futures[future], future.result()
 
@@ -158,13 +218,47 @@ def _one_thread() -> None:
 
 def ask(task: Task, cache: Path, diagnose: Diagnose | None = None) -> Graded:
     """Make one case, have it diagnosed, and grade the answer."""
-    golden, window, events, truth = flights.case(
-        task.fault, severity=task.severity, where=task.where, day=task.day, days=task.days,
-        golden_days=task.golden_days, seed=task.seed, cache=cache,
-    )  # fmt: skip
+    drawn = columns(task.asked, cache)
+    made, seed = drawn.tables(), task.asked.seed
+    by = diagnose or by_whimbrel
     started = time.perf_counter()
     try:
-        report = (diagnose or by_whimbrel)(golden, window, events=events, app="flights")
+        report = by(made.golden, made.window, events=made.events, app=task.asked.app)
     except Exception as error:  # noqa: BLE001  one case that ends badly must not cost the answers to all others
-        return crashed(truth, error, seed=task.seed, took_s=round(time.perf_counter() - started, 3))
-    return grade(truth, report, seed=task.seed, took_s=round(time.perf_counter() - started, 3))
+        return crashed(made.truth, error, seed=seed, took_s=round(time.perf_counter() - started, 3))
+    took_s = round(time.perf_counter() - started, 3)
+    graded = grade(made.truth, report, seed=seed, took_s=took_s, window=drawn.window)
+    if task.floors:
+        graded = replace(graded, floors=floors(drawn))
+    if task.detect and graded.truth.layer and graded.layer_hit and graded.alarmed:
+        graded = timed(graded, drawn, by)
+    return graded
+
+
+def timed(graded: Graded, drawn: Drawn, by: Diagnose) -> Graded:
+    """The first of some moments after the onset at which the diagnosis would have been right, by bisection."""
+    since = graded.truth.since
+    assert since is not None
+    moments = [since + part * (drawn.until - since) for part in PARTS]
+    low, high = 0, len(moments)
+    while low < high:
+        middle = (low + high) // 2
+        right = _right_at(moments[middle], graded, drawn, by)
+        low, high = (low, middle) if right else (middle + 1, high)
+    moment: datetime = drawn.until if low == len(moments) else moments[low]
+    ts = drawn.window["ts"]
+    rows = int(((ts >= since.timestamp()) & (ts < moment.timestamp())).sum())
+    return replace(graded, detected_rows=rows, detected_min=(moment - since) / timedelta(minutes=1))
+
+
+def _right_at(moment: datetime, graded: Graded, drawn: Drawn, by: Diagnose) -> bool:
+    early = drawn.asked_at(moment)
+    if not length(early.window):
+        return False
+    made = early.tables()
+    try:
+        report = by(made.golden, made.window, events=made.events, app=graded.truth.app)
+    except Exception:  # noqa: BLE001  it was no answer
+        return False
+    again = grade(graded.truth, report)
+    return again.alarmed and again.layer_hit

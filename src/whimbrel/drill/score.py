@@ -1,161 +1,36 @@
-"""How good a diagnosis is: its answers beside the truth, each rate with its exact interval.
+"""How good a diagnosis is over many cases: rates with exact intervals, who was taken for whom, how sure it was.
 
-In: truths and reports. Out: a `Score`: layer, component, slice and onset right or not, false alarms, who was
-taken for whom. Pure: nothing is run here.
+In: graded cases. Out: a `Score`; `board` draws it. Pure: nothing is run here.
 """
 
 from __future__ import annotations
 
-import math
-import traceback
+import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
-from whimbrel.drill.flights import Truth
-from whimbrel.model.report import Report
-from whimbrel.model.window import iso, where_dict
+from whimbrel.drill.grade import CRASHED, Graded
+from whimbrel.drill.rates import Rate
 
-SCHEMA = "whimbrel.drill/1"
-CRASHED = "crashed"
-"""The verdict of a diagnosis that raised instead of answering."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """`hits` of `n`, with the exact 95% interval (Clopper and Pearson 1934)."""
-
-    hits: int
-    n: int
-
-    @property
-    def low(self) -> float:
-        """The smallest rate under which so many hits happen with 2.5% at least."""
-        if self.hits == 0:
-            return 0.0
-        return _solve(lambda p: 0.025 - _at_least(self.hits, self.n, p))
-
-    @property
-    def high(self) -> float:
-        """The largest rate under which so few hits happen with 2.5% at least."""
-        if self.hits == self.n:
-            return 1.0
-        return _solve(lambda p: (1 - _at_least(self.hits + 1, self.n, p)) - 0.025)
-
-    def __str__(self) -> str:
-        if not self.n:
-            return "none"
-        return f"{self.hits} of {self.n} ({100 * self.hits / self.n:.0f}%, {100 * self.low:.0f}-{100 * self.high:.0f}%)"
-
-    def to_dict(self) -> dict[str, float | int]:
-        """Plain JSON."""
-        rate = self.hits / self.n if self.n else 0.0
-        return {"hits": self.hits, "n": self.n, "rate": rate, "low": self.low, "high": self.high if self.n else 1.0}
-
-
-def _at_least(k: int, n: int, p: float) -> float:
-    """P(X >= k) for X binomial(n, p), by the sum of its terms in logarithms."""
-    if p <= 0 or p >= 1:
-        return float(p >= 1 or k <= 0)
-    terms = (
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)
-        for i in range(k, n + 1)
-    )
-    return min(1.0, math.fsum(math.exp(term) for term in terms))
-
-
-def _solve(falling: Callable[[float], float]) -> float:
-    """Where a falling function of a rate crosses zero."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if falling(middle) > 0 else (low, middle)
-    return (low + high) / 2
+SCHEMA = "whimbrel.drill/2"
+SURE = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 1.01)
+"""Bounds between which confidences are taken together."""
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
-    """One case: what was planted, what was answered, and which parts of the answer are right."""
+class Said:
+    """Findings said with a confidence between `low` and `high`: how many of them are right."""
 
-    truth: Truth
-    seed: int
-    verdict: str
-    layers: tuple[str, ...]
-    components: tuple[str, ...]
-    where: Mapping[str, str]
-    onset_s: float | None
-    """The answer's onset minus the true one; None where it names none."""
-    took_s: float
-    sentence: str
-
-    @property
-    def found(self) -> bool:
-        """Whether anything is said to be wrong."""
-        return self.verdict in ("fault", "notice")
-
-    @property
-    def layer_hit(self) -> bool:
-        """The first finding names the right layer."""
-        return self.found and self.layers[:1] == (self.truth.layer,)
-
-    @property
-    def component_hit(self) -> bool:
-        """The first finding names the right component, or its parent or child."""
-        return self.found and any(same(c, right) for c in self.components[:1] for right in self.truth.components)
-
-    @property
-    def component_near(self) -> bool:
-        """One of the first three findings does."""
-        return self.found and any(same(c, right) for c in self.components[:3] for right in self.truth.components)
-
-    @property
-    def slice_hit(self) -> bool:
-        """The first finding names exactly the slice."""
-        return self.found and bool(self.layers) and dict(self.where) == dict(self.truth.where)
+    low: float
+    high: float
+    right: Rate
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        truth = self.truth
-        return {
-            "fault": truth.fault, "severity": truth.severity, "effect": truth.effect, "measure": truth.measure,
-            "strength": truth.strength, "seed": self.seed,
-            "truth": {"layer": truth.layer, "components": list(truth.components), "where": dict(truth.where),
-                      "since": iso(truth.since) if truth.since else None},
-            "answer": {"verdict": self.verdict, "layers": list(self.layers), "components": list(self.components),
-                       "where": dict(self.where), "onset_s": self.onset_s, "sentence": self.sentence},
-            "layer": self.layer_hit, "component": self.component_hit, "component_top3": self.component_near,
-            "slice": self.slice_hit, "took_s": self.took_s,
-        }  # fmt: skip
-
-
-def same(component: str, right: str) -> bool:
-    """Equal, or one a prefix of the other at a dot: `steps.scale.x` of `steps.scale`, `decisions.x` of `decision`."""
-    a, b = (f"decision.{c[10:]}" if c.startswith("decisions.") else c for c in (component, right))
-    return a == b or a.startswith(f"{b}.") or b.startswith(f"{a}.")
-
-
-def grade(truth: Truth, report: Report, *, seed: int = 0, took_s: float | None = None) -> Graded:
-    """Hold one report against the truth."""
-    first = report.findings[0] if report.findings else None
-    onset = None
-    if first is not None and first.since is not None and truth.since is not None:
-        onset = (first.since - truth.since).total_seconds()
-    return Graded(
-        truth=truth, seed=seed, verdict=report.verdict,
-        layers=tuple(f.layer for f in report.findings), components=tuple(f.component for f in report.findings),
-        where=where_dict(first.where) if first else {}, onset_s=onset,
-        took_s=report.took_s if took_s is None else took_s, sentence=report.sentence,
-    )  # fmt: skip
-
-
-def crashed(truth: Truth, error: Exception, *, seed: int, took_s: float) -> Graded:
-    """A case whose diagnosis raised: nothing in it is right, and the sentence says what happened and where."""
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    said = f"{type(error).__name__}: {error} ({Path(at.filename).name}:{at.lineno} in {at.name})"
-    return Graded(truth, seed, CRASHED, (), (), {}, None, took_s, said)
+        return {"low": self.low, "high": min(self.high, 1.0), "right": self.right.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +38,18 @@ class Score:
     """All cases of a drill, and what they add up to."""
 
     cases: tuple[Graded, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    """What should be known beside the figures."""
 
     @property
     def planted(self) -> tuple[Graded, ...]:
-        """The cases with a fault in them."""
-        return tuple(case for case in self.cases if case.truth.layer)
+        """The cases with a fault in them that does something."""
+        return tuple(case for case in self.cases if case.truth.layer and not case.truth.harmless)
+
+    @property
+    def harmless(self) -> tuple[Graded, ...]:
+        """The cases in which something was changed from which nothing came."""
+        return tuple(case for case in self.cases if case.truth.harmless)
 
     @property
     def untouched(self) -> tuple[Graded, ...]:
@@ -178,23 +60,96 @@ class Score:
     def rates(self) -> dict[str, Rate]:
         """The rates that count, by name."""
         planted, untouched = self.planted, self.untouched
-        named = [case for case in planted if case.found]
-        onsets = [abs(case.onset_s) for case in named if case.onset_s is not None]
+        steps = [case for case in planted if case.truth.shape == "step"]
+        sliced = [case for case in planted if case.truth.where]
+        pairs = [case for case in planted if case.truth.second]
         return {
-            "layer": Rate(sum(case.layer_hit for case in planted), len(planted)),
-            "component": Rate(sum(case.component_hit for case in planted), len(planted)),
-            "component_top3": Rate(sum(case.component_near for case in planted), len(planted)),
-            "slice": Rate(sum(case.slice_hit for case in planted), len(planted)),
-            "onset_within_2h": Rate(sum(s <= 7200 for s in onsets), len(planted)),
-            "missed": Rate(sum(not case.found for case in planted), len(planted)),
-            "crashed": Rate(sum(case.verdict == CRASHED for case in self.cases), len(self.cases)),
-            "false_alarms": Rate(sum(case.verdict == "fault" for case in untouched), len(untouched)),
+            "layer": _rate(planted, lambda case: case.layer_hit),
+            "component": _rate(planted, lambda case: case.component_hit),
+            "component_top3": _rate(planted, lambda case: case.component_near),
+            "slice": _rate(sliced, lambda case: case.slice_hit),
+            "onset_within_1h": _rate(steps, lambda case: case.found and _within(case, 3600)),
+            "both_of_two": _rate(pairs, lambda case: case.both_hit),
+            "wrong_blame": _rate(planted, lambda case: case.alarmed and not case.layer_hit),
+            "missed": _rate(planted, lambda case: not case.found),
+            "crashed": _rate(self.cases, lambda case: case.verdict == CRASHED),
+            "false_alarms": _rate(untouched, lambda case: case.alarmed),
+            "harmless_alarms": _rate(self.harmless, lambda case: case.alarmed),
         }
+
+    @property
+    def slice_f1(self) -> float | None:
+        """Mean overlap of the slice that is named with the true one, where one was hit; a miss counts as 0."""
+        found = [case.overlap or 0.0 for case in self.planted if case.truth.where]
+        return mean(found) if found else None
+
+    @property
+    def onset_error_min(self) -> float | None:
+        """Median distance of the onset that is named from the true one, of steps."""
+        found = [abs(c.onset_s) / 60 for c in self.planted if c.onset_s is not None and c.truth.shape == "step"]
+        return median(found) if found else None
+
+    @property
+    def detection(self) -> tuple[float, float] | None:
+        """Median predictions, and minutes, after the onset that a right answer needed, where that was measured."""
+        found = [c for c in self.planted if c.detected_rows is not None and c.detected_min is not None]
+        if not found:
+            return None
+        return median(c.detected_rows or 0 for c in found), median(c.detected_min or 0.0 for c in found)
+
+    def by(self, name: str) -> dict[str, dict[str, Rate]]:
+        """Layer, component and slice by the truth's `layer`, `app`, `severity` or `shape`."""
+        groups: dict[str, list[Graded]] = {}
+        for case in self.planted:
+            groups.setdefault(str(getattr(case.truth, name)), []).append(case)
+        return {
+            group: {
+                "layer": _rate(cases, lambda case: case.layer_hit),
+                "component": _rate(cases, lambda case: case.component_hit),
+                "slice": _rate([c for c in cases if c.truth.where], lambda case: case.slice_hit),
+            }
+            for group, cases in sorted(groups.items())
+        }
+
+    @property
+    def calm(self) -> dict[str, Rate]:
+        """False alarms by app."""
+        apps = sorted({case.truth.app for case in self.untouched})
+        return {
+            app: _rate([c for c in self.untouched if c.truth.app == app], lambda case: case.alarmed) for app in apps
+        }
+
+    @property
+    def confidence(self) -> tuple[Said, ...]:
+        """How often findings are right (layer and component of a planted fault), by how sure they were said to be."""
+        said = [case for case in self.cases if case.alarmed and case.confidence is not None]
+        out = []
+        for low, high in itertools.pairwise(SURE):
+            here = [case for case in said if low <= (case.confidence or 0.0) < high]
+            out.append(Said(low, high, _rate(here, lambda case: case.layer_hit and case.component_hit)))
+        return tuple(out)
+
+    @property
+    def floors(self) -> dict[str, dict[str, Rate]]:
+        """The same rates for simple rules on the same cases, by rule."""
+        names = dict.fromkeys(name for case in self.cases for name in case.floors)
+        out = {}
+        for name in names:
+            planted = [case.floors[name] for case in self.planted if name in case.floors]
+            calm = [case.floors[name] for case in self.untouched if name in case.floors]
+            out[name] = {
+                "layer": Rate(sum(f.layer for f in planted), len(planted)),
+                "component": Rate(sum(f.component for f in planted), len(planted)),
+                "false_alarms": Rate(sum(f.said for f in calm), len(calm)),
+            }
+        return out
 
     @property
     def confusion(self) -> dict[str, dict[str, int]]:
         """True layer → answered layer (`none` where nothing was found) → cases."""
-        counts = Counter((c.truth.layer or "none", c.layers[0] if c.found and c.layers else "none") for c in self.cases)
+        counts = Counter(
+            (_true_layer(c), c.layers[0] if c.found and c.layers else "none") for c in (*self.planted, *self.untouched)
+        )
         out: dict[str, dict[str, int]] = {}
         for (truth, answer), n in sorted(counts.items()):
             out.setdefault(truth, {})[answer] = n
@@ -206,44 +161,41 @@ class Score:
         return median(case.took_s for case in self.cases) if self.cases else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON: `whimbrel.drill/1`."""
+        """Plain JSON: `whimbrel.drill/2`."""
+        detection = self.detection
         return {
-            "schema": SCHEMA, "rates": {name: rate.to_dict() for name, rate in self.rates.items()},
-            "median_took_s": self.took_s, "confusion": self.confusion, "cases": [case.to_dict() for case in self.cases],
+            "schema": SCHEMA, "rates": _plain(self.rates), "slice_f1": self.slice_f1,
+            "onset_error_min": self.onset_error_min,
+            "detection": None if detection is None else {"predictions": detection[0], "minutes": detection[1]},
+            "by": {name: {group: _plain(rates) for group, rates in self.by(name).items()}
+                   for name in ("layer", "app", "severity", "shape")},
+            "false_alarms_by_app": _plain(self.calm), "confidence": [one.to_dict() for one in self.confidence],
+            "floors": {name: _plain(rates) for name, rates in self.floors.items()},
+            "median_took_s": self.took_s, "confusion": self.confusion, "notes": list(self.notes),
+            "cases": [case.to_dict() for case in self.cases],
         }  # fmt: skip
 
 
-def text(score: Score) -> str:
-    """The score as a table for a terminal: a line per case, then the rates, then who was taken for whom."""
-    head = ("fault", "severity", "effect", "truth", "", "answer", "onset")
-    rows = [head, *(_row(case) for case in (*score.planted, *score.untouched))]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += ["", "L C S: layer, component and slice of the first finding are right", ""]
-    lines += [f"{name:<18} {rate}" for name, rate in score.rates.items()]
-    lines += [f"{'median time':<18} {score.took_s:.2f} s", "", "true layer → answered layer"]
-    for truth, row in score.confusion.items():
-        lines.append(f"  {truth:<10} → {', '.join(f'{answer} {n}' for answer, n in row.items())}")
-    return "\n".join(lines) + "\n"
+def _true_layer(case: Graded) -> str:
+    """The layer that counts: the one that was answered where several are right."""
+    if case.layer_hit and case.truth.layer:
+        return case.layers[0] if case.layers[0] in _own(case) else case.truth.layer
+    return case.truth.layer or "none"
 
 
-def _row(case: Graded) -> tuple[str, ...]:
-    truth = case.truth
-    said = f"{case.layers[0]} {case.components[0]}{_slice(case.where)}" if case.layers else case.verdict
-    if case.verdict == CRASHED:
-        said = f"{said}: {case.sentence}"
-    elif case.layers and case.verdict != "fault":
-        said = f"{said} ({case.verdict})"
-    onset = "" if case.onset_s is None else f"{case.onset_s / 3600:+.1f} h"
-    if not truth.layer:
-        return truth.fault, "", "", "nothing", "!!!" if case.verdict == "fault" else "ok", said, onset
-    right = f"{truth.layer} {truth.components[0]}{_slice(truth.where)}"
-    hits = (case.layer_hit, case.component_hit, case.slice_hit)
-    marks = "".join(mark if hit else "·" for mark, hit in zip("LCS", hits, strict=True))
-    return truth.fault, truth.severity, f"{100 * truth.effect:.1f}%", right, marks, said, onset
+def _own(case: Graded) -> set[str]:
+    second = case.truth.second
+    return {case.truth.layer, *({second.layer} if second else set()), *(layer for layer, _ in case.truth.others)}
 
 
-def _slice(where: Mapping[str, str]) -> str:
-    if not where:
-        return ""
-    return f" [{', '.join(path.partition('.')[2] + '=' + value for path, value in where.items())}]"
+def _rate(cases: Iterable[Graded], right: Callable[[Graded], bool]) -> Rate:
+    marks = [right(case) for case in cases]
+    return Rate(sum(marks), len(marks))
+
+
+def _within(case: Graded, seconds: float) -> bool:
+    return case.onset_s is not None and abs(case.onset_s) <= seconds
+
+
+def _plain(rates: Mapping[str, Rate]) -> dict[str, Any]:
+    return {name: rate.to_dict() for name, rate in rates.items()}

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whimbrel.drill.columns import Columns
+from whimbrel.drill.fitting import write_arrays
 from whimbrel.errors import InputError, UsageError
 
 VERSION = "1"
@@ -87,15 +86,6 @@ def read(cache: Path | None = None) -> Year:
         if kept is not None:
             write_arrays(kept, raw)
     return _year(raw)
-
-
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Save arrays as one file, so that a reader sees either nothing or all of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".npz")
-    with os.fdopen(handle, "wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    Path(name).replace(path)
 
 
 def _folder() -> Path:
