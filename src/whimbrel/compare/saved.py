@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -212,12 +213,8 @@ def _ints(data: bytes) -> Ints:
 def _pack_picks(profile: Profile) -> bytes:
     columns: list[bytes | list[str | None]] = []
     for i, bins in enumerate(profile.binning.columns):
-        values = profile.picks.column(i)
-        if bins.kind == "number" and not any(isinstance(value, str) for value in values):
-            numbers = [np.nan if value is None else float(value) for value in values]
-            columns.append(np.array(numbers, "<f8").tobytes())
-        else:
-            columns.append([None if value is None else str(value) for value in values])
+        values: list[Any] = profile.picks.column(i)
+        columns.append(np.array(values, "<f8").tobytes() if bins.kind == "number" else values)  # None becomes NaN
     hashes = np.array([hash_ for hash_, _ in profile.picks.rows], "<u8").tobytes()
     return zlib.compress(msgspec.msgpack.encode(_Picked(hashes, columns)), 1)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from whimbrel.engine.port import Source
 from whimbrel.model.window import Window, micros
@@ -116,11 +117,12 @@ def _facts(home: Path, table: Table, files: tuple[str, ...], version: int | None
     """Facts of these files, those without statistics included. Names are paths inside the log: the same wherever it lies."""
     if not files:
         return {}
-    found: dict[str, Facts] = {}
-    for path, size, low, high, first, last in table.actions(
-        table.open(version), "path, size, min_id, max_id, min_ts, max_ts"
-    ):
+    facts, found = table.open(version).get_add_actions(flatten=True), dict[str, Facts]()
+    names = ("path", "size_bytes", "min.id", "max.id", "min.ts", "max.ts")
+    columns = (facts[name].to_pylist() if name in facts.schema.names else [None] * facts.num_rows for name in names)
+    for path, size, low, high, first, last in zip(*columns, strict=True):
         ids = None if low is None or high is None else (str(low), str(high))
-        times = None if first is None or last is None else (int(first), int(last))
-        found[path] = Facts(path.removeprefix(f"{home}/"), int(size or 0), ids, times)
+        times = None if first is None or last is None else (micros(first), micros(last))
+        file = str(table.folder / unquote(path))
+        found[file] = Facts(file.removeprefix(f"{home}/"), int(size or 0), ids, times)
     return {file: found.get(file) or Facts(file.removeprefix(f"{home}/"), 0, None, None) for file in files}
