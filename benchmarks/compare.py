@@ -166,13 +166,13 @@ def ours(folder: Path, rows: int) -> tuple[Cost, Cost]:
     saved = (log.layout.golden / "golden.profile").stat().st_size
     print(f"made {rows:,} + {rows:,} rows, 20 columns; golden's profile is {saved / 1024:.0f} KiB", file=sys.stderr)
     asked = {"since": until.isoformat(), "until": (until + WINDOW).isoformat(), "home": str(folder / "home")}
-    first, again = (
+    once, again = (
         measured(sys.executable, (FORGET + OURS).format(**asked)),
         measured(sys.executable, OURS.format(**asked)),
     )
     kept = [path.stat().st_size for path in (folder / "home" / "profiles").rglob("*.profile")]
     print(f"kept of the window: {len(kept)} profiles, {sum(kept) / 1024:.0f} KiB", file=sys.stderr)
-    return first, again
+    return once, again
 
 
 def peer(folder: Path, name: str, rows: int) -> Cost:

@@ -268,6 +268,14 @@ def test_conditions_on_times_are_never_kept_and_unknown_ones_refused(tmp_path: P
         ask(Window("shop", START + timedelta(days=50), where=(Condition("inputs.boked", "1"),)), binning)
 
 
+def test_times_without_a_zone_mean_what_they_mean_to_the_engine(log: Log) -> None:
+    engine = engine_named()
+    binning = engine.binning(log.source("shop"), GOLDEN)
+    since, until = ((START + timedelta(days=d)).replace(tzinfo=None) for d in (3, 4.3))
+    window = Window("shop", since, until)
+    same(shelf_of(log, engine)(window, binning), engine.profile(log.source("shop"), window, binning))
+
+
 def test_small_files_are_read_and_not_kept(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "LEAST_BYTES", 1 << 30)
     engine = engine_named()

@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -36,8 +37,6 @@ from whimbrel.model.window import Window, from_micros, micros
 from whimbrel.store.reach import ROUNDED_US
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from whimbrel.store import Log
     from whimbrel.store.reach import Piece
 
@@ -121,6 +120,8 @@ class Shelf:
         """The profile of a window: parts that are kept as they were saved, those that are not yet made now and saved."""
         if _moves(source, window):
             return self.engine.profile(source, window, binning)
+        since, until = (moment and moment.astimezone(UTC) for moment in (window.since, window.until))
+        window = replace(window, since=since, until=until)
         parts = Parts.of(pieces, window, least=LEAST_BYTES)
         total, wrote = Profile(binning), False
         folder = self.folder / _digest(msgspec.msgpack.encode((binning.columns, binning.dimensions)))
