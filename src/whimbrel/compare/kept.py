@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 Held = TypeVar("Held")
 
-LEAST_BYTES = 128 << 10
-"""Files smaller than this are not kept: what is kept of a file takes up to 100 KiB itself."""
+LEAST_BYTES = 2 << 20
+"""Files smaller than this are not kept: one of 1 MB is read in the 10 ms that its kept profile takes, and keeping it costs 60 more."""
 
 MOST_BYTES = 256 << 20
 """What the kept parts of one app may take; above it those that were not asked for the longest go, down to three quarters."""
