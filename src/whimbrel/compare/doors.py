@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.compare.judged import compare_profiles, span_of
+from whimbrel.compare.kept import Shelf, names_of
 from whimbrel.compare.result import Comparison
 from whimbrel.compare.saved import decode, encode
 from whimbrel.engine import Engine, Source, engine_named
@@ -16,6 +18,7 @@ from whimbrel.model.fields import Schema
 from whimbrel.model.profile import Profile
 from whimbrel.model.report import Span
 from whimbrel.model.window import Window, from_micros, iso
+from whimbrel.store.reach import pieces
 
 if TYPE_CHECKING:
     from whimbrel.store import Golden, Log
@@ -58,7 +61,7 @@ def compare_log(
 ) -> Comparison:
     """Compare a window of a log with a named golden, a golden window, or the six weeks before it.
 
-    A named golden is profiled once; the profile is kept beside it, and a comparison then reads only the window.
+    Golden is profiled once, and of the window each data file once: what was read is kept in the log (`kept.py`).
 
     Raises:
         UsageError: the app, the golden or a condition's path does not exist.
@@ -68,6 +71,7 @@ def compare_log(
     window = replace(window, app=app)
     chosen = engine_named(engine)
     source = log.source(app)
+    shelf, held = Shelf.of(log, app, chosen, engine), pieces(log.layout, source)
     if golden is not None:
         kept = log.golden(golden)
         if kept.window.app != app:
@@ -76,15 +80,16 @@ def compare_log(
                 next="whimbrel golden list",
             )  # fmt: skip
         before = replace(kept.window, where=tuple(dict.fromkeys((*kept.window.where, *window.where))))
-        made = (
-            _kept_profile(log, kept, source.schema, chosen)
-            if before == kept.window
-            else _profile(chosen, log.source(app, kept.version), before, source.schema)
-        )
+        if before == kept.window:
+            made = _kept_profile(log, kept, source.schema, chosen)
+        else:
+            then = _with(log.source(app, kept.version), source.schema)
+            old = pieces(log.layout, then, kept.version)
+            made = shelf.golden(old, then, before, lambda: _profile(chosen, then, before, then.schema))
     else:
         before = _past(chosen, source, window) if golden_window is None else replace(golden_window, app=app)
-        made = _profile(chosen, source, before, source.schema)
-    found = chosen.profile(source, window, made.binning)
+        made = shelf.golden(held, source, before, lambda: _profile(chosen, source, before, source.schema))
+    found = shelf.window(held, source, window, made.binning)
     return compare_profiles(
         made, found, golden_span=_span(before, made, golden or ""), window_span=_span(window, found, "")
     )
@@ -93,7 +98,7 @@ def compare_log(
 def golden_profile(log: Log, golden: Golden, *, engine: str = "duckdb") -> Profile:
     """Golden's profile: as it was saved, or made now and saved beside golden.
 
-    It is made anew where golden was named again, or the app has fields that it does not know.
+    It is made anew where golden was named again, the app has fields that it does not know, or labels came to it.
 
     Raises:
         StoreError: the log cannot be read or written.
@@ -104,14 +109,16 @@ def golden_profile(log: Log, golden: Golden, *, engine: str = "duckdb") -> Profi
 def _kept_profile(log: Log, golden: Golden, schema: Schema, engine: Engine) -> Profile:
     path = log.layout.golden / f"{golden.name}.profile"
     known = ",".join(f"{field.path}:{field.kind}" for field in schema)
-    stamp = f"{golden.version}/{golden.window!r}/{iso(golden.made)}/{known}"
+    source = log.source(golden.window.app, golden.version)
+    reach = sha256(repr(names_of(pieces(log.layout, source, golden.version), golden.window)).encode()).hexdigest()
+    stamp = f"{golden.version}/{golden.window!r}/{iso(golden.made)}/{known}/{reach}"
     try:
         saved = decode(path.read_bytes(), where=str(path))
         if saved.stamp == stamp:
             return saved.profile
     except (OSError, StoreError):
         pass  # not there, or not to be read any more: it is made anew
-    made = _profile(engine, log.source(golden.window.app, golden.version), golden.window, schema)
+    made = _profile(engine, source, golden.window, schema)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         partial.write_bytes(encode(made, stamp=stamp))
@@ -123,8 +130,12 @@ def _kept_profile(log: Log, golden: Golden, schema: Schema, engine: Engine) -> P
 
 def _profile(engine: Engine, source: Source, window: Window, schema: Schema) -> Profile:
     """The profile of golden on bins learned on itself, with columns for all fields of a schema."""
-    full = replace(source, schema=source.schema + schema)
+    full = _with(source, schema)
     return engine.profile(full, window, engine.binning(full, window))
+
+
+def _with(source: Source, schema: Schema) -> Source:
+    return replace(source, schema=source.schema + schema)
 
 
 def _past(engine: Engine, source: Source, window: Window) -> Window:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from whimbrel.engine.port import Engine, Source
 from whimbrel.errors import UsageError
 
-__all__ = ["Engine", "Source", "engine_named"]
+__all__ = ["Engine", "Source", "engine_named", "maker"]
 
 
 def engine_named(name: str = "duckdb") -> Engine:
@@ -23,3 +23,15 @@ def engine_named(name: str = "duckdb") -> Engine:
 
         return DuckDB()
     raise UsageError(f"there is no engine named {name!r}", where="--engine", next="use --engine duckdb")
+
+
+def maker(name: str = "duckdb") -> str:
+    """The engine and its version: hashes in what one made are of no use to another.
+
+    Raises:
+        UsageError: no engine has this name.
+    """
+    engine_named(name)
+    import duckdb
+
+    return f"duckdb {duckdb.__version__}"

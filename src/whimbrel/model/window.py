@@ -134,7 +134,7 @@ def iso(moment: datetime) -> str:
 
 def micros(moment: datetime) -> int:
     """A time as microseconds since 1970, UTC, exactly."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def from_micros(us: int) -> datetime:

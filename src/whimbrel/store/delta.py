@@ -88,7 +88,7 @@ class Table:
 
     def files(self, delta: DeltaTable) -> tuple[str, ...]:
         """The Parquet files of an opened table, as absolute paths."""
-        return tuple(row[0] for row in self.actions(delta, "path"))
+        return tuple(str(self.folder / unquote(p)) for p in delta.get_add_actions()["path"].to_pylist())
 
     def actions(
         self,

@@ -65,6 +65,11 @@ class Layout:
         return self.home / "golden"
 
     @property
+    def profiles(self) -> Path:
+        """Profiles of single data files, a folder an app; made anew where they are missing."""
+        return self.home / "profiles"
+
+    @property
     def sessions(self) -> Path:
         """Debug sessions, a JSON file each."""
         return self.home / "sessions"
