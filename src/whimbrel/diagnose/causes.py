@@ -23,6 +23,9 @@ from whimbrel.model.rows import Bools
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
 
+_MODEL_FACTS = {"model.version": 0, "model.precision": 1, "model.variant": 2, "model.name": 3, "model.digest": 4}
+"""What names a model, the most telling first."""
+
 HALTED = float(np.log(3.0))
 """Calls that take so much longer are not merely slower: they wait for something that does not answer."""
 
@@ -61,6 +64,7 @@ def settle(
             causes[explained] = replace(
                 cause, victims=(*cause.victims, suspect.component), witnesses=(*cause.witnesses, suspect)
             )
+    causes += _strangers(identities, causes)
     causes = [_with_victims(cause, soft) for cause in causes]
     named = {v for cause in causes for v in (*cause.victims, cause.component)}
     return causes, [s for s in soft if s.component not in named]
@@ -215,9 +219,8 @@ def _usage(suspect: Suspect, identities: Sequence[Suspect]) -> tuple[str, str]:
 
 def _identity_of(suspect: Suspect, identities: Sequence[Suspect], role: Role) -> Suspect | None:
     """The identity that changed with the suspect; a version says more than a digest."""
-    preference = ("model.version", "model.precision", "model.variant", "model.name", "model.digest")
     found = [s for s in identities if role_of(s.component) is role and _coincide(suspect, s)]
-    found.sort(key=lambda s: preference.index(s.component) if s.component in preference else 9)
+    found.sort(key=lambda s: _MODEL_FACTS.get(s.component, 9))
     return found[0] if found else None
 
 
@@ -277,6 +280,15 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     # A step may look the world up (weather, a feature store), and the world moves alone; a model does not.
     alone = role is Role.OUTPUT and not passed_on and _far(suspect) and abrupt(case, suspect)
     return replace(suspect, proof=Proof.FIRM) if found or alone else suspect
+
+
+def _strangers(identities: Sequence[Suspect], causes: Sequence[Cause]) -> list[Cause]:
+    """A model that answers on some hosts only and that golden never saw: nobody rolls out like that and leaves it so."""
+    models = [s for s in identities if role_of(s.component) is Role.MODEL]
+    alone = [s for s in models if any(c.path == "hardware.host" for c in s.where)]
+    explained = [s for s in alone if any(overlap(s.bad, c.suspect.affected) >= SAME for c in causes)]
+    left = sorted((s for s in alone if s not in explained), key=lambda s: _MODEL_FACTS.get(s.component, 9))
+    return [Cause(left[0], left[0].component, "model", tuple(s.component for s in left[1:]))] if left else []
 
 
 def _far(suspect: Suspect) -> bool:

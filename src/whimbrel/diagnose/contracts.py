@@ -41,6 +41,9 @@ HANDFUL = 12
 GRADED = 40
 """Different values from which on the marks between them are a rule and no chance."""
 
+FAR = 2.0
+"""Widths of golden's range beyond its ends that no season reaches."""
+
 _ENDS = {2.0**7 - 1, 2.0**15 - 1, 2.0**15, 2.0**16 - 1, 2.0**31 - 1, 2.0**31, 2.0**32 - 1, 2.0**63}
 
 _NOTHING = {"", "none", "null", "nan", "n/a", "na", "nil", "unknown", "undefined", "missing", "?", "-", "--", "unk", "#n/a", "(null)", "not set"}  # fmt: skip
@@ -99,6 +102,11 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
     if (outside & case.window).any():
         out.append(_channel(variable, "range", np.where(known, outside, np.nan), floor=0.02,
                             detail={"low": low, "high": high}))  # fmt: skip
+    margin = FAR * (high - low)
+    beyond = (values < low - margin) | (values > high + margin)
+    if margin and (beyond & case.window).any():
+        detail = {"golden": float(np.median(golden)), "variable": variable.name}
+        out.append(_channel(variable, "beyond", np.where(known, beyond, np.nan), floor=0.3, detail=detail))
     return out
 
 

@@ -69,7 +69,10 @@ def _hours(case: Case, rows: Bools) -> float:
 
 
 def _plainness(suspect: Suspect) -> int:
-    order = ("type", "nothing", "twin", "renamed", "constant", "unit", "offset", "codebook", "atom", "null", "broken", "slower")  # fmt: skip
+    order = (
+        *("type", "nothing", "twin", "renamed", "constant", "unit", "offset", "beyond", "codebook", "atom", "null"),
+        *("broken", "slower"),
+    )
     signature = suspect.hit.channel.signature
     return len(order) - order.index(signature) if signature in order else 0
 
@@ -143,6 +146,8 @@ def _proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
         if channel.detail["listed"] and not channel.detail["sentinel"]:
             return Proof.SOFT  # one more entry in a price list
         return Proof.HARD if channel.detail["outside"] or hit.shift > 0.02 else Proof.FIRM
+    if channel.signature == "beyond":
+        return Proof.HARD if shift > 0.5 else Proof.SOFT  # a few are outliers; most are another unit
     if channel.signature == "grid":
         return Proof.HARD if hit.after > 0.5 else Proof.FIRM
     if channel.signature == "null":

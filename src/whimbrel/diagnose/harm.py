@@ -7,19 +7,20 @@ the same gap on golden, is the harm (counterfactual re-scoring from recorded dat
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.labels import main_score, numeric
 from whimbrel.diagnose.relations import Relation, Split, learn, split
 from whimbrel.diagnose.suspects import Proof, events_near
 from whimbrel.model.fields import Field, Kind, Role, role_of
-from whimbrel.model.rows import Bools, Floats
+from whimbrel.model.rows import Bools, Floats, Ints
 
 ALWAYS = ("labels", "recorder")
 """A broken label or recorder hurts whoever trusts it, whatever the decisions do."""
@@ -87,7 +88,7 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     if any(w.proof > Proof.SOFT and role_of(w.component) in (Role.OUTPUT, Role.DECISION) for w in cause.witnesses):
         matters = True  # the outcome itself departs on the same rows
     if not matters and judged and not rounded and cause.layer in ("data", "features", "model"):
-        matters = _is_read(case, parts, cause)
+        matters = _is_read(case, parts, cause, relations)
     return Harm(numbers, matters or not judged)
 
 
@@ -141,20 +142,32 @@ def _losses(case: Case, parts: Split) -> tuple[Floats, Floats] | None:
     return (target - score) ** 2, (target - relation.expected) ** 2
 
 
-def _is_read(case: Case, parts: Split, cause: Cause) -> bool:
+def _is_read(case: Case, parts: Split, cause: Cause, relations: Mapping[str, Relation]) -> bool:
     """Whether the outcome depends on the component at all: on golden, does a model do worse without knowing it?
 
     Permutation importance on held-out rows (Breiman 2001), tested pair by pair. True as well where no model of the
-    outcome is good enough to show that it does not.
+    outcome is good enough to show that it does not. A model of inputs alone may lack what is looked up: the second
+    one has all that does not depend on the component as well.
     """
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
     role = role_of(cause.suspect.component)
     peers = case.of(Role.INPUT) if role is Role.INPUT else case.of(Role.STEP) if role is Role.STEP else []
-    mine = [v.path == cause.suspect.component for v in peers]
+    own = [v for v in peers if v.path == cause.suspect.component]
     outcomes = _outcomes(case)
-    if not any(mine) or not outcomes:
+    if not own or not outcomes:
         return True
+    told = _depends(parts, cause, peers, outcomes)
+    if told is None:
+        told = _depends(parts, cause, [*own, *_untouched(case, cause, relations)], outcomes)
+    return told is not False
+
+
+def _depends(
+    parts: Split, cause: Cause, peers: Sequence[Variable], outcomes: Sequence[tuple[str, Variable, float]]
+) -> bool | None:
+    """Whether a model of the outcome from `peers` does worse without the cause's component; None where it is no good model."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    mine = [v.path == cause.suspect.component for v in peers]
     columns = [v.numbers if v.numbers is not None else _coded(v) for v in peers]
     x = np.stack(columns, axis=1)
     x[np.isinf(x)] = np.nan
@@ -164,13 +177,13 @@ def _is_read(case: Case, parts: Split, cause: Cause) -> bool:
         y = target.numbers
         train, check = (rows[np.isfinite(y[rows])] for rows in (parts.train, parts.check))
         if train.size < 200 or check.size < 100:
-            return True
+            return None
         x[:, ~np.isfinite(x[train]).any(axis=0)] = 0.0  # a field that golden never filled tells nothing apart
         model = HistGradientBoostingRegressor(max_iter=80, learning_rate=0.15, max_leaf_nodes=24, random_state=0)
         model.fit(x[train], y[train])
         known = (y[check] - model.predict(x[check])) ** 2
         if float(known.mean()) > 0.6 * float(np.var(y[check])):
-            return True
+            return None
         shuffled = x[check].copy()
         order = rng.permutation(check.size)
         shuffled[:, mine] = shuffled[order][:, mine]
@@ -239,10 +252,21 @@ def _change(
     for measure_of in (np.asarray, np.abs):
         after, before = measure_of(residual[rows]), measure_of(residual[base])
         shift = abs(float(after.mean() - before.mean()))
-        noise = float(np.sqrt(after.var() / rows.size + before.var() / base.size + 1e-12))
+        noise = float(np.sqrt(_noise(case, after, rows) + _noise(case, before, base) + 1e-12))
         if shift / noise > z:
             gap, z = shift, shift / noise
     return gap, z
+
+
+def _noise(case: Case, values: Floats, rows: Ints) -> float:
+    """Variance of the mean of values whose rows share hours, and so weather and crowds (cluster-robust, Liang and Zeger 1986)."""
+    alone = float(values.var()) / rows.size
+    hours = np.unique(case.ts[rows] // HOUR_US, return_inverse=True)[1]
+    count = int(hours.max(initial=0)) + 1
+    if count < 2:
+        return alone
+    sums = np.bincount(hours, weights=values - values.mean())
+    return max(alone, float((sums**2).sum()) / rows.size**2 * count / (count - 1))
 
 
 def _untouched(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> list[Variable]:
@@ -309,4 +333,7 @@ def _errors(case: Case, cause: Cause) -> float:
     empty = [i for i, text in enumerate(error.vocabulary) if not text.strip()]
     failed = (error.codes >= 0) & ~np.isin(error.codes, empty)
     rows = cause.suspect.affected
-    return max(0.0, float(failed[rows].mean() - failed[case.golden].mean())) if rows.any() else 0.0
+    if failed[rows].sum() < 3:
+        return 0.0
+    before, after = float(failed[case.golden].mean()), float(failed[rows].mean())
+    return after - before if after - before > 3 * math.sqrt(after / rows.sum()) else 0.0

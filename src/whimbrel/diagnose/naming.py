@@ -5,6 +5,7 @@ In: a `Case` and a soft `Suspect`. Out: the same suspect, hard and named, or as 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,8 @@ from whimbrel.diagnose.shapes import Conversion, conversion_of, offset_of, permu
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
+
+_FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f"))
 
 
 def name_shape(case: Case, suspect: Suspect) -> Suspect:
@@ -68,7 +71,7 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
             several = int(np.unique(codes[base]).size)
             return _named(suspect, "constant", note=f"every value is {names[only]!r}, where golden had {several}")
     renamed = renamed_to(codes[base], codes[suspect.affected], len(names))
-    if renamed:
+    if renamed and not _is_flag(names):
         return _named(
             suspect, "renamed", note=", ".join(f"{names[a]!r} became {names[b]!r}" for a, b in renamed.items())
         )
@@ -77,6 +80,11 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
         said = ", ".join(f"{names[a]} → {names[b]}" for a, b in list(moved.items())[:4])
         return _named(suspect, "codebook", note=f"codes stand for others than before: {said}")
     return suspect
+
+
+def _is_flag(names: Sequence[str]) -> bool:
+    """Whether a field says yes or no: that of a holiday stays the same for weeks, and then changes for a day."""
+    return {name.casefold() for name in names} <= _FLAGS
 
 
 def _longest_run(codes: Ints) -> int:

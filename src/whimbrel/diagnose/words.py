@@ -69,6 +69,13 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "atom":
             place = "outside golden's range" if detail["outside"] else "within golden's range"
             return f"{after} of values are exactly {detail['value']:g}, {place}; golden had {before}"
+        case "identity":
+            return f"{first_of(detail['new'])} answers {after} of predictions, which golden never saw"
+        case "beyond":
+            values = case.variables[detail["variable"]].numbers
+            assert values is not None
+            middle = float(np.median(values[suspect.bad]))
+            return f"{after} of values lie far outside golden's range: {middle:.4g} in the middle, {detail['golden']:.4g} in golden"
         case "whole":
             return f"fractions are gone: {after} of values are whole numbers, {before} in golden"
         case "grid":
