@@ -43,13 +43,18 @@ def learn_all(case: Case) -> Boundaries:
         if variable.derived and variable.field.role is Role.INPUT:
             continue
         parents = upstream(case, variable.field)
-        found = learn(case, parts, variable, parents, trees=False)
+        worded = _worded(case, parents) if variable.codes is not None else parents
+        found = learn(case, parts, variable, worded, trees=False)
+        if found is None and len(worded) < len(parents):
+            found = learn(case, parts, variable, parents, trees=False)
         if found is not None:
             relations[variable.name] = found
         elif variable.field.role is not Role.INPUT and parents:
             loose.append((variable, parents))
     order = {Role.OUTPUT: 0, Role.DECISION: 1, Role.STEP: 2, Role.USAGE: 3}
-    loose.sort(key=lambda pair: order[pair[0].field.role])
+    loose.sort(
+        key=lambda pair: (_of_text(case, pair[0]), order[pair[0].field.role])
+    )  # what is made of texts comes last
     for variable, parents in loose[:MOST_TREES]:
         found = learn(case, parts, variable, _nearest(parents), trees=True)
         if found is not None:
@@ -59,6 +64,16 @@ def learn_all(case: Case) -> Boundaries:
         case.notes.append(f"{len(left)} fields were judged without a fitted model: {', '.join(left[:5])}, …")
     channels = [c for name, relation in relations.items() for c in _channels(case.variables[name], relation)]
     return Boundaries(relations, tuple(channels))
+
+
+def _of_text(case: Case, variable: Variable) -> bool:
+    """Whether it is made of a free text."""
+    return variable.derived and f"{variable.path}#characters" in case.variables
+
+
+def _worded(case: Case, parents: Sequence[Variable]) -> list[Variable]:
+    """The parents less the lengths and shares of texts: one refusal's length tells it by chance, its wording by right."""
+    return [p for p in parents if p.codes is not None or not _of_text(case, p)]
 
 
 def _nearest(parents: Sequence[Variable], most: int = 40) -> list[Variable]:

@@ -2,20 +2,18 @@
 
 In: two `Rows` and their `Schema`. Out: a `Case`: every field as one or more `Variable`s over all rows (golden first,
 then the window), the dimensions that slices are made of, and golden cut into blocks of time whose differences among
-themselves say how much is normal. Text becomes numbers here (length, share of digits, whether it is JSON), once
-for each distinct text.
+themselves say how much is normal. Free text becomes numbers and codes (`text`), once for each distinct text.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from whimbrel.diagnose import text
 from whimbrel.model.event import Event
 from whimbrel.model.fields import Field, Role, Schema
 from whimbrel.model.rows import Bools, Column, Floats, Ints, Numbers, Rows
@@ -170,7 +168,8 @@ def _variables(path: str, owner: Field, column: Column, golden: Bools) -> list[V
     own = Variable(path, owner, codes=column.codes, vocabulary=column.vocabulary)
     if not _is_text(own):
         return [own]
-    return [own, *_text_variables(own, golden)]
+    made = text.marks(own.vocabulary, column.codes, golden, received=owner.role is Role.INPUT)
+    return [own, *(Variable(f"{path}#{m.name}", owner, m.numbers, m.codes, m.vocabulary) for m in made)]
 
 
 def _is_text(variable: Variable) -> bool:
@@ -180,41 +179,7 @@ def _is_text(variable: Variable) -> bool:
     if variable.distinct < max(MAX_VALUES, 0.05 * known) or variable.field.role in DIMENSION_ROLES:
         return False
     sample = variable.vocabulary[:: max(1, len(variable.vocabulary) // 400)]
-    return float(np.mean([" " in text.strip() or len(text) > 40 for text in sample])) > 0.5
-
-
-def _text_variables(own: Variable, golden: Bools) -> list[Variable]:
-    assert own.codes is not None
-
-    def derived(name: str, measure: Callable[[str], float]) -> Variable:
-        values = np.array([measure(text) for text in own.vocabulary] + [math.nan])
-        return Variable(f"{own.path}#{name}", own.field, numbers=values[own.codes])
-
-    out = [
-        derived("characters", lambda text: float(len(text))),
-        derived("digits", lambda text: sum(c.isdigit() for c in text) / max(len(text), 1)),
-        derived("ascii", lambda text: sum(c.isascii() for c in text) / max(len(text), 1)),
-    ]
-    is_json = derived("json", lambda text: float(_parses(text)))
-    assert is_json.numbers is not None
-    if np.nanmean(is_json.numbers[golden]) > 0.2 if (~np.isnan(is_json.numbers[golden])).any() else False:
-        out.append(is_json)
-    heads = [" ".join(text.split()[:3]) for text in own.vocabulary]
-    index = {head: code for code, head in enumerate(dict.fromkeys(heads))}
-    if len(index) <= max(MAX_VALUES, 0.2 * len(own.vocabulary)):
-        mapped = np.array([index[head] for head in heads] + [-1], dtype=np.int64)
-        out.append(Variable(f"{own.path}#opening", own.field, codes=mapped[own.codes], vocabulary=tuple(index)))
-    return out
-
-
-def _parses(text: str) -> bool:
-    if text[:1] not in "{[":
-        return False
-    try:
-        json.loads(text)
-    except ValueError:
-        return len(text) >= 2_000  # cut at this length when read: taken for what it began as
-    return True
+    return float(np.mean([" " in one.strip() or len(one) > 40 for one in sample])) > 0.5
 
 
 def _dimensions(variables: Iterable[Variable]) -> tuple[Dimension, ...]:

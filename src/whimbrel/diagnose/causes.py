@@ -120,7 +120,9 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     if _same_source(suspect, guilty):
         return shared >= 0.5
     if suspect.hit.channel.signature == "broken" and suspect.hit.channel.exact:
-        return False  # it breaks on the inputs that it really received
+        # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
+        marks = [name.startswith(f"{guilty.component}#") for name in suspect.hit.channel.detail["relation"].parents]
+        return all(marks) and shared >= SAME
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
         shared >= SAME or overlap(suspect.bad, guilty.affected) >= 0.75
     )

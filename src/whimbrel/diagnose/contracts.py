@@ -101,7 +101,7 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
     outside = (values < low) | (values > high)
     if (outside & case.window).any():
         out.append(_channel(variable, "range", np.where(known, outside, np.nan), floor=0.02,
-                            detail={"low": low, "high": high}))  # fmt: skip
+                            detail={"low": low, "high": high, "variable": variable.name}))  # fmt: skip
     margin = FAR * (high - low)
     beyond = (values < low - margin) | (values > high + margin)
     if margin and (beyond & case.window).any():

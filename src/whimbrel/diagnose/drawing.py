@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from whimbrel.diagnose import words
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Dimension, Variable
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.suspects import Suspect
@@ -24,8 +25,8 @@ def measure_words(suspect: Suspect) -> str:
     if channel.signature == "broken":
         return f"share of predictions whose {channel.component} breaks golden's relation"
     if channel.binary:
-        return f"share of predictions with {channel.component}: {channel.signature}"
-    return f"{channel.component}: {channel.signature}"
+        return f"share of predictions with {channel.component}: {words.of_text(channel)}{channel.signature}"
+    return f"{channel.component}: {words.of_text(channel)}{channel.signature}"
 
 
 def series(case: Case, suspect: Suspect) -> tuple[Point, ...]:
@@ -180,16 +181,16 @@ def movement(case: Case, suspect: Suspect) -> str:
     """A soft departure in words."""
     channel = suspect.hit.channel
     if channel.signature.startswith("share:"):
-        return f"share of {channel.signature[6:]!r} {100 * suspect.before:.1f}% → {100 * suspect.after:.1f}%"
+        return f"{words.of_text(channel)}share of {channel.signature[6:]!r} {100 * suspect.before:.1f}% → {100 * suspect.after:.1f}%"
     if channel.binary:
-        return f"{channel.signature}: {100 * suspect.before:.1f}% → {100 * suspect.after:.1f}%"
+        return f"{words.of_text(channel)}{channel.signature}: {100 * suspect.before:.1f}% → {100 * suspect.after:.1f}%"
     variable = case.variables.get(str(channel.detail.get("variable", channel.component)))
     if variable is not None and variable.numbers is not None:
         base, after = variable.numbers[suspect.inside & case.golden], variable.numbers[suspect.affected]
         base, after = base[np.isfinite(base)], after[np.isfinite(after)]
         if base.size and after.size:
-            return f"median {np.median(base):.4g} → {np.median(after):.4g}"
-    return f"{channel.signature} moved by {suspect.shift:+.2f}"
+            return f"{words.of_text(channel)}median {np.median(base):.4g} → {np.median(after):.4g}"
+    return f"{words.of_text(channel)}{channel.signature} moved by {suspect.shift:+.2f}"
 
 
 def mix(case: Case, least: float = 0.04) -> tuple[Traffic, ...]:

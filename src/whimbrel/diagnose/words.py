@@ -11,8 +11,9 @@ from whimbrel.diagnose.boundaries import upstream
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.contracts import first_of
+from whimbrel.diagnose.contrast import changed_words
 from whimbrel.diagnose.relations import Relation
-from whimbrel.diagnose.scan import Hit
+from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.shapes import difference_words, factor_words
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role, role_of
@@ -39,7 +40,7 @@ def slice_words(where: Where) -> str:
 def what(case: Case, cause: Cause) -> str:
     """What changed, without who and when."""
     suspect = cause.suspect
-    text = _what(case, suspect)
+    text = of_text(suspect.hit.channel) + _what(case, suspect)
     if cause.component != suspect.component:
         if role_of(cause.component) is Role.MODEL:
             new = next(
@@ -51,6 +52,12 @@ def what(case: Case, cause: Cause) -> str:
         else:
             text = f"{suspect.component}: {text}"
     return text
+
+
+def of_text(channel: Channel) -> str:
+    """What about a text departs (`language: `), where it is not the text itself."""
+    name = str(channel.detail.get("variable", "")).partition("#")[2]
+    return f"{name}: " if name else ""
 
 
 def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of signatures, one sentence each
@@ -183,11 +190,9 @@ def evidence(case: Case, cause: Cause) -> tuple[Evidence, ...]:
             says = f"{witness.component} is new: {first_of(detail['new'])} (golden: {first_of(detail['old'])})"
             out.append(Evidence("identity", says, {"share": round(witness.after, 4)}))
         elif len(out) < 8:
-            says = f"{witness.component} on the same rows: {_what(case, witness)}"
+            says = f"{witness.component} on the same rows: {of_text(witness.hit.channel)}{_what(case, witness)}"
             out.append(Evidence(witness.hit.channel.kind, says, _numbers(witness)))
-    rest = _rest(case, suspect)
-    if rest is not None:
-        out.append(rest)
+    out += [found for found in (changed_words(case, cause), _rest(case, suspect)) if found is not None]
     return tuple(out)
 
 
@@ -225,9 +230,11 @@ def _lead(suspect: Suspect) -> Evidence:
 def _support(hit: Hit) -> Evidence:
     numbers: dict[str, float | int | str] = {"score": round(hit.score, 2), "threshold": round(hit.threshold, 2)}
     if hit.channel.binary:
-        says = f"{hit.channel.signature}: {percent(hit.before)} in golden, {percent(hit.after)} here"
+        says = (
+            f"{of_text(hit.channel)}{hit.channel.signature}: {percent(hit.before)} in golden, {percent(hit.after)} here"
+        )
     else:
-        says = f"{hit.channel.signature}: moved by {hit.shift:+.2f}"
+        says = f"{of_text(hit.channel)}{hit.channel.signature}: moved by {hit.shift:+.2f}"
     return Evidence(hit.channel.kind, says, numbers)
 
 

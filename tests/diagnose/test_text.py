@@ -1,0 +1,204 @@
+"""What is read off free text, the words that changed, and whole diagnoses of a help line whose answers are texts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.diagnose import helpline
+from whimbrel.diagnose.contrast import contrast
+from whimbrel.diagnose.language import declines, language
+from whimbrel.diagnose.text import Mark, ending, marks, shape
+
+# ---------------------------------------------------------------- one text
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("en", "Your parcel is on its way and will be with you on Monday."),
+        ("de", "Ihr Paket ist auf dem Weg und wird am Montag bei Ihnen sein."),
+        ("fr", "Votre colis est en route et sera chez vous lundi, avec la facture."),
+        ("es", "Su pedido está en camino y puede recibirlo el lunes por la mañana."),
+        ("it", "Il pacco è in viaggio e può arrivare anche con la posta di lunedì."),
+        ("da/no", "Pakken er på vei og kommer til deg på mandag, takk for at du venter."),
+        ("ru", "Ваша посылка в пути и придёт в понедельник."),
+        ("ja", "荷物は月曜日に届きます。お待ちください。"),
+        ("zh", "您的包裹已经在路上，周一送达。"),
+        ("unclear", "wug blick dax fep zorp toma kiki bouba gavagai snark"),
+        (None, "48 213"),
+    ],
+)
+def test_language_is_told_by_script_and_common_words(code: str | None, text: str) -> None:
+    """One sentence is enough; what has no common word of any language is unclear, and what is too short is unknown."""
+    assert language(text) == code
+
+
+def test_refusals_are_told_from_apologies_in_several_languages() -> None:
+    """An answer that apologises for a delay does not decline."""
+    no = [
+        "I’m sorry, but I can't help with that.",
+        "Lo siento, pero no puedo ayudar con eso.",
+        "申し訳ありませんが、お答えできません。",
+    ]
+    yes = ["I am sorry for the delay. Your parcel is on its way.", "Es tut mir leid, dass Sie warten mussten.", ""]
+    assert [declines(text) for text in no + yes] == [True] * 3 + [False] * 3
+
+
+def test_formats_and_endings() -> None:
+    """JSON whole, broken and in fences; a text cut in mid-sentence is open, one cut by the reader is unknown."""
+    texts = ['{"a": 1}', '{"a": ', 'Here:\n```json\n{"a": 1}\n```', "```\nls\n```", "So:\n- a\n- b", "<p>a</p>", "Yes."]
+    assert [shape(text) for text in texts] == [
+        "JSON",
+        "broken JSON",
+        "JSON in fences",
+        "fenced",
+        "list",
+        "tagged",
+        "plain",
+    ]
+    assert [ending(text) for text in ("Done.", "Is it? ", "and then you", "x" * 2_000)] == [
+        "closed",
+        "question",
+        "open",
+        None,
+    ]
+
+
+# ---------------------------------------------------------------- a field
+
+
+def _marks(golden: list[str], window: list[str], *, received: bool = False) -> dict[str, Mark]:
+    texts = [*golden, *window]
+    known = list(dict.fromkeys(texts))
+    codes = np.array([known.index(text) for text in texts], dtype=np.int64)
+    return {m.name: m for m in marks(known, codes, np.arange(len(texts)) < len(golden), received=received)}
+
+
+def test_a_template_is_what_prompts_share_and_a_changed_line_makes_another() -> None:
+    """Questions differ in every prompt; only the wording around them says which template it was."""
+    old = [f"You are kind.\nCite the manual.\nQuestion: where is {i} now?\nAnswer:" for i in range(100)]
+    new = [text.replace("Cite the manual.", "Cite nothing.") for text in old[:50]]
+    mark = _marks(old, [*old[50:], *new])["template"]
+    assert mark.codes is not None
+    assert len(set(mark.codes[:150])) == 1
+    assert len(set(mark.codes[150:])) == 1
+    assert mark.codes[0] != mark.codes[-1]
+
+
+def test_texts_without_common_lines_have_no_template() -> None:
+    """Questions are no renders of anything, even where some are asked twice."""
+    texts = [f"where is my parcel {i % 97}? it is late" for i in range(300)]
+    assert "template" not in _marks(texts[:200], texts[200:])
+
+
+def test_looping_answers_repeat_their_lines() -> None:
+    """A model that says one line again and again."""
+    fair = [f"First open the lid of {i}.\nThen close it.\nThen wait." for i in range(60)]
+    loops = [f"Open {i}.\nThen wait.\nThen wait.\nThen wait." for i in range(20)]
+    repeated = _marks(fair, loops)["repeated"].numbers
+    assert repeated is not None
+    assert repeated[:60].max() == 0
+    assert repeated[60:].min() == pytest.approx(0.5)
+
+
+def test_what_says_the_same_of_every_row_is_left_out() -> None:
+    """Nulls stay unknown, and a mark with one value is none."""
+    texts = [f"all is well in room {'x' * (i % 7)}." for i in range(90)]
+    made = {m.name: m for m in marks(texts, np.array([*range(90), -1]), np.arange(91) < 50)}
+    assert "characters" in made
+    assert {"refusal", "format", "language", "ascii", "ending"}.isdisjoint(made)
+    characters = made["characters"].numbers
+    assert characters is not None
+    assert np.isnan(characters[-1])
+
+
+# ---------------------------------------------------------------- words that changed
+
+
+def _said(n: int, seed: int, *, often: float) -> list[str]:
+    rng = np.random.default_rng(seed)
+    filler = rng.choice([f"word{chr(97 + i)}" for i in range(26)], (n, 12))
+    return [
+        " ".join(row) + (" cannot help with this" if rng.random() < often else " according to page") for row in filler
+    ]
+
+
+def test_changed_words_are_named_and_chance_is_not() -> None:
+    """What rose and what went are named by their runs; two draws of the same talk differ in nothing."""
+    golden, same, other = _said(1_200, 0, often=0.02), _said(600, 1, often=0.02), _said(600, 2, often=0.31)
+    texts = [*golden, *same, *other]
+    halves = [np.arange(0, 600), np.arange(600, 1_200)]
+    assert contrast(texts, halves, np.arange(1_200, 1_800)) == []
+    moved = contrast(texts, halves, np.arange(1_800, 2_400))
+    rose, fell = ([m for m in moved if (m.after > m.before) is up] for up in (True, False))
+    assert any("cannot help" in m.words for m in rose)
+    assert any("according to" in m.words for m in fell)
+    assert rose[0].before == pytest.approx(0.02, abs=0.02)
+    assert rose[0].after == pytest.approx(0.31, abs=0.06)
+    assert not any("word" in m.words.split() for m in moved)
+
+
+def test_topics_that_come_and_go_in_golden_are_no_change() -> None:
+    """A word that is in one half of golden and not in the other says nothing where the window lacks it too."""
+    first = [f"{text} storm" for text in _said(600, 0, often=0.02)]
+    texts = [*first, *_said(600, 1, often=0.02), *_said(600, 2, often=0.02)]
+    moved = contrast(texts, [np.arange(600), np.arange(600, 1_200)], np.arange(1_200, 1_800))
+    assert not any("storm" in m.words for m in moved)
+
+
+# ---------------------------------------------------------------- whole diagnoses
+
+
+def _speak_english(c: helpline.Cells, hit: np.ndarray) -> None:
+    c["spoken"][hit] = "en"
+
+
+def _other_template(c: helpline.Cells, hit: np.ndarray) -> None:
+    c["template"][hit] = helpline.TEMPLATE.replace("Answer from the manual only.", "Answer kindly, from all you know.")
+
+
+def _fences(c: helpline.Cells, hit: np.ndarray) -> None:
+    for i in np.flatnonzero(hit):
+        c["outputs.answer"][i] = '```json\n{"answer": "' + c["outputs.answer"][i] + '"}\n```'
+
+
+def _flatter(c: helpline.Cells, hit: np.ndarray) -> None:
+    for i in np.flatnonzero(hit & (np.arange(len(hit)) % 2 == 0)):
+        c["outputs.answer"][i] = "Great question! " + c["outputs.answer"][i]
+
+
+def test_answers_in_another_language_for_one_tenant() -> None:
+    """The answer's language was the question's; for one tenant it no longer is, and the words say which came."""
+    found = helpline.report(before=_speak_english, tenant="south").findings[0]
+    assert (found.layer, found.component) == ("model", "outputs.answer")
+    assert [(c.path, c.value) for c in found.where] == [("context.tenant", "south")]
+    assert "language" in found.what
+    assert any("words of outputs.answer" in e.says and "'the' in" in e.says for e in found.evidence)
+
+
+def test_a_template_that_changed_without_its_version() -> None:
+    """The step's code says it is what it was; the prompts do not, and the evidence has the new wording."""
+    found = helpline.report(before=_other_template).findings[0]
+    assert (found.layer, found.component) == ("features", "steps.render.prompt")
+    assert any("kindly" in e.says for e in found.evidence)
+
+
+def test_answers_that_come_in_fences() -> None:
+    """Nothing else moved: the format is named."""
+    found = helpline.report(after=_fences).findings[0]
+    assert (found.layer, found.component) == ("model", "outputs.answer")
+    assert any("JSON in fences" in e.says for e in found.evidence)
+
+
+def test_answers_that_begin_otherwise_in_words_alone() -> None:
+    """Half of the answers begin with a compliment: too short to move their length, and no decision is blamed for it."""
+    found = helpline.report(after=_flatter).findings[0]
+    assert (found.layer, found.component) == ("model", "outputs.answer")
+    assert any("'great question'" in e.says for e in found.evidence)
+
+
+def test_other_topics_are_the_world() -> None:
+    """News of the day in the questions, and so in the answers: nothing broke."""
+    report = helpline.report(things=helpline.THINGS[:3] + helpline.NEWS)
+    assert report.verdict == "healthy", report.sentence
