@@ -19,12 +19,10 @@ CUT = {
     "loans": ("D02/debt_to_income", "D16/salary_range", "F08/tenure", "M03", "O06", "F13", "L02"),
     "answers": ("D07/question", "T01", "T02", "T06", "O05", "T17", "I01/retrieve"),
 }
-LAYERS_FOUND = {"flights": 1, "bikes": 4, "taxi": 5, "loans": 4, "answers": 3}
-"""At least so many of the above: 17 of 33; `docs/drill.md` says what still fails."""
+LAYERS_FOUND = {"flights": 1, "bikes": 7, "taxi": 6, "loans": 5, "answers": 3}
+"""At least so many of the above: 22 of 33; `docs/drill.md` says what still fails."""
 CALM = 2
-FALSE_ALARMS = {"flights": 0, "bikes": 1, "taxi": 1, "loans": 2, "answers": 1}
-"""Windows in which nothing is wrong, in each app, and how many of them may be called a fault: both of the loans' (a
-campaign, a change of interest rates) are today, see `docs/drill.md`."""
+"""Windows in which nothing is wrong, in each app; none may be called a fault."""
 
 
 @pytest.mark.parametrize("app", list(CUT))
@@ -36,4 +34,4 @@ def test_planted_faults_are_laid_at_the_right_door_and_calm_windows_are_left_in_
     score = run(asked, cache=cache)
     assert score.rates["layer"].hits >= LAYERS_FOUND[app], text(score)
     assert score.rates["component"].hits >= LAYERS_FOUND[app] - 1, text(score)
-    assert score.rates["false_alarms"].hits <= FALSE_ALARMS[app], text(score)
+    assert score.rates["false_alarms"].hits == 0, text(score)

@@ -30,7 +30,10 @@ from whimbrel.ledger.values import check_values
 from whimbrel.ledger.verdicts import Policy, read_policy
 from whimbrel.ledger.writer import Ledger
 
-NOW = int(time.time())
+
+def now() -> int:
+    """Seconds since 1970; asked when needed, for a long run of tests ends long after it began."""
+    return int(time.time())
 
 
 def witness(name: str = "w.example", seed: bytes = b"w") -> Signer:
@@ -255,13 +258,13 @@ def test_the_right_ends_with_the_wrong_middle(scene: Scene) -> None:
 def test_a_checkpoint_that_is_back_dated(scene: Scene, files: dict[str, bytes]) -> None:
     """A witness's time before the entry was made, or a witness's time changed: refused."""
     one = witness()
-    early = cosigned(files, one.line(text_of(files), at=NOW - 10 * 86_400))
+    early = cosigned(files, one.line(text_of(files), at=now() - 10 * 86_400))
     found = scene.check(early, policy=policy(scene, one))
     assert failed(found) == {"time"}
     assert "is after its witness's" in says(found, "time")
-    line = one.line(text_of(files), at=NOW + 60)
+    line = one.line(text_of(files), at=now() + 60)
     body = bytearray(base64.b64decode(line.split()[-1]))
-    body[4:12] = (NOW - 3600).to_bytes(8, "big")
+    body[4:12] = (now() - 3600).to_bytes(8, "big")
     forged = line.rsplit(b" ", 1)[0] + b" " + base64.b64encode(bytes(body)) + b"\n"
     found = scene.check(cosigned(files, forged), policy=policy(scene, one))
     assert {"witnesses", "time"} <= failed(found)
@@ -270,7 +273,7 @@ def test_a_checkpoint_that_is_back_dated(scene: Scene, files: dict[str, bytes]) 
 def test_a_witness_is_counted(scene: Scene, files: dict[str, bytes]) -> None:
     """An honest witness shows that others saw the log, and when at the latest."""
     one = witness()
-    found = scene.check(cosigned(files, one.line(text_of(files), at=NOW + 60)), policy=policy(scene, one))
+    found = scene.check(cosigned(files, one.line(text_of(files), at=now() + 60)), policy=policy(scene, one))
     assert failed(found) == set()
     assert state(found, "witnesses") == state(found, "time") == "ok"
 
@@ -279,10 +282,10 @@ def test_a_witness_that_lies(scene: Scene, files: dict[str, bytes]) -> None:
     """One that signed another tree, one that signed nothing, one that nobody trusts: the quorum is not met."""
     one, two = witness(), witness("other.example", b"o")
     other = Checkpoint(ORIGIN, 7, bytes(32)).text()
-    for line in (one.line(other, at=NOW), b""):
+    for line in (one.line(other, at=now()), b""):
         found = scene.check(cosigned(files, line) if line else files, policy=policy(scene, one))
         assert "witnesses" in failed(found)
-    found = scene.check(cosigned(files, two.line(text_of(files), at=NOW)), policy=policy(scene, one))
+    found = scene.check(cosigned(files, two.line(text_of(files), at=now())), policy=policy(scene, one))
     assert "0 of 1 known witnesses" in says(found, "witnesses")
     assert "witnesses" in failed(found)
 
@@ -290,11 +293,11 @@ def test_a_witness_that_lies(scene: Scene, files: dict[str, bytes]) -> None:
 def test_one_key_under_two_names_counts_once(scene: Scene, files: dict[str, bytes]) -> None:
     """A quorum of two is not met by one witness that is listed twice."""
     one, again = witness(), witness("again.example")
-    both = cosigned(files, one.line(text_of(files), at=NOW), again.line(text_of(files), at=NOW))
+    both = cosigned(files, one.line(text_of(files), at=now()), again.line(text_of(files), at=now()))
     assert "witnesses" in failed(scene.check(both, policy=policy(scene, one, again)))
     assert state(scene.check(both, policy=policy(scene, one, again, least="1")), "witnesses") == "ok"
     other = witness("other.example", b"o")
-    honest = cosigned(files, one.line(text_of(files), at=NOW), other.line(text_of(files), at=NOW))
+    honest = cosigned(files, one.line(text_of(files), at=now()), other.line(text_of(files), at=now()))
     assert state(scene.check(honest, policy=policy(scene, one, other)), "witnesses") == "ok"
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import HOUR_US, Case
+from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, order_of
@@ -100,7 +100,34 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         shift=moved,
         before=float(values[base].mean()), after=float(values[judged].mean()) if judged.any() else hit.after,
     )  # fmt: skip
+    if _unknown_ground(case, suspect):
+        return replace(suspect, proof=Proof.SOFT)
     return name_shape(case, suspect)
+
+
+def _unknown_ground(case: Case, suspect: Suspect) -> bool:
+    """Whether a fitted model is left by all traffic from the first row on, and something that it reads is new by then as well.
+
+    What golden never saw vary (a rate, a month) it cannot have taught, and no other row is there to compare with.
+    """
+    channel = suspect.hit.channel
+    if channel.kind != "residual" or channel.exact or suspect.where or not suspect.from_start:
+        return False
+    parents = [case.variables[name] for name in channel.detail["relation"].parents if name in case.variables]
+    return any(np.mean(_new(case, parent)[suspect.affected]) > 0.5 for parent in parents)
+
+
+def _new(case: Case, variable: Variable) -> Bools:
+    """Where a value lies outside what golden had, shape (n,)."""
+    known = case.golden & ~variable.missing
+    if not known.any():
+        return ~variable.missing
+    if variable.numbers is None:
+        assert variable.codes is not None
+        return ~variable.missing & ~np.isin(variable.codes, variable.codes[known])
+    values = variable.numbers[known]
+    out: Bools = (variable.numbers < values.min()) | (variable.numbers > values.max())
+    return out
 
 
 def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Bools, int]:

@@ -139,6 +139,10 @@ def _planted(drill: Drill, apps: list[Subject]) -> list[Asked]:
     """As many cases for each app as for any other, its kinds in turn, in an order that the seed deals out."""
     severities = SEVERITIES if drill.severity == "all" else (drill.severity,)
     decks = {app.name: _names(drill, app) for app in apps}
+    for name in drill.faults or ():
+        errors = [error for app in apps if (error := _missing(app, name)) is not None]
+        if len(errors) == len(apps):
+            raise errors[0]
     each = [len(decks[app.name]) * len(severities) for app in apps]
     if drill.n is not None:
         each = [drill.n // len(apps) + (i < drill.n % len(apps)) for i in range(len(apps))]
@@ -163,18 +167,17 @@ def _names(drill: Drill, app: Subject) -> tuple[str, ...]:
     """What can be planted in this app of what is asked for; it is wrong to ask for what no app has."""
     if drill.faults is None:
         return app.kinds
-    names, wrong = [], None
-    for name in drill.faults:
-        try:
-            for one in name.split("+"):
-                variants(app, one)
-        except UsageError as error:
-            wrong = error
-            continue
-        names.append(name)
-    if wrong is not None and len(drill.apps) == 1:
-        raise wrong
-    return tuple(names)
+    return tuple(name for name in drill.faults if _missing(app, name) is None)
+
+
+def _missing(app: Subject, name: str) -> UsageError | None:
+    """What is wrong with a fault's name in this app."""
+    try:
+        for one in name.split("+"):
+            variants(app, one)
+    except UsageError as error:
+        return error
+    return None
 
 
 def _two(app: Subject, name: str, rng: np.random.Generator) -> str:
