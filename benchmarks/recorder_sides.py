@@ -22,12 +22,11 @@ def plain(n):
 def flush(): pass
 """
 
-HARNESS = """
-COUNT = int(sys.argv[1])
+CLOCK = """
 def busy():
     until = time.perf_counter_ns() + 200_000
     while time.perf_counter_ns() < until: pass
-def times(what, count, between=None):
+def times(what, count, between):
     found = []
     for n in range(count):
         if between is not None: between()
@@ -37,8 +36,13 @@ def times(what, count, between=None):
     return sorted(found)
 def net(count, between=None):
     base, ours = times(plain, count, between), times(record, count, between)
-    return [(ours[int(len(ours) * q)] - base[len(base) // 2]) / 1000 for q in (0.5, 0.99)]
-for n in range(min(COUNT, 1000)): record(n)
+    return [(ours[int(count * q)] - base[count // 2]) / 1000 for q in (0.5, 0.99)]
+"""
+
+HARNESS = (
+    "\nCOUNT = int(sys.argv[1])"
+    + CLOCK
+    + """for n in range(min(COUNT, 1000)): record(n)
 best = min((net(COUNT) for _ in range(3)))
 said = {"flat_p50": best[0], "flat_p99": best[1]}
 flush()
@@ -55,6 +59,7 @@ flush()
 print(json.dumps(said), flush=True)
 os._exit(0)
 """
+)
 
 WHIMBREL = """
 from whimbrel.record import Recorder

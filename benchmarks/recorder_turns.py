@@ -31,22 +31,9 @@ from typing import Any
 from benchmarks import recorder_sides as sides
 from benchmarks.recorder import ROOT, Sink, python_with
 
-SLICES = """
-def busy():
-    until = time.perf_counter_ns() + 200_000
-    while time.perf_counter_ns() < until: pass
-def times(what, count, between):
-    found = []
-    for n in range(count):
-        if between is not None: between()
-        began = time.perf_counter_ns()
-        what(n)
-        found.append(time.perf_counter_ns() - began)
-    return sorted(found)
-def net(count, between=None):
-    base, ours = times(plain, count, between), times(record, count, between)
-    return [(ours[int(count * q)] - base[count // 2]) / 1000 for q in (0.5, 0.99)]
-def cpu(count):
+SLICES = (
+    sides.CLOCK
+    + """def cpu(count):
     began = time.process_time()
     for n in range(count): record(n)
     flush()
@@ -65,6 +52,7 @@ for line in sys.stdin:
     print(json.dumps(said), flush=True)
 os._exit(0)
 """
+)
 
 FLOOR = """
 import itertools

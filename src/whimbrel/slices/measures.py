@@ -8,6 +8,7 @@ causes", 2019).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,7 @@ _SHORTEST, _SHORTEST_Z = 0.3, 0.3853
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Evidence(ABC):
     """Records of both windows, their sums by cuboid, and how a cell is judged by them."""
 
     windows: tuple[Records, ...]
@@ -34,9 +35,9 @@ class Evidence:
     depth: int
     tables: Tables
 
+    @abstractmethod
     def judge(self, cuboid: Cuboid, cells: Cells) -> tuple[Floats, Floats]:
         """Effect and variance of each cell; variance is infinite where nothing can be said."""
-        raise NotImplementedError
 
     def without(self, chosen: Sequence[tuple[Cuboid, tuple[int, ...]]]) -> Evidence:
         """The evidence of all records outside these cells."""
@@ -51,9 +52,9 @@ class Evidence:
         gone = tables(inside, self.sizes, self.summed)
         return replace(self, windows=tuple(outside), tables=minus(self.tables, gone))
 
+    @abstractmethod
     def shifted(self, effect: float) -> Evidence:
         """The evidence left when everything has had this effect."""
-        raise NotImplementedError
 
     def finer(self) -> Evidence | None:
         """The evidence with an eye for smaller causes, where it has one."""
