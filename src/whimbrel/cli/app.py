@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from whimbrel.cli.compact import compact, ingest
 from whimbrel.cli.compare import compare
 from whimbrel.cli.data import data
 from whimbrel.cli.demo import demo
@@ -58,6 +59,6 @@ def whimbrel() -> None:
 
 for command in (
     *(demo, import_, status, ls, golden, compare, diagnose, show, parity, replay, session),
-    *(slices, data, hold, ledger, prove, verify, erase, drill, sidecar, doctor),
+    *(slices, data, hold, ingest, compact, ledger, prove, verify, erase, drill, sidecar, doctor),
 ):
     whimbrel.add_command(command)

@@ -84,7 +84,7 @@ def compare_log(
             made = _kept_profile(log, kept, source.schema, chosen)
         else:
             then = _with(log.source(app, kept.version), source.schema)
-            old = pieces(log.layout, then, kept.version)
+            old = pieces(log.layout, then)
             made = shelf.golden(old, then, before, lambda: _profile(chosen, then, before, then.schema))
     else:
         before = _past(chosen, source, window) if golden_window is None else replace(golden_window, app=app)
@@ -110,7 +110,7 @@ def _kept_profile(log: Log, golden: Golden, schema: Schema, engine: Engine) -> P
     path = log.layout.golden / f"{golden.name}.profile"
     known = ",".join(f"{field.path}:{field.kind}" for field in schema)
     source = log.source(golden.window.app, golden.version)
-    reach = sha256(repr(names_of(pieces(log.layout, source, golden.version), golden.window)).encode()).hexdigest()
+    reach = sha256(repr(names_of(pieces(log.layout, source), golden.window)).encode()).hexdigest()
     stamp = f"{golden.version}/{golden.window!r}/{iso(golden.made)}/{known}/{reach}"
     try:
         saved = decode(path.read_bytes(), where=str(path))

@@ -5,7 +5,8 @@ In: a window of a log and golden's bins, or a golden window. Out: its profile. O
 A window is parted into files that lie in it as a whole, into blocks of 1, 2, 4, 8 and 16 whole hours of files that it cuts, and
 into what is left: the rest of a cut hour, and files so small that reading them costs less than keeping them. What is left is
 always read. The parting follows from the window and the files alone, never from what is kept, so that an answer is the same
-to the last bit whether anything was kept or not.
+to the last bit whether anything was kept or not. A file that was merged of others adds what was kept of these, if all of it was; moments may
+then differ from those of a direct reading by rounding.
 
 `profiles/<app>/<bins>/<part>.profile` in the log: `<bins>` is a digest of the binning, `<part>` one of the file, all late
 files that may reach it, the block, the conditions, the fields' kinds and the engine's version. As none of these files ever changes,
@@ -30,11 +31,11 @@ import msgspec
 
 from whimbrel.compare.saved import decode, decode_part, encode, encode_part
 from whimbrel.engine import Engine, Source, maker
+from whimbrel.engine.port import ROUNDED_US
 from whimbrel.errors import StoreError
 from whimbrel.model.fields import Kind
 from whimbrel.model.profile import Binning, Profile
 from whimbrel.model.window import Window, from_micros, micros
-from whimbrel.store.reach import ROUNDED_US
 
 if TYPE_CHECKING:
     from whimbrel.store import Log
@@ -126,12 +127,12 @@ class Shelf:
         total, wrote = Profile(binning), False
         folder = self.folder / _digest(msgspec.msgpack.encode((binning.columns, binning.dimensions)))
         for piece, stretch in parts.kept:
-            stamp = self._stamp(source, piece.names, stretch)
-            path = folder / f"{stamp}.profile"
-            part = _read(path, partial(decode_part, binning=binning, stamp=stamp, where=str(path)))
+            part = self._kept(folder, source, piece, stretch, binning)
             if part is None:
-                part = self.engine.profile(piece.source, stretch, binning)
-                wrote = _write(path, encode_part(part, stamp=stamp)) or wrote
+                part = self._carried(folder, source, piece, stretch, binning)
+                part = part or self.engine.profile(piece.source, stretch, binning)
+                stamp = self._stamp(source, piece.names, stretch)
+                wrote = _write(folder / f"{stamp}.profile", encode_part(part, stamp=stamp)) or wrote
             total += part
         for stretch, files in parts.read.items():
             total += self.engine.profile(replace(source, files=tuple(files)), stretch, binning)
@@ -156,6 +157,27 @@ class Shelf:
         if _write(path, encode(made, stamp=stamp)):
             trim(self.folder, MOST_BYTES)
         return made
+
+    def _kept(self, folder: Path, source: Source, piece: Piece, stretch: Window, binning: Binning) -> Profile | None:
+        """A part as it was saved; None where it was not."""
+        stamp = self._stamp(source, piece.names, stretch)
+        path = folder / f"{stamp}.profile"
+        return _read(path, partial(decode_part, binning=binning, stamp=stamp, where=str(path)))
+
+    def _carried(self, folder: Path, source: Source, piece: Piece, stretch: Window, binning: Binning) -> Profile | None:
+        """A part of a merged file: the sum of what was saved of the files it holds; None where one of them was not."""
+        total = Profile(binning)
+        came = piece.before(source)
+        whole = replace(stretch, since=None, until=None)
+        for one in came:
+            if not one.beyond(stretch):
+                asked = whole if one.within(stretch) else stretch
+                held = self._kept(folder, source, one, asked, binning)
+                held = held or self._carried(folder, source, one, asked, binning)
+                if held is None:
+                    return None
+                total += held
+        return total if came else None
 
     def _stamp(self, source: Source, names: tuple[str, ...], window: Window) -> str:
         known = tuple((item.path, str(item.kind), str(item.role)) for item in source.schema)

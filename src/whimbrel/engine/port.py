@@ -7,15 +7,47 @@ come) knows how the answer is made.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from whimbrel.model.fields import Schema
 from whimbrel.model.profile import Binning, Profile
 from whimbrel.model.records import Records
 from whimbrel.model.rows import Rows
-from whimbrel.model.window import Window
+from whimbrel.model.window import Window, micros
+
+ROUNDED_US = 1_000
+"""Other writers of Delta tables cut the last time of a file to whole milliseconds."""
+
+COUNTERS_US = 120_000_000
+"""A look at the hardware that lies farther than this from a prediction says nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a file without opening it: bytes, rows, and where known the range of `id` and of `ts` (µs since 1970)."""
+
+    size: int = 0
+    rows: int | None = None
+    ids: tuple[str, str] | None = None
+    times: tuple[int, int] | None = None
+
+    def beyond(self, window: Window, *, margin: int = 0) -> bool:
+        """Whether the file surely holds nothing of the window's stretch of time, nor of `margin` µs around it."""
+        if self.times is None:
+            return False
+        first, last = self.times[0] - margin, self.times[1] + ROUNDED_US + margin
+        early = window.since is not None and last < micros(window.since)
+        return early or (window.until is not None and first >= micros(window.until))
+
+    def shares_ids(self, other: Facts) -> bool:
+        """Whether one id may be in both files."""
+        a, b = self.ids, other.ids
+        return a is None or b is None or (a[0] <= b[1] and b[0] <= a[1])
+
+
+UNKNOWN = Facts()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +71,7 @@ class Source:
     that arrived later (and `decisions` of `id`, `path`, `value`), joined by id and winning over the row's own. `counters`
     are joined by process or host and by time; there the row's own win.
     `table`, where it is set, is anything with `__arrow_c_stream__` whose columns are already those of `files`.
+    `facts` are of all these files; one that has none may hold anything.
     """
 
     app: str
@@ -48,6 +81,24 @@ class Source:
     decisions: tuple[str, ...] = ()
     counters: Counters | None = None
     table: Any = field(default=None, repr=False)
+    facts: Mapping[str, Facts] = field(default_factory=dict, repr=False)
+
+    def within(self, window: Window) -> Source:
+        """The same, without files that surely hold nothing of the window or of what joins its rows: they are never opened."""
+        if self.table is not None:
+            return self
+        known = self.facts
+        files = tuple(file for file in self.files if not known.get(file, UNKNOWN).beyond(window))
+        own = [known.get(file, UNKNOWN) for file in files]
+
+        def joins(late: Iterable[str]) -> tuple[str, ...]:
+            return tuple(file for file in late if any(known.get(file, UNKNOWN).shares_ids(fact) for fact in own))
+
+        beside = self.counters
+        if beside is not None:
+            near = (file for file in beside.files if not known.get(file, UNKNOWN).beyond(window, margin=COUNTERS_US))
+            beside = replace(beside, files=tuple(near))
+        return replace(self, files=files, labels=joins(self.labels), decisions=joins(self.decisions), counters=beside)
 
 
 class Engine(Protocol):

@@ -8,12 +8,15 @@ only lay the same rows out anew, or take some away, and bring none. `ledger/` ma
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from whimbrel.engine.port import Facts
 from whimbrel.errors import StoreError
+from whimbrel.model.window import micros
 from whimbrel.store.delta import Table
 from whimbrel.store.sql import connect, literal, name, store_errors
 
@@ -76,6 +79,35 @@ def appended(table: Table, cursor: Cursor, *, con: DuckDBPyConnection | None = N
                 yield from _commit(own, table, cursor, files)
 
 
+def unread(table: Table, cursor: Cursor) -> dict[str, Facts]:
+    """What `appended` would read from the cursor on: files by absolute path, those that left the table since among them.
+
+    Raises:
+        StoreError: the table is damaged, or its history does not reach back to the cursor.
+    """
+    if not table.exists or cursor.version < 0:
+        return {}
+    with store_errors(table.folder, "read"):
+        found: dict[str, Facts] = {}
+        if cursor.whole and cursor.rows != _ALL:
+            found |= table.facts(table.open(cursor.version))
+        version = cursor.version + (cursor.whole or cursor.rows == _ALL)
+        while (adds := _adds(table, version)) is not None:
+            found |= {str(table.folder / unquote(add["path"])): _facts(add) for add in adds}
+            version += 1
+    return found
+
+
+def _facts(add: Mapping[str, Any]) -> Facts:
+    """What a commit says of a file that it adds."""
+    stats = json.loads(add.get("stats") or "{}")
+    low, high = stats.get("minValues", {}), stats.get("maxValues", {})
+    times = (low["ts"], high["ts"]) if "ts" in low and "ts" in high else None
+    first, last = (micros(datetime.fromisoformat(one)) for one in times) if times else (0, 0)
+    ids = (low["id"], high["id"]) if "id" in low and "id" in high else None
+    return Facts(add["size"], stats.get("numRecords"), ids, (first, last) if times else None)
+
+
 def _commit(
     con: DuckDBPyConnection, table: Table, cursor: Cursor, files: Sequence[str] | None = None
 ) -> Iterator[Rows]:
@@ -115,6 +147,12 @@ def _files_at(table: Table, cursor: Cursor) -> Sequence[str]:
 
 def _added(table: Table, version: int) -> list[str] | None:
     """The files that a commit appended, as absolute paths; None where it is not there yet."""
+    adds = _adds(table, version)
+    return None if adds is None else sorted(str(table.folder / unquote(add["path"])) for add in adds)
+
+
+def _adds(table: Table, version: int) -> list[dict[str, Any]] | None:
+    """What a commit says of the files that it appended; None where it is not there yet."""
     log = table.folder / "_delta_log"
     try:
         lines = (log / f"{version:020d}.json").read_text("utf-8").splitlines()
@@ -128,8 +166,7 @@ def _added(table: Table, version: int) -> list[str] | None:
     actions = [json.loads(line) for line in lines]
     if any("remove" in action for action in actions):
         return []
-    adds = [action["add"] for action in actions if "add" in action]
-    return sorted(str(table.folder / unquote(add["path"])) for add in adds if add.get("dataChange", True))
+    return [action["add"] for action in actions if "add" in action and action["add"].get("dataChange", True)]
 
 
 def row_of(table: Table, ident: str, *, con: DuckDBPyConnection | None = None) -> dict[str, Any] | None:

@@ -8,11 +8,9 @@ lock file keeps the second writer from doing the work twice.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
@@ -20,20 +18,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
+from whimbrel.engine.port import Facts
 from whimbrel.errors import StoreError
+from whimbrel.model.window import micros
+from whimbrel.store.alone import alone
 from whimbrel.store.sql import literal, name, store_errors
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
+    from deltalake import CommitProperties, DeltaTable
     from duckdb import DuckDBPyConnection
 
 Result = TypeVar("Result")
 
 _WRITER = "whimbrel"
+_LAYOUT = "whimbrel-layout"
 _DICTIONARY_BYTES = 16_384
 """A column of few different values gets a dictionary; where it outgrows this the writer soon gives up, and numbers cost less."""
 _ATTEMPTS = 20
 _LOCK_WAIT_S = 1800.0
+CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "2", "delta.enableExpiredLogCleanup": "false"}
+"""Statistics of `id` and `ts`; and no history is forgotten by itself: a golden window names a version of any age."""
+
 _FORBIDDEN = "%[]*?\\"
 """Characters that Delta or DuckDB would read as something else in a folder's name."""
 
@@ -88,7 +93,23 @@ class Table:
 
     def files(self, delta: DeltaTable) -> tuple[str, ...]:
         """The Parquet files of an opened table, as absolute paths."""
-        return tuple(str(self.folder / unquote(p)) for p in delta.get_add_actions()["path"].to_pylist())
+        return tuple(self.facts(delta))
+
+    def facts(self, delta: DeltaTable) -> dict[str, Facts]:
+        """What Delta's own statistics say of the files of an opened table, by absolute path."""
+        told = delta.get_add_actions(flatten=True)
+        names = ("path", "size_bytes", "num_records", "min.id", "max.id", "min.ts", "max.ts")
+        columns = (told[name].to_pylist() if name in told.schema.names else [None] * told.num_rows for name in names)
+        found = {}
+        for path, size, rows, low, high, first, last in zip(*columns, strict=True):
+            ids = None if low is None or high is None else (str(low), str(high))
+            times = None if first is None or last is None else (micros(first), micros(last))
+            found[str(self.folder / unquote(path))] = Facts(int(size or 0), rows, ids, times)
+        return found
+
+    def named_facts(self, delta: DeltaTable) -> dict[str, Facts]:
+        """The same, by path inside the table."""
+        return {file.removeprefix(f"{self.folder}/"): facts for file, facts in self.facts(delta).items()}
 
     def actions(
         self,
@@ -141,7 +162,7 @@ class Table:
         """
         from deltalake.exceptions import CommitFailedError
 
-        with store_errors(self.folder), self._locked():
+        with store_errors(self.folder), alone(self.lock, "writing to this table", wait_s=_LOCK_WAIT_S):
             for attempt in range(_ATTEMPTS):
                 try:
                     return change()
@@ -160,7 +181,7 @@ class Table:
             self.folder.mkdir(parents=True, exist_ok=True)
             DeltaTable.create(
                 str(self.folder), schema=Schema(list(fields)), mode="ignore", partition_by=list(self.partition_by),
-                configuration={"delta.dataSkippingNumIndexedCols": "2"},
+                configuration=CONFIGURATION,
             )  # fmt: skip
         elif fields:
             self.open().alter.add_columns(list(fields))
@@ -182,9 +203,7 @@ class Table:
         except BaseException:
             self.discard(batch)
             raise
-        return tuple(
-            self._written(path, count, size, stats, keys) for path, count, size, _, stats, keys, *_ in rows if count
-        )
+        return tuple(self.written(row) for row in rows if row[1])
 
     def write_arrow(self, rows: Any, folder: Path, told: Written) -> Written:
         """Write an Arrow table as one Parquet file of one partition that is not yet part of the table; by way of `folder`.
@@ -206,14 +225,10 @@ class Table:
         rmtree(alone)
         return replace(told, path=str(path), size=(self.folder / path).stat().st_size)
 
-    def _written(
-        self,
-        path: str,
-        rows: int,
-        size: int,
-        stats: Mapping[str, Mapping[str, str]],
-        partition: Mapping[str, str] | None,
-    ) -> Written:
+    def written(self, told: Sequence[Any]) -> Written:
+        """A file that DuckDB's COPY wrote under the table's folder, from the row that it returned of it."""
+        path, rows, size, _, stats, partition, *_ = told
+
         def ends(column: str) -> tuple[str, str] | None:
             found = stats.get(column, {})
             exact = found.get("min_is_exact") == found.get("max_is_exact") == "true"
@@ -249,23 +264,42 @@ class Table:
                 (self.folder / w.path).unlink(missing_ok=True)
             raise
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.lock.parent.mkdir(parents=True, exist_ok=True)
-        with self.lock.open("a") as handle:
-            deadline = time.monotonic() + _LOCK_WAIT_S
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise StoreError(
-                            f"another process has been writing to this table for {_LOCK_WAIT_S / 60:.0f} minutes", where=str(self.lock),
-                            why="it is stopped, or its import is very large", next=f"see who holds it: fuser {self.lock}",
-                        ) from None  # fmt: skip
-                    time.sleep(0.02)
-            yield
+    def layout_change(self, delta: DeltaTable) -> CommitProperties:
+        """What a commit that takes files out of the table must carry, so that of two at once only one succeeds.
+
+        Delta itself lets both succeed where they come as appends that also remove: the rows would then be there twice.
+        """
+        from deltalake import CommitProperties, Transaction
+
+        last = delta.transaction_version(_LAYOUT)
+        return CommitProperties(app_transactions=[Transaction(_LAYOUT, 0 if last is None else last + 1)])
+
+    def replace(self, delta: DeltaTable, old: Mapping[str, int], new: Sequence[Written], *, same_rows: bool) -> None:
+        """Take files out of the table and written ones in, as one commit; `old` are paths inside the table and sizes.
+
+        Args:
+            delta: the table as it was opened; all of `old` must be in it.
+            old: what goes.
+            new: what comes.
+            same_rows: the new files hold just the rows of the old ones: who reads the table's history sees no change.
+
+        Raises:
+            CommitFailedError: another commit took files out since `delta` was opened. The new files stay where they are.
+        """
+        from deltalake.transaction import AddAction, RemoveAction
+
+        made = int(time.time() * 1000)
+        gone = [RemoveAction(path, not same_rows, made, size, partition_of(path)) for path, size in old.items()]
+        came = [AddAction(w.path, w.size, w.partition, made, not same_rows, _stats(w)) for w in new]
+        delta.create_write_transaction(
+            [*came, *gone], mode="append", schema=delta.schema(), partition_by=list(self.partition_by),
+            commit_properties=self.layout_change(delta),
+        )  # fmt: skip
+
+
+def partition_of(path: str) -> dict[str, str | None]:
+    """The partition that a file's path inside its table names."""
+    return {key: value for key, _, value in (part.partition("=") for part in path.split("/")[:-1])}
 
 
 def _stats(written: Written) -> str:

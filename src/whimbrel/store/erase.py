@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from whimbrel.errors import EvidenceError
 from whimbrel.store.appended import leaves_of
-from whimbrel.store.delta import Table
+from whimbrel.store.delta import Table, folder_name
 from whimbrel.store.sql import connect, literal, store_errors
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def erase_rows(log: Log, app: str, ids: Sequence[str]) -> tuple[str, ...]:
     for table in (layout.predictions(app), layout.labels(app), layout.decisions(app)):
         if table.exists:
             _delete(table, ids)
+    rmtree(layout.profiles / folder_name(app), ignore_errors=True)  # what is kept there has rows that name what is new
     return tuple(_goldens(log, app)) + tuple(_left(log, ids))
 
 
@@ -61,8 +63,8 @@ def _delete(table: Table, ids: Sequence[str]) -> None:
         delta = table.open()
         for at in range(0, len(ids), _AT_ONCE):
             listed = ", ".join(map(literal, ids[at : at + _AT_ONCE]))
-            delta.delete(f"id IN ({listed})")
-        delta.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+            delta.delete(f"id IN ({listed})", commit_properties=table.layout_change(delta))
+        delta.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False, full=True)
 
     table.update(change)
 

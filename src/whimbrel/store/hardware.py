@@ -7,12 +7,13 @@ read is lost. `Log.ingest` calls.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from whimbrel.engine.port import Counters
+from whimbrel.engine.port import Counters, Facts
 from whimbrel.errors import InputError
 from whimbrel.hardware.counters import FACTS, KEYS, NUMBERS, RAN_ON, WORDS
 from whimbrel.model.fields import Schema
@@ -56,13 +57,16 @@ def take_counters(layout: Layout) -> int:
     return came
 
 
-def counters_of(layout: Layout, schema: Schema) -> Counters | None:
-    """What sidecars saw, where they saw anything, as facts of predictions that say on which process or host they ran."""
-    if not layout.hardware.exists:
-        return None
-    facts = {f"hardware.{name}": of for of, names in FACTS.items() if RAN_ON[of] in schema for name in names}
-    files = layout.hardware.files(layout.hardware.open())
-    return Counters(files, facts, RAN_ON) if files and facts else None
+def counters_of(layout: Layout, schema: Schema) -> tuple[Counters | None, Mapping[str, Facts]]:
+    """What sidecars saw, as facts of predictions that say on which process or host they ran, and what is known of the files.
+
+    None, where they saw nothing that could join.
+    """
+    paths = {f"hardware.{name}": of for of, names in FACTS.items() if RAN_ON[of] in schema for name in names}
+    if not (paths and layout.hardware.exists):
+        return None, {}
+    files = layout.hardware.facts(layout.hardware.open())
+    return (Counters(tuple(files), paths, RAN_ON) if files else None), files
 
 
 def _read(path: Path, session: str, mark: Mark) -> list[dict[str, Any]]:

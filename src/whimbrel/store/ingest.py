@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
 import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,10 +22,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from whimbrel.errors import InputError, StoreError
+from whimbrel.errors import InputError
 from whimbrel.model.window import from_micros
 from whimbrel.record.frames import app_of
 from whimbrel.store import quarantine
+from whimbrel.store.alone import alone
 from whimbrel.store.arrays import encode
 from whimbrel.store.backlog import Mark, News, catch_up, sessions
 from whimbrel.store.delta import Table, Written
@@ -54,7 +54,6 @@ _LARGE = 1 << 27
 """Bytes of segments that are appended at once, however few predictions are in them."""
 
 _WIDEST = 1_000
-_WAIT_S = 600.0
 _DRAFT_S = 60.0
 
 _PROCESS = {
@@ -109,7 +108,7 @@ def ingest(log: Log) -> Ingested:
     if not root.is_dir():
         return Ingested()
     total, retention, holds = Ingested(), Retention.load(), held(log.layout.holds)
-    with store_errors(root), _alone(log.home / "locks" / "ingest"), no_collections():
+    with store_errors(root), alone(log.home / "locks" / "ingest", "ingesting"), no_collections():
         for folder in sorted(path for path in root.iterdir() if path.is_dir() and app_of(path.name).isprintable()):
             _sweep(folder)
             batch = _Batch(log, app_of(folder.name), folder, retention, holds)
@@ -353,22 +352,3 @@ def no_collections() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
-        deadline = time.monotonic() + _WAIT_S
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StoreError(
-                        f"another process has been ingesting for {_WAIT_S / 60:.0f} minutes", where=str(path),
-                        why="it is stopped, or there is very much to take in", next=f"see who holds it: fuser {path}",
-                    ) from None  # fmt: skip
-                time.sleep(0.05)
-        yield

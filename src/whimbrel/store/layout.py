@@ -69,6 +69,10 @@ class Layout:
         """Profiles of single data files, a folder an app; made anew where they are missing."""
         return self.home / "profiles"
 
+    def merged(self, app: str) -> Path:
+        """Which data files an app's merged ones were made of, a JSON file each; only beside kept profiles of any use."""
+        return self.profiles / folder_name(app) / "merged"
+
     @property
     def sessions(self) -> Path:
         """Debug sessions, a JSON file each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from whimbrel.store.files import File
     from whimbrel.store.find import Found
     from whimbrel.store.ingest import Ingested
+    from whimbrel.store.needs import Need
     from whimbrel.store.raw import Raw
     from whimbrel.store.records import Records
+    from whimbrel.store.tidy import Tidied
 
 Patterns = str | Path | Iterable[str | Path]
 Renames = Mapping[str, str] | str | Path | None
@@ -171,6 +173,36 @@ class Log:
         take_counters(self.layout)
         return ingest(self)
 
+    def compact(
+        self, *, app: str | None = None, keep: timedelta | None = None, grace: timedelta = timedelta(hours=24),
+        needs: Iterable[Need] | None = None, least: int = 2, dry: bool = False,
+    ) -> Tidied:  # fmt: skip
+        """Merge small files, drop predictions that are too old, and remove files that nobody needs any more.
+
+        What golden windows, holds and debug sessions need stays, however old it is, and is named. Safe beside ingest, imports, readers
+        and other compactions; whatever it was killed in, the next one goes on.
+
+        Args:
+            app: whose tables; those of all apps, where it is not given.
+            keep: how old predictions may become; for ever, where it is not given. They go by whole days.
+            grace: how long files that left a table stay for readers that are at work, to the hour.
+            needs: what others need; `whimbrel.ledger.needs.needs_of(log)` where the log has a ledger.
+            least: how many small files of a day are merged, at least.
+            dry: only say what would be dropped and removed.
+
+        Raises:
+            UsageError: an unknown app, times that make no sense, or the log has a ledger and `needs` is not given.
+            StoreError: the log cannot be read or written, or what somebody needs cannot be told.
+        """
+        from whimbrel.store.tidy import tidy
+
+        if needs is None and (self.home / "ledger").is_dir():
+            raise UsageError(
+                "the log has a ledger, and its needs are not given", where="needs", why="what it has not read yet would be lost to it",
+                next="log.compact(needs=whimbrel.ledger.needs.needs_of(log)), or whimbrel compact",
+            )  # fmt: skip
+        return tidy(self, app=app, keep=keep, grace=grace, needs=needs or (), least=least, dry=dry)
+
     def apps(self) -> tuple[str, ...]:
         """The apps that the log has predictions of, by name."""
         return self.layout.apps()
@@ -203,14 +235,16 @@ class Log:
         schema = read_schema(delta)
         if labels.exists:
             schema += read_schema(labels.open())
-        late = decisions.files(decisions.open()) if decisions.exists else ()
+        late = decisions.facts(decisions.open()) if decisions.exists else {}
         if late:
             schema += Schema(tuple(Field(path, Kind.TEXT) for path in _paths(late) if path not in schema))
-        beside = counters_of(self.layout, schema)
+        beside, seen = counters_of(self.layout, schema)
         if beside is not None:
             schema += Schema(tuple(Field(path, Kind.NUMBER) for path in beside.facts if path not in schema))
-        arrived = labels.files(labels.open()) if labels.exists else ()
-        return Source(app, schema, table.files(delta), arrived, late, beside)
+        arrived = labels.facts(labels.open()) if labels.exists else {}
+        own = table.facts(delta)
+        facts = {**own, **arrived, **late, **seen}
+        return Source(app, schema, tuple(own), tuple(arrived), tuple(late), beside, facts=facts)
 
     def find(self, ident: str, *, app: str | None = None) -> Found:
         """The prediction of this id, or of the only id that begins so; what recorders left waiting is looked through as well.
@@ -327,7 +361,7 @@ class Log:
         return table
 
 
-def _paths(files: tuple[str, ...]) -> list[str]:
+def _paths(files: Iterable[str]) -> list[str]:
     """The paths of late decisions."""
     from whimbrel.store.sql import connect, literal
 

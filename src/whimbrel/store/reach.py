@@ -1,6 +1,6 @@
 """What is known of data files without opening them: when their rows are from, and which late files may join them.
 
-In: a log's tables, and a `Source` of them. Out: a `Piece` for each data file. Labels and decisions join by id, counters by
+In: a log's layout, and a `Source` of it. Out: a `Piece` for each data file. Labels and decisions join by id, counters by
 time, so that the ranges in Delta's own statistics say which of them can reach a file; one without statistics reaches every file.
 `compare/kept.py` may call: a profile that is kept of a file holds for the file and all that reaches it.
 """
@@ -9,54 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from functools import cached_property
+from pathlib import Path
 
-from whimbrel.engine.port import Source
+from whimbrel.engine.port import COUNTERS_US, ROUNDED_US, UNKNOWN, Facts, Source
 from whimbrel.model.window import Window, micros
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from whimbrel.store.delta import Table
-    from whimbrel.store.layout import Layout
-
-ROUNDED_US = 1_000
-"""Other writers of Delta tables cut the last time of a file to whole milliseconds."""
-
-_COUNTERS_US = 120_000_000
-"""A look at the hardware so long after a prediction says nothing of it, as in the engine's `counters.py`."""
+from whimbrel.store.layout import Layout
+from whimbrel.store.lineage import merged_from
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """One file of a table: its path inside it, size in bytes, and where known the range of `id` and of `ts` (µs since 1970)."""
-
-    name: str
-    size: int
-    ids: tuple[str, str] | None
-    times: tuple[int, int] | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Piece:
     """One data file as a source of its own, with the labels, decisions and counters that may join its rows.
 
     `names` are the paths of all these inside the log: no file of a log is ever changed, so equal names are equal rows.
     """
 
+    layout: Layout
     source: Source
     names: tuple[str, ...]
-    size: int
-    times: tuple[int, int] | None
+    facts: Facts
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.facts.size
+
+    @property
+    def times(self) -> tuple[int, int] | None:
+        """First and last `ts`, µs since 1970, where they are known."""
+        return self.facts.times
 
     def beyond(self, window: Window) -> bool:
         """Whether it surely holds none of the window's rows."""
-        if self.times is None:
-            return False
-        first, last = self.times
-        early = window.since is not None and last + ROUNDED_US < micros(window.since)
-        return early or (window.until is not None and first >= micros(window.until))
+        return self.facts.beyond(window)
 
     def within(self, window: Window) -> bool:
         """Whether all its rows surely lie in the window's stretch of time."""
@@ -66,63 +52,48 @@ class Piece:
         started = window.since is None or micros(window.since) <= first
         return started and (window.until is None or last + ROUNDED_US < micros(window.until))
 
+    def before(self, whole: Source) -> tuple[Piece, ...]:
+        """The pieces whose rows, all of them and no others, this one holds; none where it was not merged of any.
 
-def pieces(layout: Layout, source: Source, version: int | None = None) -> tuple[Piece, ...]:
-    """The data files of a log's source, each with what reaches it, in the source's order.
+        Their files are in the table no longer, and may be gone: they serve to find what was kept of them.
 
-    Args:
-        layout: where the log lies.
-        source: what `Log.source` gave for an app and a version of its table.
-        version: that version; the latest where it is None.
-    """
-    home, seen = layout.home, source.counters
-    own = _facts(home, layout.predictions(source.app), source.files, version)
-    labels = _facts(home, layout.labels(source.app), source.labels)
-    decisions = _facts(home, layout.decisions(source.app), source.decisions)
-    counters = _facts(home, layout.hardware, seen.files if seen else ())
-    made = []
-    for file in source.files:
-        fact = own[file]
-        late, taken, near = _by_id(labels, fact), _by_id(decisions, fact), _by_time(counters, fact)
-        names = (
-            fact.name,
-            *(n for held, of in ((labels, late), (decisions, taken), (counters, near)) for n in _named(held, of)),
-        )
-        beside = replace(seen, files=near) if seen and near else None
-        alone = replace(source, files=(file,), labels=late, decisions=taken, counters=beside)
-        made.append(Piece(alone, names, fact.size, fact.times))
-    return tuple(made)
+        Args:
+            whole: the source that this is a piece of.
+        """
+        folder = self.layout.predictions(whole.app).folder
+        came = merged_from(self.layout.merged(whole.app), Path(self._file).name)
+        known = {str(folder / name): facts for name, facts in came.items()}
+        return tuple(_piece(self.layout, replace(whole, facts={**whole.facts, **known}), file) for file in known)
+
+    @cached_property
+    def _file(self) -> str:
+        return self.source.files[0]
 
 
-def _named(facts: dict[str, Facts], files: Iterable[str]) -> list[str]:
-    return sorted(facts[file].name for file in files)
+def pieces(layout: Layout, source: Source) -> tuple[Piece, ...]:
+    """The data files of a log's source, each with what reaches it, in the source's order."""
+    return tuple(_piece(layout, source, file) for file in source.files)
 
 
-def _by_id(late: dict[str, Facts], fact: Facts) -> tuple[str, ...]:
+def _piece(layout: Layout, source: Source, file: str) -> Piece:
+    fact, seen = source.facts.get(file, UNKNOWN), source.counters
+    late, taken = _by_id(source, source.labels, fact), _by_id(source, source.decisions, fact)
+    near = _by_time(source, seen.files if seen else (), fact)
+    names = (file, *(name for found in (late, taken, near) for name in sorted(found)))
+    beside = replace(seen, files=near) if seen and near else None
+    alone = replace(source, files=(file,), labels=late, decisions=taken, counters=beside)
+    return Piece(layout, alone, tuple(name.removeprefix(f"{layout.home}/") for name in names), fact)
+
+
+def _by_id(source: Source, late: Iterable[str], fact: Facts) -> tuple[str, ...]:
     """The late files that may hold one of a file's ids."""
-    return tuple(file for file, other in late.items() if _meet(other.ids, fact.ids))
+    return tuple(file for file in late if source.facts.get(file, UNKNOWN).shares_ids(fact))
 
 
-def _by_time(counters: dict[str, Facts], fact: Facts) -> tuple[str, ...]:
+def _by_time(source: Source, counters: Iterable[str], fact: Facts) -> tuple[str, ...]:
     """The files of counters that may hold the look that describes one of a file's rows."""
-    wide = fact.times and (fact.times[0] - ROUNDED_US, fact.times[1] + ROUNDED_US + _COUNTERS_US)
-    return tuple(file for file, other in counters.items() if _meet(other.times, wide))
-
-
-def _meet(a: tuple[Any, Any] | None, b: tuple[Any, Any] | None) -> bool:
-    return a is None or b is None or (a[0] <= b[1] and b[0] <= a[1])
-
-
-def _facts(home: Path, table: Table, files: tuple[str, ...], version: int | None = None) -> dict[str, Facts]:
-    """Facts of these files, those without statistics included. Names are paths inside the log: the same wherever it lies."""
-    if not files:
-        return {}
-    facts, found = table.open(version).get_add_actions(flatten=True), dict[str, Facts]()
-    names = ("path", "size_bytes", "min.id", "max.id", "min.ts", "max.ts")
-    columns = (facts[name].to_pylist() if name in facts.schema.names else [None] * facts.num_rows for name in names)
-    for path, size, low, high, first, last in zip(*columns, strict=True):
-        ids = None if low is None or high is None else (str(low), str(high))
-        times = None if first is None or last is None else (micros(first), micros(last))
-        file = str(table.folder / unquote(path))
-        found[file] = Facts(file.removeprefix(f"{home}/"), int(size or 0), ids, times)
-    return {file: found.get(file) or Facts(file.removeprefix(f"{home}/"), 0, None, None) for file in files}
+    if fact.times is None:
+        return tuple(counters)
+    low, high = fact.times[0] - ROUNDED_US, fact.times[1] + ROUNDED_US + COUNTERS_US
+    held = ((file, source.facts.get(file, UNKNOWN).times) for file in counters)
+    return tuple(file for file, times in held if times is None or (times[0] <= high and low <= times[1]))

@@ -69,11 +69,12 @@ class View:
 
     @staticmethod
     def of(connection: DuckDBPyConnection, source: Source, window: Window) -> View:
-        """The view of a window; files of days outside it are not opened.
+        """The view of a window; files that surely hold nothing of it are not opened.
 
         Raises:
             InputError: the source has no `id` or `ts`.
         """
+        source = source.within(window)
         if source.table is not None:
             relation = connection.sql(f"FROM {MEMORY}")
             groups = [Group((), dict(zip(relation.columns, relation.types, strict=True)))]
