@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -77,7 +78,7 @@ def test_columns_that_only_some_files_have_keep_their_values(tmp_path: Path) -> 
     log = open_log(tmp_path / "home")
     ts = [START + timedelta(minutes=i) for i in range(4)]
     log.add(pd.DataFrame({"id": list("abcd"), "ts": ts, "inputs.fare": [1.5, None, 3.0, -0.0]}), app="shop")
-    wide: dict[str, list[object]] = {
+    wide: dict[str, list[Any]] = {
         "id": list("efgh"),
         "ts": ts,
         "inputs.tags": [["x", "y"], [], None, ["z"]],
