@@ -50,7 +50,7 @@ torch: .venv/.ready  ## PyTorch: the door and the replay, tested against PyTorch
 	PYTHONPATH=.venv/torch $(BIN)/python -m pytest tests/doors/test_torch.py tests/replay/test_torch.py
 
 soak: .venv/.ready  ## the recorder and the ledger under kills, forks and threads, at full count (minutes)
-	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py tests/record/test_mapped.py tests/ledger/test_writer.py
+	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py tests/record/test_mapped.py tests/ledger/test_writer.py tests/store/test_kills.py
 
 lock: .venv/.ready  ## renew requirements/dev.lock (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
