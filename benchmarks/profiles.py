@@ -65,7 +65,7 @@ def main() -> None:
         source, engine = log.source("shop"), engine_named()
         learned = engine.binning(source, replace(MONTH, until=START + timedelta(days=1)))
         binning = replace(learned, dimensions=learned.dimensions[:1])
-        shelf, held = Shelf.of(log, "shop", engine, "duckdb"), pieces(log.layout, source)
+        shelf, held = Shelf.of(log, "shop", engine), pieces(log.layout, source)
         scan(source)
         size = sum(os.stat(file).st_size for file in source.files)  # noqa: PTH116
         print(f"\n{asked.rows:,} rows in {len(source.files)} files of {size / 1e6:.0f} MB\n")

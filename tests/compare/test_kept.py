@@ -56,7 +56,7 @@ def parts(log: Log) -> Callable[[], dict[Path, bytes]]:
 def shelf_of(log: Log, engine: Engine) -> Callable[[Window, Binning], Profile]:
     def ask(window: Window, binning: Binning) -> Profile:
         source = log.source("shop")
-        return Shelf.of(log, "shop", engine, "duckdb").window(pieces(log.layout, source), source, window, binning)
+        return Shelf.of(log, "shop", engine).window(pieces(log.layout, source), source, window, binning)
 
     return ask
 

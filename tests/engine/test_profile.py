@@ -90,11 +90,6 @@ def table(n: int = N, seed: int = 0) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return engine_named("duckdb")
-
-
-@pytest.fixture(scope="module")
 def rows() -> pa.Table:
     return table()
 
@@ -254,15 +249,35 @@ def test_profiles_of_parts_add_up_to_the_profile_of_the_whole(
     assert by_value[0].rows == profile.slice_of("context.country", "US")[0]
 
 
-def test_a_table_in_memory_has_the_profile_of_its_files(
-    engine: Engine, rows: pa.Table, binning: Binning, profile: Profile
+def test_one_table_has_the_profile_of_several_files(
+    engine: Engine, rows: pa.Table, binning: Binning, profile: Profile, held: Any
 ) -> None:
-    same(engine.profile(Source("shop", SCHEMA, table=rows), ALL, binning), profile)
+    same(engine.profile(held(SCHEMA, rows), ALL, binning), profile)
 
 
 def test_a_profile_is_the_same_each_time(engine: Engine, source: Source, binning: Binning, profile: Profile) -> None:
+    assert engine.binning(source, ALL) == binning
+    assert engine.profile(source, ALL, binning) == profile
+
+
+def test_profiles_of_all_engines_are_the_same(source: Source, binning: Binning, profile: Profile) -> None:
     assert engine_named().binning(source, ALL) == binning
-    assert engine_named().profile(source, ALL, binning) == profile
+    same(engine_named().profile(source, ALL, binning), profile)
+
+
+def test_many_parts_are_profiled_as_each_of_them_is(engine: Engine, source: Source, binning: Binning) -> None:
+    day = START + timedelta(days=1)
+    asked = [
+        (replace(source, files=source.files[:1]), ALL),
+        (replace(source, files=()), ALL),
+        (source, Window("shop", until=day)),
+        (replace(source, files=source.files[1:]), Window("shop", day)),
+    ]
+    found = list(engine.profiles(asked, binning))
+    assert [profile.rows for profile in found[:2]] == [N // 3, 0]
+    for profile, (part, window) in zip(found, asked, strict=True):
+        assert profile == engine.profile(part, window, binning)
+    assert list(engine.profiles([], binning)) == []
 
 
 def test_an_empty_window_is_the_neutral_element(engine: Engine, source: Source, binning: Binning) -> None:
@@ -281,7 +296,7 @@ def test_a_source_without_fields_still_counts_its_rows(engine: Engine, source: S
 
 
 def test_a_field_that_is_missing_is_null_and_one_of_another_kind_is_of_a_wrong_type(
-    engine: Engine, rows: pa.Table, binning: Binning
+    engine: Engine, rows: pa.Table, binning: Binning, held: Any
 ) -> None:
     window = pa.table(
         {
@@ -293,7 +308,7 @@ def test_a_field_that_is_missing_is_null_and_one_of_another_kind_is_of_a_wrong_t
     schema = Schema.from_pairs(
         [("inputs.fare", Kind.TEXT), ("inputs.carrier", Kind.NUMBER), ("inputs.tags", Kind.TEXTS)]
     )
-    profile = engine.profile(Source("shop", schema, table=window), ALL, binning)
+    profile = engine.profile(held(schema, window), ALL, binning)
     for column in ("inputs.fare", "inputs.carrier"):
         assert profile.counts(column)[[NULL, RESCUED]].tolist() == [N // 2, N // 2]
     assert profile.counts("label")[NULL] == N
@@ -301,19 +316,19 @@ def test_a_field_that_is_missing_is_null_and_one_of_another_kind_is_of_a_wrong_t
     assert profile.counts("inputs.vector#mean")[NULL] == N
 
 
-def test_rows_far_apart_in_time_cost_no_more_than_rows_close_by(engine: Engine) -> None:
+def test_rows_far_apart_in_time_cost_no_more_than_rows_close_by(engine: Engine, held: Any) -> None:
     times = [datetime(1970, 1, 1, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UTC), START]
     far = pa.table(
         {"id": ["a", "b", "c"], "ts": pa.array(times, pa.timestamp("us", "UTC")), "inputs": [{"x": 1.0}] * 3}
     )
-    source = Source("shop", Schema.from_pairs([("inputs.x", Kind.NUMBER)]), table=far)
+    source = held(Schema.from_pairs([("inputs.x", Kind.NUMBER)]), far)
     profile = engine.profile(source, ALL, engine.binning(source, ALL))
     assert profile.rows == 3
     assert profile.hours.keys.tolist() == sorted(int(t.timestamp()) // 3600 for t in times)
     assert profile.days.counts[:, 0].tolist() == [1, 1, 1]
 
 
-def test_many_texts_in_the_sample_are_not_counted_one_by_one(engine: Engine) -> None:
+def test_many_texts_in_the_sample_are_not_counted_one_by_one(engine: Engine, held: Any) -> None:
     n = 12_000
     names = [f"n{i}" if i % 3 else "often" for i in range(n)]
     wide = pa.table(
@@ -323,7 +338,7 @@ def test_many_texts_in_the_sample_are_not_counted_one_by_one(engine: Engine) -> 
             "inputs": [{"name": name} for name in names],
         }
     )
-    source = Source("shop", Schema.from_pairs([("inputs.name", Kind.TEXT)]), table=wide)
+    source = held(Schema.from_pairs([("inputs.name", Kind.TEXT)]), wide)
     binning = engine.binning(source, ALL)
     assert binning.columns[0].values == ("often",)
     assert binning.columns[0].open

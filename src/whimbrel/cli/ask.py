@@ -42,12 +42,13 @@ def engine(asked: Asked) -> str:
     """The name of the engine that was asked for.
 
     Raises:
-        UsageError: an engine that is not there.
+        UsageError: an engine that is not there, or that lacks what it needs.
+        StoreError: a cluster that does not answer.
     """
+    from whimbrel.engine import engine_named
+
     name = Settings.load(engine=asked.engine).engine
-    if name == "spark":
-        why = "the engine for Spark is not there yet"
-        raise UsageError("cannot use the engine 'spark'", where="--engine", why=why, next="use --engine duckdb")
+    engine_named(name)
     return name
 
 

@@ -31,7 +31,9 @@ _GOLDEN = (
     click.option("--golden-since", metavar="TIME", help="… or golden from then on,"),
     click.option("--golden-until", metavar="TIME", help="… up to then."),
     click.option(
-        "--engine", type=click.Choice(["duckdb", "spark"]), help="Who aggregates (else $WHIMBREL_ENGINE, else duckdb)."
+        "--engine",
+        metavar="ENGINE",
+        help="Who aggregates: duckdb, or a cluster, spark://HOST:PORT (else $WHIMBREL_ENGINE, else duckdb).",
     ),
 )
 _GROUPS = {"home": _HOME, "app": _APP, "window": _WINDOW, "golden": _GOLDEN}

@@ -57,7 +57,7 @@ def compare_log(
     window: Window,
     golden: str | None = None,
     golden_window: Window | None = None,
-    engine: str = "duckdb",
+    engine: str | Engine = "duckdb",
 ) -> Comparison:
     """Compare a window of a log with a named golden, a golden window, or the six weeks before it.
 
@@ -71,7 +71,7 @@ def compare_log(
     window = replace(window, app=app)
     chosen = engine_named(engine)
     source = log.source(app)
-    shelf, held = Shelf.of(log, app, chosen, engine), pieces(log.layout, source)
+    shelf, held = Shelf.of(log, app, chosen), pieces(log.layout, source)
     if golden is not None:
         kept = log.golden(golden)
         if kept.window.app != app:
@@ -95,7 +95,7 @@ def compare_log(
     )
 
 
-def golden_profile(log: Log, golden: Golden, *, engine: str = "duckdb") -> Profile:
+def golden_profile(log: Log, golden: Golden, *, engine: str | Engine = "duckdb") -> Profile:
     """Golden's profile: as it was saved, or made now and saved beside golden.
 
     It is made anew where golden was named again, the app has fields that it does not know, or labels came to it.

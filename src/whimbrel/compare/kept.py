@@ -30,7 +30,7 @@ from uuid import uuid4
 import msgspec
 
 from whimbrel.compare.saved import decode, decode_part, encode, encode_part
-from whimbrel.engine import Engine, Source, maker
+from whimbrel.engine import Engine, Source
 from whimbrel.engine.port import ROUNDED_US
 from whimbrel.errors import StoreError
 from whimbrel.model.fields import Kind
@@ -108,14 +108,14 @@ class Shelf:
     folder: Path
     engine: Engine
     made_by: str
-    """The engine's name and version, and the format of what is kept."""
+    """The engine's maker, and the format of what is kept."""
 
     @staticmethod
-    def of(log: Log, app: str, engine: Engine, name: str) -> Shelf:
-        """The shelf of an app in a log, for an engine of this name."""
+    def of(log: Log, app: str, engine: Engine) -> Shelf:
+        """The shelf of an app in a log. Engines of one maker share it."""
         from whimbrel.store.delta import folder_name
 
-        return Shelf(log.layout.profiles / folder_name(app), engine, f"{_VERSION} {maker(name)}")
+        return Shelf(log.layout.profiles / folder_name(app), engine, f"{_VERSION} {engine.capabilities.maker}")
 
     def window(self, pieces: tuple[Piece, ...], source: Source, window: Window, binning: Binning) -> Profile:
         """The profile of a window: parts that are kept as they were saved, those that are not yet made now and saved."""

@@ -19,6 +19,7 @@ from whimbrel.model.swap import Change, Rescored, Swap
 from whimbrel.model.window import Where, Window
 
 if TYPE_CHECKING:
+    from whimbrel.engine import Engine
     from whimbrel.replay import Sampled
     from whimbrel.store import Log
 
@@ -38,7 +39,7 @@ class Again:
     golden_pipeline: Any = None
     golden: str | None = None
     golden_window: Window | None = None
-    engine: str = "duckdb"
+    engine: str | Engine = "duckdb"
     _taken: dict[tuple[Where, datetime | None], Sampled] = field(default_factory=dict)
     _parities: dict[Any, Parity] = field(default_factory=dict)
 

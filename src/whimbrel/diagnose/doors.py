@@ -61,7 +61,7 @@ def _events(events: Any) -> tuple[Event, ...]:
 
 def diagnose_log(
     log: Log, app: str | None = None, *, window: Window, golden: str | None = None,
-    golden_window: Window | None = None, engine: str = "duckdb", pipeline: Any = None,
+    golden_window: Window | None = None, engine: str | Engine = "duckdb", pipeline: Any = None,
     golden_pipeline: Any = None,
 ) -> Report:  # fmt: skip
     """Diagnose a window of a log against a named golden, a golden window, or the preceding weeks' same hours.
@@ -94,7 +94,7 @@ def diagnose_log(
 
 
 def _diagnosed(
-    log: Log, app: str | None, window: Window, golden: str | None, golden_window: Window | None, engine: str
+    log: Log, app: str | None, window: Window, golden: str | None, golden_window: Window | None, engine: str | Engine
 ) -> Report:
     from whimbrel.engine import engine_named
 

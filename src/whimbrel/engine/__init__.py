@@ -6,32 +6,34 @@ In: a `Source`, a `Window` and what is asked of it. Out: counts, profiles and sa
 
 from __future__ import annotations
 
-from whimbrel.engine.port import Engine, Source
+from whimbrel.engine.port import Capabilities, Engine, Source
 from whimbrel.errors import UsageError
 
-__all__ = ["Engine", "Source", "engine_named", "maker"]
+__all__ = ["Capabilities", "Engine", "Source", "engine_named"]
 
 
-def engine_named(name: str = "duckdb") -> Engine:
-    """The engine that `--engine NAME` asks for.
+def engine_named(name: str | Engine = "duckdb") -> Engine:
+    """The engine that `--engine NAME` asks for; what is an engine already stays what it is.
+
+    Args:
+        name: `duckdb`: this process. `spark://HOST:PORT`: the Spark cluster with that master. `spark`: whichever cluster Spark's own
+            configuration names. Settings of Spark may follow: `spark://HOST:PORT?spark.cores.max=8&spark.executor.memory=4g`.
 
     Raises:
-        UsageError: no engine has this name.
+        UsageError: no engine has this name, or what it needs is not installed.
+        StoreError: the cluster cannot be reached.
     """
+    if not isinstance(name, str):
+        return name
     if name == "duckdb":
         from whimbrel.engine.duckdb import DuckDB  # DuckDB takes 0.2 s to import: only who asks a question pays
 
         return DuckDB()
-    raise UsageError(f"there is no engine named {name!r}", where="--engine", next="use --engine duckdb")
+    if name == "spark" or name.startswith(("spark:", "spark?")):
+        from whimbrel.engine.spark import Spark
 
-
-def maker(name: str = "duckdb") -> str:
-    """The engine and its version: hashes in what one made are of no use to another.
-
-    Raises:
-        UsageError: no engine has this name.
-    """
-    engine_named(name)
-    import duckdb
-
-    return f"duckdb {duckdb.__version__}"
+        return Spark.at(name)
+    raise UsageError(
+        f"there is no engine named {name!r}", where="--engine", why="there are duckdb and spark",
+        next="use --engine duckdb, or --engine spark://HOST:PORT",
+    )  # fmt: skip

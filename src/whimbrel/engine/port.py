@@ -1,13 +1,13 @@
 """The one door to wherever aggregation runs. Say what you need, then ask once.
 
 In: a `Source` (which files or which table), a `Window`, and what is asked of it. Out: mergeable profiles, a
-sample of rows, a schema. `compare/` and `diagnose/` may call; nobody outside `engine/duckdb` (and other engines to
-come) knows how the answer is made.
+sample of rows, a schema. `compare/` and `diagnose/` may call; nobody outside `engine/duckdb` and `engine/spark` knows how the
+answer is made. `tests/engine/` holds every engine to the same answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -101,8 +101,23 @@ class Source:
         return replace(self, files=files, labels=joins(self.labels), decisions=joins(self.decisions), counters=beside)
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do beyond the least that all can, and whose hashes are in what it makes."""
+
+    tables: bool
+    """Whether it answers about a table in memory (`Source.table`); all answer about files."""
+    maker: str
+    """The library that hashes texts and rows, with its version. Engines of one maker choose the same rows, and their profiles add up."""
+
+
 class Engine(Protocol):
     """What an engine must be able to do."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do that not all engines can, known before anything is asked."""
+        ...
 
     def extent(self, source: Source, window: Window) -> tuple[int, int, int]:
         """Predictions in the window, and the first and last `ts` among them (µs since 1970; 0, 0 where none are)."""
@@ -114,6 +129,10 @@ class Engine(Protocol):
 
     def profile(self, source: Source, window: Window, binning: Binning) -> Profile:
         """All fields' counts by hour and by dimension value, in one pass over the window."""
+        ...
+
+    def profiles(self, parts: Sequence[tuple[Source, Window]], binning: Binning) -> Iterator[Profile]:
+        """The profile of each of many parts, in their order; what an engine can do at once, it does at once."""
         ...
 
     def rows(self, source: Source, window: Window, *, paths: Sequence[str] | None = None, limit: int = 60_000) -> Rows:

@@ -18,7 +18,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from whimbrel.engine import engine_named
+from whimbrel.engine import Engine, engine_named
 from whimbrel.errors import EvidenceError, InputError, UsageError
 from whimbrel.model.rows import Categories
 from whimbrel.model.window import Window
@@ -153,7 +153,7 @@ def _numbered(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def recorded_models(log: Log, app: str, *, engine: str = "duckdb") -> Listed:
+def recorded_models(log: Log, app: str, *, engine: str | Engine = "duckdb") -> Listed:
     """The versions of the model that an app's predictions name, in the order of their first sight; digests where it names none.
 
     Raises:

@@ -52,7 +52,7 @@ class Sampled:
 def parity(
     log: Log, pipeline: Any, *, app: str | None = None, window: Window | None = None, golden: str | None = None,
     golden_window: Window | None = None, n: int = N, ids: Sequence[str] = (), free: bool = False,
-    limit_s: float = LIMIT_S, engine: str = "duckdb",
+    limit_s: float = LIMIT_S, engine: str | Engine = "duckdb",
 ) -> Parity:  # fmt: skip
     """Replay a window's recorded inputs through code, and say where what was recorded first differs from it.
 
@@ -83,7 +83,7 @@ def parity(
 
 def sampled(
     log: Log, *, app: str | None = None, window: Window | None = None, golden: str | None = None,
-    golden_window: Window | None = None, n: int = N, ids: Sequence[str] = (), engine: str = "duckdb",
+    golden_window: Window | None = None, n: int = N, ids: Sequence[str] = (), engine: str | Engine = "duckdb",
 ) -> Sampled:  # fmt: skip
     """The predictions that `parity` would replay: several pipelines may then be judged on the same ones.
 

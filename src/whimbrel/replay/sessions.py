@@ -103,7 +103,7 @@ def unplain(value: Any) -> Any:
 
 def keep(
     log: Log, name: str, window: Window, ids: Sequence[str], *, expect: str = "recorded", tolerance: float = TOLERANCE,
-    engine: str = "duckdb",
+    engine: str | Engine = "duckdb",
 ) -> Session:  # fmt: skip
     """Keep predictions of a window under a name; a session of the same name gives way.
 
@@ -201,7 +201,7 @@ def recorded_steps(record: Record) -> set[str]:
 
 
 def worst(
-    log: Log, window: Window, n: int, *, golden: tuple[Source, Window] | None = None, engine: str = "duckdb"
+    log: Log, window: Window, n: int, *, golden: tuple[Source, Window] | None = None, engine: str | Engine = "duckdb"
 ) -> list[str]:
     """The ids of the `n` predictions whose score lies farthest from their label; without labels, from golden's median.
 

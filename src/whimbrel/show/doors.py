@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whimbrel.engine import Source, engine_named
+from whimbrel.engine import Engine, Source, engine_named
 from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.model.fields import Kind, Role, role_of, split
 from whimbrel.model.report import Span
@@ -41,7 +41,7 @@ def show(
     app: str | None = None,
     golden: str | None = None,
     golden_window: Window | None = None,
-    engine: str = "duckdb",
+    engine: str | Engine = "duckdb",
 ) -> Prediction:
     """One prediction end to end, by its id or the beginning of it; what recorders left waiting is looked through as well.
 
@@ -96,7 +96,7 @@ def _null_inputs(found: Found) -> tuple[str, ...]:
     return tuple(path for path in found.empty if role_of(path) is Role.INPUT)
 
 
-def _rows(source: Source, window: Window, found: Found, engine: str) -> Rows:
+def _rows(source: Source, window: Window, found: Found, engine: str | Engine) -> Rows:
     """Golden's rows, of the fields that this prediction has or might have had."""
     told = (*found.values, *(path for path in found.empty if role_of(path) in _NULLABLE))
     paths = [f.path for f in source.schema if f.role in _ALIKE or (f.path in told and f.role not in _UNTOLD)]
@@ -118,7 +118,7 @@ def _filled(rows: Rows, path: str) -> bool:
 class _Places:
     """Where values stand in golden. What a sample never had is looked for in all of golden, for the first few values."""
 
-    def __init__(self, source: Source, window: Window, rows: Rows, engine: str) -> None:
+    def __init__(self, source: Source, window: Window, rows: Rows, engine: str | Engine) -> None:
         self.source, self.window, self.rows, self.engine = source, window, rows, engine_named(engine)
         self.left = _CHECKED if len(rows) < rows.total else 0
 

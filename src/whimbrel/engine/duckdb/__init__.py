@@ -9,10 +9,10 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from whimbrel.engine.port import Source
+from whimbrel.engine.port import Capabilities, Source
 from whimbrel.errors import StoreError, UsageError
 from whimbrel.model.profile import Binning, Profile
 from whimbrel.model.records import Records
@@ -40,9 +40,16 @@ class DuckDB:
         self._threads = threads
         self._memory = memory
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """Tables in memory as well."""
+        import duckdb
+
+        return Capabilities(tables=True, maker=f"duckdb {duckdb.__version__}")
+
     def extent(self, source: Source, window: Window) -> tuple[int, int, int]:
         """Predictions in the window, and the first and last `ts` among them (µs since 1970; 0, 0 where none are)."""
-        with self._asking(source, window) as view:
+        with self.asking(source, window) as view:
             return view.extent()
 
     def rows(self, source: Source, window: Window, *, paths: Sequence[str] | None = None, limit: int = 60_000) -> Rows:
@@ -53,28 +60,31 @@ class DuckDB:
         if limit < 1:
             raise UsageError(f"a sample of {limit} rows is none", where="limit", next="give a limit of at least 1")
         fields = tuple(source.schema) if paths is None else fields_of(source, paths)
-        with self._asking(source, window) as view:
+        with self.asking(source, window) as view:
             return sampled(view, fields, limit, view.extent()[0])
 
     def records(self, source: Source, window: Window, *, ids: Collection[str]) -> Records:
         """The predictions of the window that bear these ids, in order of time, as flat records: values by path."""
         from whimbrel.engine.duckdb.sample import records_of
 
-        with self._asking(source, window) as view:
+        with self.asking(source, window) as view:
             return records_of(view, tuple(source.schema), list(ids))
 
     def binning(self, source: Source, window: Window) -> Binning:
         """Edges, vocabularies and dimensions learned on a window (golden), to profile this and other windows by."""
-        from whimbrel.engine.duckdb.learned import learned
+        from whimbrel.engine.duckdb.learned import SAMPLE, commonest, learned, ranges
+        from whimbrel.engine.duckdb.sample import sampled
 
-        with self._asking(source, window) as view:
-            return learned(view, view.extent()[0])
+        with self.asking(source, window) as view:
+            rows = view.extent()[0]
+            sample = sampled(view, tuple(source.schema), SAMPLE, rows)
+            return learned(source.schema, sample, rows, partial(commonest, view), partial(ranges, view))
 
     def profile(self, source: Source, window: Window, binning: Binning) -> Profile:
         """All fields' counts by hour and by dimension value, in one pass over the window."""
         from whimbrel.engine.duckdb.counted import profiled
 
-        with self._asking(source, window) as view:
+        with self.asking(source, window) as view:
             # On one thread the batches come in one order, so that sums are the same each time to the last digit; it is also
             # a fifth less work in all, and the counting beside it is on one thread anyway.
             view.connection.execute("SET threads = 1")
@@ -84,6 +94,10 @@ class DuckDB:
                 view.connection.execute(
                     "RESET threads" if self._threads is None else f"SET threads = {self._threads:d}"
                 )
+
+    def profiles(self, parts: Sequence[tuple[Source, Window]], binning: Binning) -> Iterator[Profile]:
+        """The profile of each of many parts, in their order, one after the other."""
+        return (self.profile(source, window, binning) for source, window in parts)
 
     @cached_property
     def _root(self) -> DuckDBPyConnection:
@@ -103,7 +117,7 @@ class DuckDB:
         return duckdb.connect(":memory:", config=config)
 
     @contextmanager
-    def _asking(self, source: Source, window: Window) -> Iterator[View]:
+    def asking(self, source: Source, window: Window) -> Iterator[View]:
         """The view that a question is asked of; what DuckDB raises becomes a `StoreError`."""
         import duckdb
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from whimbrel.engine.duckdb.columns import LAG, LENGTH, columns_of, field_of, number
-from whimbrel.engine.duckdb.sample import sampled
 from whimbrel.engine.duckdb.view import Bound, View, quoted
 from whimbrel.model.fields import Field, Kind, Role, Schema
 from whimbrel.model.profile import Binning, Bins
@@ -24,26 +24,34 @@ RARE, FEWEST = 200, 50
 """Where there are more texts than bins, one has to hold a row in so many, and so many rows, to get a bin. (The commonest
 of many rare texts would be those that golden had by chance more of than any other window.)"""
 
+NO_RANGE = (1.0, 0.0)
+"""Holds nothing."""
+
 SLICING = (Role.CONTEXT, Role.HARDWARE, Role.MODEL, Role.CODE)
 MOST_DIMENSIONS = 8
 MOST_SLICES = 32
 """A dimension has two values to this many; a column with more is an id, not a way to slice."""
 
 
-def learned(view: View, rows: int) -> Binning:
-    """The binning of a golden window with this many rows."""
-    schema = view.source.schema
+Values: TypeAlias = Callable[[Sequence[Field]], dict[str, list[tuple[str, int]]]]
+"""Asks for the commonest values of text fields, with their counts, as `commonest` gives them."""
+
+Ranges: TypeAlias = Callable[[Sequence[str]], dict[str, tuple[float, float]]]
+"""Asks for the least and greatest finite value of numeric columns, as `ranges` gives them."""
+
+
+def learned(schema: Schema, sample: Rows, rows: int, commonest: Values, ranges: Ranges) -> Binning:
+    """The binning of a golden window with this many rows, from a sample of them and two questions to all."""
     fields = tuple(schema)
-    sample = sampled(view, fields, SAMPLE, rows)
-    texts = {f.path: _text(view, f, sample, rows) for f in fields if _is_text(f)}
+    texts = _texts([f for f in fields if _is_text(f)], sample, rows, commonest)
     names: list[str] = []
     for item in fields:
         names += columns_of(item)
         if item.kind is Kind.TEXT and texts[item.path].open:
             names.append(item.path + LENGTH)
-    ranges = _ranges(view, [name for name in names if name not in texts])
+    ends = ranges([name for name in names if name not in texts])
     columns = tuple(
-        texts[name] if name in texts else number_bins(name, _values(schema, name, sample), *ranges[name])
+        texts[name] if name in texts else number_bins(name, _values(schema, name, sample), *ends[name])
         for name in names
     )
     return Binning(columns, _dimensions(fields, texts))
@@ -53,28 +61,38 @@ def _is_text(item: Field) -> bool:
     return item.kind in (Kind.TEXT, Kind.BOOLEAN)
 
 
-def _text(view: View, item: Field, sample: Rows, rows: int) -> Bins:
-    """The bins of a text column; counted exactly unless the sample alone shows that there is no end of values."""
-    column = sample.columns[item.path]
-    assert isinstance(column, Categories)
-    if len(column.vocabulary) > MANY_TEXTS:
-        seen = np.bincount(column.codes[~column.missing], minlength=len(column.vocabulary))
-        often = np.flatnonzero(seen >= max(len(sample) / RARE, FEWEST))
-        return text_bins(item.path, {column.vocabulary[i]: int(seen[i]) for i in often}, more=True)
-    bound = Bound()
-    name = quoted(item.path)
-    found = view.connection.execute(
-        f"""SELECT {name}::VARCHAR AS value, count(*) AS n FROM ({view.select((item,), bound)}) WHERE {name} IS NOT NULL
-            GROUP BY ALL ORDER BY n DESC, value LIMIT {MOST_VALUES + 1}""",
-        bound.values,
-    ).fetchall()
-    more = len(found) > MOST_VALUES
-    return text_bins(
-        item.path, {value: n for value, n in found if not more or n >= max(rows / RARE, FEWEST)}, more=more
-    )
+def _texts(fields: Sequence[Field], sample: Rows, rows: int, commonest: Values) -> dict[str, Bins]:
+    """The bins of text columns; counted exactly unless the sample alone shows that there is no end of values."""
+    found: dict[str, Bins] = {}
+    for item in fields:
+        column = sample.columns[item.path]
+        assert isinstance(column, Categories)
+        if len(column.vocabulary) > MANY_TEXTS:
+            seen = np.bincount(column.codes[~column.missing], minlength=len(column.vocabulary))
+            often = np.flatnonzero(seen >= max(len(sample) / RARE, FEWEST))
+            found[item.path] = text_bins(item.path, {column.vocabulary[i]: int(seen[i]) for i in often}, more=True)
+    for path, values in commonest([item for item in fields if item.path not in found]).items():
+        more = len(values) > MOST_VALUES
+        found[path] = text_bins(
+            path, {value: n for value, n in values if not more or n >= max(rows / RARE, FEWEST)}, more=more
+        )
+    return found
 
 
-def _ranges(view: View, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+def commonest(
+    view: View, fields: Sequence[Field], most: int | None = MOST_VALUES + 1
+) -> dict[str, list[tuple[str, int]]]:
+    """The `most` commonest values of text fields with their counts, the commonest first; all values where it is None."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for item in fields:
+        bound, name = Bound(), quoted(item.path)
+        sql = f"""SELECT {name}::VARCHAR AS value, count(*) AS n FROM ({view.select((item,), bound)}) WHERE {name} IS NOT NULL
+                  GROUP BY ALL ORDER BY n DESC, value {"" if most is None else f"LIMIT {most:d}"}"""
+        found[item.path] = view.connection.execute(sql, bound.values).fetchall()
+    return found
+
+
+def ranges(view: View, names: Sequence[str]) -> dict[str, tuple[float, float]]:
     """The least and greatest finite value of numeric columns; an empty range where there is none."""
     if not names:
         return {}
@@ -94,7 +112,7 @@ def _ranges(view: View, names: Sequence[str]) -> dict[str, tuple[float, float]]:
     ).fetchall()
     ends = [(found[2 * i], found[2 * i + 1]) for i in range(len(names))]
     return {
-        name: (1.0, 0.0) if low is None else (float(low), float(high))
+        name: NO_RANGE if low is None else (float(low), float(high))
         for name, (low, high) in zip(names, ends, strict=True)
     }
 

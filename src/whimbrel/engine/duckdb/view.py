@@ -79,7 +79,7 @@ class View:
             relation = connection.sql(f"FROM {MEMORY}")
             groups = [Group((), dict(zip(relation.columns, relation.types, strict=True)))]
         else:
-            groups = _groups(connection, [file for file in source.files if _may_hold(file, window)])
+            groups = _groups(connection, [file for file in source.files if may_hold(file, window)])
         for group in groups:
             missing = next((name for name in (ID, TS) if name not in group.columns), None)
             if missing:
@@ -165,7 +165,7 @@ def _known(schema: Schema, app: str, path: str) -> Field:
 _DAY = re.compile(r"/day=(\d{4}-\d{2}-\d{2})/")
 
 
-def _may_hold(file: str, window: Window) -> bool:
+def may_hold(file: str, window: Window) -> bool:
     """Whether a file may hold rows of the window; the log keeps each day's (UTC) in a folder that bears its date."""
     found = _DAY.search(file.replace("\\", "/"))
     if not found:
