@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types rules drill skews bench recorder soak torch lock clean
+.PHONY: help demo test lint types rules drill skews bench recorder soak torch spark lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -48,6 +48,10 @@ recorder: .venv/.ready  ## whimbrel-recorder, the recorder alone, as a wheel in 
 torch: .venv/.ready  ## PyTorch: the door and the replay, tested against PyTorch itself (downloads gigabytes)
 	test -d .venv/torch || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/torch torch
 	PYTHONPATH=.venv/torch $(BIN)/python -m pytest tests/doors/test_torch.py tests/replay/test_torch.py
+
+spark: .venv/.ready  ## Spark: every engine's tests on a cluster of a master and two workers (downloads 480 MB, needs Java 17)
+	test -d .venv/spark || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/spark pyspark
+	PYTHONPATH=.venv/spark $(BIN)/python -m pytest tests/engine
 
 soak: .venv/.ready  ## the recorder and the ledger under kills, forks and threads, at full count (minutes)
 	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py tests/record/test_mapped.py tests/ledger/test_writer.py tests/store/test_kills.py

@@ -24,7 +24,8 @@ PARTS = {"type", "what", "where", "why", "next", "exit_code"}
     [
         (["diagnose", "--nonsense"], 2),
         (["nonsense"], 2),
-        (["diagnose", "--engine", "spark"], 2),
+        (["diagnose", "--engine", "abacus"], 2),
+        (["diagnose", "--engine", "spark://nowhere"], 2),
         (["import"], 2),
         (["import", "no-such-file.csv"], 3),
         (["diagnose"], 4),
@@ -48,8 +49,8 @@ def test_errors_have_four_parts_a_code_and_one_json_object(whimbrel: Program, ar
     assert ran.json["error"]["next"]
 
 
-def test_spark_is_refused_with_the_engine_that_is_there(sound: Program) -> None:
-    ran = sound("diagnose", "--engine", "spark", "--json")
+def test_an_unknown_engine_is_refused_with_those_that_there_are(sound: Program) -> None:
+    ran = sound("diagnose", "--engine", "abacus", "--json")
     assert ran.code == 2
     assert "--engine duckdb" in ran.json["error"]["next"]
     assert sound("diagnose", WHIMBREL_ENGINE="abacus").code == 2

@@ -1,4 +1,4 @@
-"""A standalone Spark cluster on this machine, from the `pyspark` package alone: one master, two workers of one core each."""
+"""A standalone Spark cluster on this machine, from the `pyspark` package alone: one master, two workers of two cores each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 MISSING = (
     "PySpark is not there: `make spark` installs it and runs these tests"
@@ -27,6 +29,7 @@ SETTINGS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "512m",
     "spark.executor.memory": "512m",
+    "spark.cores.max": "2",  # one on each worker; the others are for a second program
     "spark.python.worker.reuse": "true",
 }
 """What keeps a session small, and on this machine."""
@@ -48,6 +51,7 @@ def standalone(folder: Path, *, workers: int = 2) -> Iterator[str]:
     master = f"spark://127.0.0.1:{port}"
     environment = os.environ | {
         "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),  # tasks may be tests' own functions
         "SPARK_WORKER_DIR": str(folder / "work"), "SPARK_LOCAL_DIRS": str(folder / "local"),
     }  # fmt: skip
     running: list[subprocess.Popen[bytes]] = []
@@ -62,7 +66,7 @@ def standalone(folder: Path, *, workers: int = 2) -> Iterator[str]:
     try:
         told = start("org.apache.spark.deploy.master.Master", ["--port", str(port)])
         for _ in range(workers):
-            start("org.apache.spark.deploy.worker.Worker", [master, "--cores", "1", "--memory", "1g"])
+            start("org.apache.spark.deploy.worker.Worker", [master, "--cores", "2", "--memory", "1g"])
         _wait(told, "Registering worker", workers)
         yield master
     finally:
