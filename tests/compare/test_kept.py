@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -72,6 +72,10 @@ class Read:
         """As the engine says; remembered."""
         self.files += source.files
         return self.engine.profile(source, window, binning)
+
+    def profiles(self, parts: Sequence[tuple[Source, Window]], binning: Binning) -> Iterator[Profile]:
+        """As the engine says; remembered."""
+        return (self.profile(source, window, binning) for source, window in parts)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.engine, name)

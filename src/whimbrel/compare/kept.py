@@ -17,7 +17,7 @@ damaged, or of something else, is made anew.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -124,25 +124,42 @@ class Shelf:
         since, until = (moment and moment.astimezone(UTC) for moment in (window.since, window.until))
         window = replace(window, since=since, until=until)
         parts = Parts.of(pieces, window, least=LEAST_BYTES)
-        total, wrote = Profile(binning), False
-        folder = self.folder / _digest(msgspec.msgpack.encode((binning.columns, binning.dimensions)))
-        for piece, stretch in parts.kept:
-            part = self._kept(folder, source, piece, stretch, binning)
-            if part is None:
-                part = self._carried(folder, source, piece, stretch, binning)
-                part = part or self.engine.profile(piece.source, stretch, binning)
-                stamp = self._stamp(source, piece.names, stretch)
-                wrote = _write(folder / f"{stamp}.profile", encode_part(part, stamp=stamp)) or wrote
+        total = Profile(binning)
+        for part in self._parts(source, parts.kept, binning):
             total += part
-        for stretch, files in parts.read.items():
-            total += self.engine.profile(replace(source, files=tuple(files)), stretch, binning)
-        if not parts.kept and not parts.read:
-            return self.engine.profile(
-                replace(source, files=()), window, binning
-            )  # conditions are checked all the same
+        read = [(replace(source, files=tuple(files)), stretch) for stretch, files in parts.read.items()]
+        if not parts.kept and not read:
+            read = [(replace(source, files=()), window)]  # conditions are checked all the same
+        for part in self.engine.profiles(read, binning):
+            total += part
+        return total
+
+    def _parts(self, source: Source, parts: Sequence[tuple[Piece, Window]], binning: Binning) -> Iterator[Profile]:
+        """The profile of each part, in their order; what is not kept yet is asked for at once: a cluster makes many at a time."""
+        folder, wrote = self.folder / _digest(msgspec.msgpack.encode((binning.columns, binning.dimensions))), False
+
+        def keep(piece: Piece, stretch: Window, part: Profile) -> None:
+            nonlocal wrote
+            stamp = self._stamp(source, piece.names, stretch)
+            wrote = _write(folder / f"{stamp}.profile", encode_part(part, stamp=stamp)) or wrote
+
+        new = []
+        for piece, stretch in parts:
+            there = (folder / f"{self._stamp(source, piece.names, stretch)}.profile").exists()
+            part = None if there else self._carried(folder, source, piece, stretch, binning)
+            if part is not None:
+                keep(piece, stretch, part)
+            new.append(not there and part is None)
+        asked = [(piece.source, stretch) for (piece, stretch), is_new in zip(parts, new, strict=True) if is_new]
+        made = self.engine.profiles(asked, binning)
+        for (piece, stretch), is_new in zip(parts, new, strict=True):
+            part = None if is_new else self._kept(folder, source, piece, stretch, binning)
+            if part is None:  # new; or damaged, or could not be written
+                part = next(made) if is_new else self.engine.profile(piece.source, stretch, binning)
+                keep(piece, stretch, part)
+            yield part
         if wrote:
             trim(self.folder, MOST_BYTES)
-        return total
 
     def golden(self, pieces: tuple[Piece, ...], source: Source, window: Window, make: Callable[[], Profile]) -> Profile:
         """A golden window's profile on its own bins, without picked rows: as it was saved, else made now and saved."""

@@ -41,6 +41,11 @@ class Facts:
         early = window.since is not None and last < micros(window.since)
         return early or (window.until is not None and first >= micros(window.until))
 
+    def looks_at(self, other: Facts) -> bool:
+        """Whether a look at the hardware in this file may say something of a prediction in the other."""
+        a, b, margin = self.times, other.times, ROUNDED_US + COUNTERS_US
+        return a is None or b is None or (a[0] <= b[1] + margin and b[0] <= a[1] + margin)
+
     def shares_ids(self, other: Facts) -> bool:
         """Whether one id may be in both files."""
         a, b = self.ids, other.ids
@@ -97,7 +102,7 @@ class Source:
         beside = self.counters
         if beside is not None:
             near = (file for file in beside.files if not known.get(file, UNKNOWN).beyond(window, margin=COUNTERS_US))
-            beside = replace(beside, files=tuple(near))
+            beside = replace(beside, files=tuple(f for f in near if any(known.get(f, UNKNOWN).looks_at(a) for a in own)))
         return replace(self, files=files, labels=joins(self.labels), decisions=joins(self.decisions), counters=beside)
 
 

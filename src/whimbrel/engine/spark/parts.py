@@ -13,7 +13,6 @@ import numpy as np
 
 from whimbrel.engine.duckdb.columns import LENGTH, MEAN, NORM
 from whimbrel.engine.duckdb.sample import SHORT_LIST
-from whimbrel.engine.duckdb.view import may_hold
 from whimbrel.engine.port import Source
 from whimbrel.engine.spark.tasks import Part
 from whimbrel.model.fields import Field, Kind, Role, Schema
@@ -23,8 +22,9 @@ from whimbrel.model.window import Window
 
 
 def parts_of(source: Source, window: Window) -> list[Part]:
-    """The parts of a window: each file that may hold rows of it, in the source's order."""
-    return [(replace(source, files=(file,)), window) for file in source.files if may_hold(file, window)]
+    """The parts of a window: each file that may hold rows of it with the files that may join these, in the source's order."""
+    alone = (replace(source, files=(file,)).within(window) for file in source.within(window).files)
+    return [(replace(part, facts={}), window) for part in alone]
 
 
 def extents_together(found: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:
