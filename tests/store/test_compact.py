@@ -101,7 +101,7 @@ def test_profiles_are_carried_over_and_no_file_is_read_again(log: Log, monkeypat
 
     def ask(window: Window) -> object:
         source = log.source("shop")
-        shelf = Shelf.of(log, "shop", engine, "duckdb")  # type: ignore[arg-type]
+        shelf = Shelf.of(log, "shop", engine)  # type: ignore[arg-type]
         return shelf.window(pieces(log.layout, source), source, window, binning)
 
     windows = [Window("shop"), Window("shop", START + DAY, START + 2 * DAY + timedelta(hours=7))]

@@ -102,7 +102,9 @@ class Source:
         beside = self.counters
         if beside is not None:
             near = (file for file in beside.files if not known.get(file, UNKNOWN).beyond(window, margin=COUNTERS_US))
-            beside = replace(beside, files=tuple(f for f in near if any(known.get(f, UNKNOWN).looks_at(a) for a in own)))
+            beside = replace(
+                beside, files=tuple(f for f in near if any(known.get(f, UNKNOWN).looks_at(a) for a in own))
+            )
         return replace(self, files=files, labels=joins(self.labels), decisions=joins(self.decisions), counters=beside)
 
 

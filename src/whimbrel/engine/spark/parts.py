@@ -13,6 +13,7 @@ import numpy as np
 
 from whimbrel.engine.duckdb.columns import LENGTH, MEAN, NORM
 from whimbrel.engine.duckdb.sample import SHORT_LIST
+from whimbrel.engine.duckdb.view import may_hold
 from whimbrel.engine.port import Source
 from whimbrel.engine.spark.tasks import Part
 from whimbrel.model.fields import Field, Kind, Role, Schema
@@ -23,8 +24,8 @@ from whimbrel.model.window import Window
 
 def parts_of(source: Source, window: Window) -> list[Part]:
     """The parts of a window: each file that may hold rows of it with the files that may join these, in the source's order."""
-    alone = (replace(source, files=(file,)).within(window) for file in source.within(window).files)
-    return [(replace(part, facts={}), window) for part in alone]
+    files = (file for file in source.within(window).files if may_hold(file, window))
+    return [(replace(replace(source, files=(file,)).within(window), facts={}), window) for file in files]
 
 
 def extents_together(found: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:
