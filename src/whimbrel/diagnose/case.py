@@ -8,7 +8,7 @@ themselves say how much is normal. Free text becomes numbers and codes (`text`),
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -48,6 +48,13 @@ class Variable:
     def derived(self) -> bool:
         """Whether it is a number made from the field rather than the field's own value."""
         return self.name != self.field.path
+
+    def only(self, rows: Ints) -> Variable:
+        """The same question of these rows alone, in this order."""
+        if self.numbers is not None:
+            return replace(self, numbers=self.numbers[rows])
+        assert self.codes is not None
+        return replace(self, codes=self.codes[rows])
 
     @cached_property
     def missing(self) -> Bools:

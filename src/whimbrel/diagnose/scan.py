@@ -94,7 +94,8 @@ class Scan:
         self._golden = golden
         self._cells = _cells(case)
         self._clusters = _clusters(case)
-        self._pairs, self._parents = _pairs(case)
+        pairs, self._parents = _pairs(case)
+        self._golden_pairs, self._window_pairs = pairs[:, golden], pairs[:, np.flatnonzero(case.window)]
         hours = np.unique(case.ts // HOUR_US, return_inverse=True)[1]
         self._hours = sparse.csr_matrix((np.ones(hours.size), (hours, np.arange(hours.size))))
 
@@ -172,7 +173,7 @@ class Scan:
         shape = (blocks + windows, -1, excess.shape[1])
         sums = np.asarray(self._cells @ filled).reshape(shape)
         squares = np.asarray(self._cells @ (filled * filled)).reshape(shape)
-        counts = np.asarray(self._cells @ judged.astype(np.float64)).reshape(shape)
+        counts = _counts(self._cells, judged).reshape(shape)
         golden = _Sums(sums[:blocks].sum(0), squares[:blocks].sum(0), counts[:blocks].sum(0))
         window = _Sums(sums[blocks:].sum(0), squares[blocks:].sum(0), counts[blocks:].sum(0))
         binary = np.array([channel.binary for channel in channels])
@@ -205,7 +206,7 @@ class Scan:
         """
         rows = self.case.golden
         sums = np.asarray(self._clusters @ filled[rows]).reshape(golden.n.shape[0], -1, filled.shape[1])
-        counts = np.asarray(self._clusters @ judged[rows].astype(np.float64)).reshape(sums.shape)
+        counts = _counts(self._clusters, judged[rows]).reshape(sums.shape)
         between = ((sums - counts * golden.mean[:, None, :]) ** 2).sum(axis=1)
         rowwise = np.maximum(golden.square - golden.n * golden.mean**2, 0.0)
         return np.where(rowwise > 1e-12, np.maximum(between / np.maximum(rowwise, 1e-12), 1.0), 1.0)
@@ -215,17 +216,10 @@ class Scan:
     ) -> tuple[Floats, Floats]:
         """Score and shift of two values at once; between blocks they wobble as the livelier of their parents does."""
         case = self.case
-        weights = judged.astype(np.float64)
         both = []
-        for rows in (case.golden, case.window):
-            part = self._pairs[:, np.flatnonzero(rows)]
-            both.append(
-                _Sums(
-                    np.asarray(part @ filled[rows]),
-                    np.asarray(part @ filled[rows] ** 2),
-                    np.asarray(part @ weights[rows]),
-                )
-            )
+        for rows, part in ((case.golden, self._golden_pairs), (case.window, self._window_pairs)):
+            chosen = filled[rows]
+            both.append(_Sums(np.asarray(part @ chosen), np.asarray(part @ chosen**2), _counts(part, judged[rows])))
         golden, window = both
         shifts = window.mean - golden.mean
         left, right = self._parents.T
@@ -337,6 +331,15 @@ def _noise(golden: _Sums, window: _Sums, binary: Bools) -> Floats:
     after = np.where(binary, np.sqrt(before * after), after)
     out: Floats = before / np.maximum(golden.n, 1) + after / np.maximum(window.n, 1)
     return out
+
+
+def _counts(cells: sparse.csr_matrix, judged: Bools) -> Floats:
+    """Judged rows of each cell, shape (cells, channels); most channels judge the same rows, which are counted once."""
+    first: dict[bytes, int] = {}
+    index = [first.setdefault(column.tobytes(), len(first)) for column in np.packbits(judged, axis=0).T]
+    distinct = np.unique(index, return_index=True)[1]
+    counts: Floats = np.asarray(cells @ judged[:, distinct].astype(np.float64))[:, index]
+    return counts
 
 
 def _between_blocks(sums: Floats, squares: Floats, counts: Floats) -> tuple[Floats, Floats]:

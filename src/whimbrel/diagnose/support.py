@@ -83,7 +83,7 @@ def familiar(design: Design, train: Ints, check: Ints, y: Floats | Ints) -> Bool
     """Rows like many of golden's, shape (n,): a fitted model is a witness only of what it has often seen.
 
     The distance to the fifth nearest row of the learning half, each parent weighed by how much it matters for `y`, must be
-    one that `FAMILIAR` of golden's other half keep. On a storm's rows a model fitted in fair weather errs by itself.
+    one that `FAMILIAR` of golden's other half keep. The rows that teach are not asked. On a storm's rows a model fitted in fair weather errs by itself.
     """
     from scipy.spatial import cKDTree
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
@@ -101,6 +101,11 @@ def familiar(design: Design, train: Ints, check: Ints, y: Floats | Ints) -> Bool
     weights = forest.feature_importances_
     top = np.argsort(-weights)[:8]
     placed = placed[:, top] * np.sqrt(weights[top])
-    distance = cKDTree(placed[train]).query(placed, k=5)[0][:, -1]
-    inside: Bools = distance <= np.quantile(distance[check], FAMILIAR) + 1e-9
+    tree = cKDTree(placed[train])
+    bound = np.quantile(tree.query(placed[check], k=5)[0][:, -1], FAMILIAR) + 1e-9
+    inside = np.ones(len(placed), dtype=bool)
+    inside[train] = False
+    inside[inside] = (
+        tree.query(placed[inside], k=5, distance_upper_bound=np.nextafter(bound, np.inf))[0][:, -1] <= bound
+    )
     return inside
