@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.diagnose.lineage import Trained, told_by
+from whimbrel.diagnose.sampling import Sampling
 from whimbrel.diagnose.verdict import diagnose_rows
 from whimbrel.engine.port import Engine, Source
 from whimbrel.errors import EvidenceError, UsageError
@@ -46,7 +47,7 @@ def diagnose(golden: Any, window: Any, *, events: Any = None, app: str = "table"
     first, _ = source_of(golden, app=app)
     second, _ = source_of(window, app=app, schema=first.schema)
     known = _events(events)
-    return _report(engine, (first, Window(app)), (second, Window(app)), app, known)
+    return _report(Sampling(engine), (first, Window(app)), (second, Window(app)), app, known)
 
 
 def _events(events: Any) -> tuple[Event, ...]:
@@ -99,7 +100,7 @@ def _diagnosed(
     from whimbrel.engine import engine_named
 
     app = app or window.app
-    chosen = engine_named(engine)
+    chosen = Sampling(engine_named(engine), log)
     source = log.source(app)
     window = replace(window, app=app)
     events, trained = log.events(app), told_by(log, app)
@@ -120,10 +121,10 @@ def _diagnosed(
 
 
 def _report(
-    engine: Engine, golden: tuple[Source, Window], window: tuple[Source, Window], app: str,
+    samples: Sampling, golden: tuple[Source, Window], window: tuple[Source, Window], app: str,
     events: tuple[Event, ...], name: str = "", trained: Trained | None = None,
 ) -> Report:  # fmt: skip
-    before, after = (engine.rows(source, chosen, limit=ROWS) for source, chosen in (golden, window))
+    before, after = (samples.rows(source, chosen, ROWS) for source, chosen in (golden, window))
     schema = golden[0].schema + window[0].schema
     return diagnose_rows(
         before, after, schema, app=app, events=events,
@@ -132,23 +133,23 @@ def _report(
 
 
 def _against_the_past(
-    engine: Engine, source: Source, window: Window, events: tuple[Event, ...], trained: Trained
+    samples: Sampling, source: Source, window: Window, events: tuple[Event, ...], trained: Trained
 ) -> Report:
     """Golden is what came before: the same hours of the same weekdays, else the same hours, else everything."""
-    n, first, last = engine.extent(source, window)
+    n, first, last = samples.engine.extent(source, window)
     if n == 0:
         raise EvidenceError(
             "the window holds no predictions", where=f"app {window.app}", next="whimbrel status says what the log holds"
         )
     since, until = window.since or from_micros(first), window.until or from_micros(last + 1)
     for shifted in _past(window, since, until):
-        parts = [engine.rows(source, w, limit=ROWS // len(shifted)) for w in shifted]
+        parts = [samples.rows(source, w, ROWS // len(shifted)) for w in shifted]
         held = [(w, rows) for w, rows in zip(shifted, parts, strict=True) if len(rows)]
         if sum(len(rows) for _, rows in held) >= 500 and (len(held) >= 3 or len(shifted) == 1):
             rows = held[-1][1]
             for _, more in reversed(held[:-1]):
                 rows = rows + more
-            after = engine.rows(source, window, limit=ROWS)
+            after = samples.rows(source, window, ROWS)
             span = _span(replace(window, since=held[-1][0].since, until=held[0][0].until), rows, "")
             return diagnose_rows(
                 rows, after, source.schema, app=window.app, events=events, golden_span=span,

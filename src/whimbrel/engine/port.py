@@ -142,8 +142,14 @@ class Engine(Protocol):
         """The profile of each of many parts, in their order; what an engine can do at once, it does at once."""
         ...
 
-    def rows(self, source: Source, window: Window, *, paths: Sequence[str] | None = None, limit: int = 60_000) -> Rows:
-        """The window's rows, or a sample of about `limit` of them chosen by a hash of their id: the same each time."""
+    def rows(
+        self, source: Source, window: Window, *, paths: Sequence[str] | None = None, limit: int = 60_000,
+        total: int | None = None,
+    ) -> Rows:  # fmt: skip
+        """The window's rows, or a sample of about `limit` of them chosen by a hash of their id: the same each time.
+
+        `total` is how many rows the window holds, where that is known: the source's files may then lack those that the hash leaves out.
+        """
         ...
 
     def records(self, source: Source, window: Window, *, ids: Collection[str]) -> Records:

@@ -17,6 +17,7 @@ from whimbrel.store.compact import Compacted, compact
 from whimbrel.store.keep import Dropped, drop, drop_counters
 from whimbrel.store.needs import Need, golden_versions, needs_of
 from whimbrel.store.sql import store_errors
+from whimbrel.store.thin import forget
 from whimbrel.store.vacuum import Vacuumed, vacuum
 
 if TYPE_CHECKING:
@@ -86,4 +87,7 @@ def _vacuum(log: Log, apps: Iterable[str], needs: Iterable[Need], grace: timedel
         total += vacuum(
             table, needed=files, versions=versions, unread=unread.get(str(table.folder)), grace=grace, dry=dry
         )
+    if not dry:
+        for app in apps:
+            forget(layout, app)
     return total

@@ -52,7 +52,10 @@ class DuckDB:
         with self.asking(source, window) as view:
             return view.extent()
 
-    def rows(self, source: Source, window: Window, *, paths: Sequence[str] | None = None, limit: int = 60_000) -> Rows:
+    def rows(
+        self, source: Source, window: Window, *, paths: Sequence[str] | None = None, limit: int = 60_000,
+        total: int | None = None,
+    ) -> Rows:  # fmt: skip
         """The window's rows, or a sample of about `limit` of them chosen by a hash of their id: the same each time."""
         from whimbrel.engine.duckdb.sample import sampled
         from whimbrel.engine.duckdb.view import fields_of
@@ -61,7 +64,7 @@ class DuckDB:
             raise UsageError(f"a sample of {limit} rows is none", where="limit", next="give a limit of at least 1")
         fields = tuple(source.schema) if paths is None else fields_of(source, paths)
         with self.asking(source, window) as view:
-            return sampled(view, fields, limit, view.extent()[0])
+            return sampled(view, fields, limit, view.extent()[0] if total is None else total)
 
     def records(self, source: Source, window: Window, *, ids: Collection[str]) -> Records:
         """The predictions of the window that bear these ids, in order of time, as flat records: values by path."""

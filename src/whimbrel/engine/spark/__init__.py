@@ -98,14 +98,17 @@ class Spark:
 
         return extents_together(self._each(tasks.extent, self._parts(source, window)))
 
-    def rows(self, source: Source, window: Window, *, paths: Sequence[str] | None = None, limit: int = 60_000) -> Rows:
+    def rows(
+        self, source: Source, window: Window, *, paths: Sequence[str] | None = None, limit: int = 60_000,
+        total: int | None = None,
+    ) -> Rows:  # fmt: skip
         """The window's rows, or a sample of about `limit` of them chosen by a hash of their id: those that DuckDB chooses."""
         nothing = self._here.rows(_without_files(source), window, paths=paths, limit=limit)  # what is asked makes sense
         fields = tuple(item for item in source.schema if paths is None or item.path in paths)
         if paths is not None:
             fields = tuple(sorted(fields, key=lambda item: [*paths].index(item.path)))
         parts = self._parts(source, window)
-        return self._sampled(parts, fields, limit, self._total(parts)) or nothing
+        return self._sampled(parts, fields, limit, self._total(parts) if total is None else total) or nothing
 
     def records(self, source: Source, window: Window, *, ids: Collection[str]) -> Records:
         """The predictions of the window that bear these ids, in order of time, as flat records: values by path."""
