@@ -92,7 +92,7 @@ class DuckDB:
             # a fifth less work in all, and the counting beside it is on one thread anyway.
             view.connection.execute("SET threads = 1")
             try:
-                return profiled(view, binning, view.extent()[0])
+                return profiled(view, binning)
             finally:
                 view.connection.execute(
                     "RESET threads" if self._threads is None else f"SET threads = {self._threads:d}"

@@ -51,6 +51,9 @@ JOINT = 256
 MOST_HOURS = 4_096
 """Hours that a batch's rows may span before the empty ones among them cost more than looking for the others."""
 
+MOST_PAIRS = 512
+"""Hours and values of dimensions are counted together up to this many pairs of them: the counts then stay in the processor's cache."""
+
 KEPT_TEXT = 200
 """Characters of a picked text."""
 
@@ -99,14 +102,15 @@ class Reader:
     """Bins by the small number that was selected (booleans, and fields of another kind than golden's)."""
 
 
-def profiled(view: View, binning: Binning, rows: int) -> Profile:
-    """The profile of a window with this many rows."""
+def profiled(view: View, binning: Binning) -> Profile:
+    """The profile of a window."""
+    rows, rescued = view.count()
     if not rows:
         return Profile(binning)
     readers = [_reader(view, bins) for bins in binning.columns]
     bar = min(2**64 - 1, int(2 * KEPT_PICKS / rows * 2**64))  # picks twice what is kept: too few is out of the question
     total = Profile(binning)
-    for batch in _batches(view, readers, bar):
+    for batch in _batches(view, readers, bar, rescued=rescued > 0):
         total += _counted(batch, binning, readers, bar, total)
         del batch  # before the next one is made beside it
     return total
@@ -133,14 +137,16 @@ def _reader(view: View, bins: Bins) -> Reader:
     return Reader(bins, item.path, f"hash({name})", Lookup.of([null, *hashes], [NULL, *code.values()]))
 
 
-def _batches(view: View, readers: Sequence[Reader], bar: int) -> Iterator[RecordBatch]:
+def _batches(view: View, readers: Sequence[Reader], bar: int, *, rescued: bool) -> Iterator[RecordBatch]:
     """The window's rows: `ts`, `rescued`, `key` (a hash of the row), `c0` …, and where a row is picked its `texts`."""
     from arro3.core import RecordBatchReader
 
     bound = Bound()
     fields = tuple(dict.fromkeys(f for f in (view.source.schema.get(r.path) for r in readers) if f is not None))
     rows = view.select(fields, bound)
-    chosen = ["ts", f"map_keys({RESCUED_COLUMN}) AS rescued", "key"]
+    chosen = ["ts", "key"]
+    if rescued:  # maps cost a tenth of the pass
+        chosen.append(f"map_keys({RESCUED_COLUMN}) AS rescued")
     chosen += [f"{reader.select} AS c{i}" for i, reader in enumerate(readers) if reader.select]
     texts = ", ".join(f"left({quoted(reader.path)}, {KEPT_TEXT})" for reader in readers if reader.lookup)
     chosen.append(f"CASE WHEN key < {bound(bar)}::UBIGINT THEN [{texts}]::VARCHAR[] END AS texts")
@@ -173,13 +179,15 @@ def _counted(batch: RecordBatch, binning: Binning, readers: Sequence[Reader], ba
         moments.append(Moments() if number_values is None else Moments.of(number_values))
         known = before.distinct[i] if before.distinct else Distinct()
         distinct.append(_distinct(raw, reader, known))
-    hours, days, clock = _by_time(ts // HOUR_US, codes, binning)
+    time, groups = _hours(ts), _groups(codes, binning)
+    by_hour, by_group = _counts(time, groups[0] if groups else None, codes)
+    hours, days, clock = _by_time(time, by_hour, binning)
     picked: Ints = np.flatnonzero(batch.column("key").to_numpy() < np.uint64(bar))
     return Profile(
         binning=binning,
         days=days,
         hours=hours,
-        slices=_by_slice(codes, binning) + clock,
+        slices=_by_slice(groups, by_group, codes, binning) + clock,
         moments=tuple(moments),
         distinct=tuple(distinct),
         picks=_picks(batch, picked, readers, codes, values),
@@ -212,8 +220,10 @@ def _distinct(raw: NDArray[np.generic] | None, reader: Reader, known: Distinct) 
 
 def _rescued(batch: RecordBatch, readers: Sequence[Reader]) -> dict[int, list[int]]:
     """Rows by column whose value did not fit its field's kind."""
-    column = batch.column("rescued")
     rows: dict[int, list[int]] = {}
+    if "rescued" not in batch.schema.names:
+        return rows
+    column = batch.column("rescued")
     if column.null_count == len(column):
         return rows
     by_path: dict[str, list[int]] = {}
@@ -226,31 +236,69 @@ def _rescued(batch: RecordBatch, readers: Sequence[Reader]) -> dict[int, list[in
     return rows
 
 
-def _table(cells: Ints, codes: Codes, keys: int) -> Ints:
-    """Counts by cell and bin, shape (keys, MOST_BINS); `cells` are cell numbers shifted by the bits of a bin."""
-    return np.bincount(cells + codes, minlength=keys << _BITS).reshape(keys, MOST_BINS)
+@dataclass(frozen=True, slots=True, eq=False)
+class Keys:
+    """What a batch's rows are counted by: `of`, shape (rows,), below `size`. `names` are what the keys stand for."""
+
+    of: Ints
+    size: int
+    names: Ints
+    shape: tuple[int, ...] = ()
+    """Of keys that combine several dimensions: how many values each has; `names` are then the dimensions."""
 
 
-def _by_time(hours: Ints, codes: Sequence[Codes], binning: Binning) -> tuple[Cells, Cells, Cells]:
-    """Groups of bins by hour, all bins by day, all bins by hour of the day."""
+def _hours(ts: Ints) -> Keys:
+    hours = ts // HOUR_US
     first, span = int(hours.min()), int(hours.max() - hours.min()) + 1
     if span <= MOST_HOURS:
-        local, names = hours - first, np.arange(first, first + span)
-    else:
-        names = without_repeats(hours)
-        local = np.searchsorted(names, hours)
-    seen = np.bincount(local, minlength=len(names))
+        return Keys(hours - first, span, np.arange(first, first + span))
+    names = without_repeats(hours)
+    return Keys(np.searchsorted(names, hours), len(names), names)
+
+
+def _groups(codes: Sequence[Codes], binning: Binning) -> list[Keys]:
+    """Dimensions of few bins are counted in one go, and parted afterwards."""
+    sizes = {d: binning.columns[binning.index[name]].size for d, name in enumerate(binning.dimensions)}
+    found = []
+    for together in _together(sizes):
+        joint = np.zeros(len(codes[0]), np.int64)
+        for d in together:
+            joint = joint * sizes[d] + codes[binning.index[binning.dimensions[d]]]
+        shape = tuple(sizes[d] for d in together)
+        found.append(Keys(joint, int(np.prod(shape)), np.array(together), shape))
+    return found
+
+
+def _tables(keys: Keys, codes: Sequence[Codes]) -> list[Ints]:
+    """Counts by key and bin of each column, shape (keys, MOST_BINS)."""
+    cells = keys.of << _BITS
+    return [np.bincount(cells + c, minlength=keys.size << _BITS).reshape(keys.size, MOST_BINS) for c in codes]
+
+
+def _counts(first: Keys, second: Keys | None, codes: Sequence[Codes]) -> tuple[list[Ints], list[Ints]]:
+    """Tables by either key, from one count of both together where there are few pairs."""
+    if second is None:
+        return _tables(first, codes), []
+    if first.size * second.size > MOST_PAIRS:
+        return _tables(first, codes), _tables(second, codes)
+    pairs = Keys(first.of * second.size + second.of, first.size * second.size, first.names)
+    cubes = [table.reshape(first.size, second.size, MOST_BINS) for table in _tables(pairs, codes)]
+    return [cube.sum(axis=1) for cube in cubes], [cube.sum(axis=0) for cube in cubes]
+
+
+def _by_time(hours: Keys, tables: Sequence[Ints], binning: Binning) -> tuple[Cells, Cells, Cells]:
+    """Groups of bins by hour, all bins by day, all bins by hour of the day."""
+    names, seen = hours.names, np.bincount(hours.of, minlength=hours.size)
     present = seen > 0
     names, seen = names[present], seen[present]
     days, turned = names // 24, np.argsort(names % 24, kind="stable")
     clock = names[turned] % 24
     starts, turns = _runs(days), _runs(clock)
-    cells = local << _BITS
     by_hour = [seen[:, None]]
     by_day = [np.add.reduceat(seen, starts)[:, None]]
     by_clock = [np.add.reduceat(seen[turned], turns)[:, None]]
-    for bins, code in zip(binning.columns, codes, strict=True):
-        counts = _table(cells, code, len(present))[present, : bins.size]
+    for bins, table in zip(binning.columns, tables, strict=True):
+        counts = table[present, : bins.size]
         by_day.append(np.add.reduceat(counts, starts, axis=0))
         by_clock.append(np.add.reduceat(counts[turned], turns, axis=0))
         grouped = np.zeros((len(names), bins.width), np.int64)
@@ -258,8 +306,8 @@ def _by_time(hours: Ints, codes: Sequence[Codes], binning: Binning) -> tuple[Cel
             grouped[:, group] += counts[:, bin_]
         by_hour.append(grouped)
     hours_of_day = MOST_BINS * len(binning.dimensions) + clock[turns]
-    tables = ((names, by_hour), (days[starts], by_day), (hours_of_day, by_clock))
-    by_hours, by_days, by_clocks = (Cells(keys, np.concatenate(table, axis=1)) for keys, table in tables)
+    parts = ((names, by_hour), (days[starts], by_day), (hours_of_day, by_clock))
+    by_hours, by_days, by_clocks = (Cells(keys, np.concatenate(part, axis=1)) for keys, part in parts)
     return by_hours, by_days, by_clocks
 
 
@@ -268,23 +316,17 @@ def _runs(values: Ints) -> Ints:
     return np.flatnonzero(np.diff(values, prepend=values[:1] - 1))
 
 
-def _by_slice(codes: Sequence[Codes], binning: Binning) -> Cells:
-    """All bins by dimension value. Dimensions of few bins are counted in one go and parted afterwards."""
-    sizes = {d: binning.columns[binning.index[name]].size for d, name in enumerate(binning.dimensions)}
+def _by_slice(groups: Sequence[Keys], first: Sequence[Ints], codes: Sequence[Codes], binning: Binning) -> Cells:
+    """All bins by dimension value; `first` are the tables of the first group."""
     found: dict[int, list[Ints]] = {}
-    for together in _together(sizes):
-        shape = [sizes[d] for d in together]
-        joint = np.zeros(len(codes[0]), np.int64)
-        for d in together:
-            joint = joint * sizes[d] + codes[binning.index[binning.dimensions[d]]]
-        keys = int(np.prod(shape))
-        tables = [np.bincount(joint, minlength=keys)[:, None]]
-        joint <<= _BITS
-        tables += [_table(joint, c, keys)[:, : b.size] for b, c in zip(binning.columns, codes, strict=True)]
-        cube = np.concatenate(tables, axis=1).reshape(*shape, -1)
-        for axis, d in enumerate(together):
-            found[d] = list(cube.sum(axis=tuple(a for a in range(len(shape)) if a != axis)))
-    keys_of = [MOST_BINS * d + code for d in sorted(found) for code in range(sizes[d]) if found[d][code][0]]
+    for keys in groups:
+        counts = [np.bincount(keys.of, minlength=keys.size)[:, None]]
+        tables = first if keys is groups[0] else _tables(keys, codes)
+        counts += [table[:, : bins.size] for table, bins in zip(tables, binning.columns, strict=True)]
+        cube = np.concatenate(counts, axis=1).reshape(*keys.shape, -1)
+        for axis, d in enumerate(keys.names.tolist()):
+            found[d] = list(cube.sum(axis=tuple(a for a in range(len(keys.shape)) if a != axis)))
+    keys_of = [MOST_BINS * d + code for d in sorted(found) for code in range(len(found[d])) if found[d][code][0]]
     if not keys_of:
         return Cells()
     return Cells(np.array(keys_of), np.stack([found[key // MOST_BINS][key % MOST_BINS] for key in keys_of]))

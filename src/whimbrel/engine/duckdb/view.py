@@ -97,6 +97,13 @@ class View:
         ((rows, first, last),) = self.connection.execute(sql, bound.values).fetchall()
         return int(rows), int(first), int(last)
 
+    def count(self) -> tuple[int, int]:
+        """Rows, and those that hold a value which did not fit its column."""
+        bound = Bound()
+        sql = f"SELECT count(*), count({RESCUED}) FROM ({self.select((), bound)})"
+        ((rows, rescued),) = self.connection.execute(sql, bound.values).fetchall()
+        return int(rows), int(rescued)
+
     def select(
         self, fields: Sequence[Field], bound: Bound, *, share: float = 1.0, ids: Sequence[str] | None = None
     ) -> str:
