@@ -56,6 +56,15 @@ def test_an_unknown_engine_is_refused_with_those_that_there_are(sound: Program) 
     assert sound("diagnose", WHIMBREL_ENGINE="abacus").code == 2
 
 
+def test_the_engine_may_be_named_before_the_command(sound: Program) -> None:
+    for command in (["diagnose"], ["compare"], ["session", "new", "s", "--ids", "p00004"]):
+        ran = sound("--engine", "abacus", *command, "--json")
+        assert ran.code == 2
+        assert "abacus" in ran.json["error"]["what"]
+    assert sound("--engine", "abacus", "compare", "--golden", "good", "--engine", "duckdb").code in (0, 1)
+    assert "aggregates nothing" in sound("--engine", "duckdb", "status", "--json").json["error"]["what"]
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["golden", "--help"], ["diagnose", "--help"], ["--version"]])
 def test_help_and_version_answer_without_a_log(whimbrel: Program, arguments: list[str]) -> None:
     ran = whimbrel(*arguments)

@@ -132,7 +132,7 @@ def rounded(told: Any) -> Any:
 
 
 def test_the_program_of_its_own_prints_one_json_object(spark: str, log: Program) -> None:
-    command = [*log.command, "diagnose", "--last", "24h", "--golden", "good", "--json", "--engine", spark]
+    command = [*log.command, "--engine", spark, "diagnose", "--last", "24h", "--golden", "good", "--json"]
     ran = subprocess.run(command, env=log.environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 1, ran.stderr
     assert json.loads(ran.stdout)["verdict"] == "fault"
@@ -220,7 +220,7 @@ except Exception as error:
 
     with standalone(tmp_path, workers=0) as master:
         told = ran(engine_name(master), "3")
-    assert "no worker of the Spark cluster took a task within 3 s" in told
+    assert "gave us no worker within 3 s" in told
     assert "next:" in told
     told = ran(engine_name(cluster, spark__pyspark__python=str(bare)), "300")
     assert "the Python of the workers lacks the package" in told
@@ -304,6 +304,21 @@ def test_a_file_that_workers_do_not_see_is_named() -> None:
     with pytest.raises(StoreError, match=r"a worker does not see /only/here/p\.parquet") as caught:
         Spark(Here()).extent(gone, SHOP)
     assert "mount at the same path" in caught.value.next
+
+
+class Remote:
+    """What a session of Spark Connect says when it is asked for its context."""
+
+    @property
+    def sparkContext(self) -> Any:  # noqa: N802
+        raise AttributeError("[JVM_ATTRIBUTE_NOT_SUPPORTED] Attribute `sparkContext` is not supported in Spark Connect")
+
+
+def test_a_session_of_spark_connect_is_refused(tmp_path: Path) -> None:
+    remote: Any = Remote()
+    with pytest.raises(UsageError, match="Spark Connect") as caught:
+        Spark.of(remote).extent(source(tmp_path), SHOP)
+    assert "spark://HOST:PORT" in caught.value.next
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from whimbrel.cli.compact import compact, ingest
@@ -26,6 +28,7 @@ from whimbrel.cli.sidecar import sidecar
 from whimbrel.cli.slices import slices
 from whimbrel.cli.status import status
 from whimbrel.cli.verify import verify
+from whimbrel.errors import UsageError
 from whimbrel.version import __version__
 
 
@@ -48,13 +51,35 @@ class InOrder(click.Group):
         'eval "$(_WHIMBREL_COMPLETE=bash_source whimbrel)"   tab completion (or zsh_source, fish_source)',
     ),
 )
+@click.option("--engine", metavar="ENGINE", help="Who aggregates, as the commands that aggregate take it themselves.")
 @click.version_option(__version__, "--version", "-V", package_name="whimbrel", message="whimbrel %(version)s")
-def whimbrel() -> None:
+@click.pass_context
+def whimbrel(context: click.Context, engine: str | None) -> None:
     """A flight recorder and fault finder for production ML and AI apps.
 
     Exit status: 0 nothing wrong, 1 something was found, 2 usage, 3 input that can't be read, 4 not enough
     evidence, 5 the engine or store failed, 70 our own bug, 130 interrupted.
     """
+    if engine is not None and context.invoked_subcommand is not None:
+        if not _takes_engine(whimbrel.commands[context.invoked_subcommand]):
+            raise UsageError(
+                f"`whimbrel {context.invoked_subcommand}` aggregates nothing", where="--engine", why="it reads the log itself",
+                next="leave --engine out",
+            )  # fmt: skip
+        context.default_map = _everywhere(whimbrel, engine)
+
+
+def _takes_engine(command: click.Command) -> bool:
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return any(option.name == "engine" for option in command.params) or any(map(_takes_engine, below))
+
+
+def _everywhere(group: click.Group, engine: str) -> dict[str, Any]:
+    """The engine as each command's default."""
+    return {
+        name: _everywhere(command, engine) if isinstance(command, click.Group) else {"engine": engine}
+        for name, command in group.commands.items()
+    }
 
 
 for command in (

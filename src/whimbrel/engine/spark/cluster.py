@@ -15,6 +15,7 @@ import re
 import shutil
 import socket
 import sys
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from functools import partial
 from importlib.util import find_spec
 from operator import add
 from pathlib import Path
-from threading import Timer
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -41,14 +42,13 @@ ANSWERS_S = 3.0
 """A master that takes longer to accept a connection is not there."""
 
 PATIENCE_S = 60.0
-"""How long the cluster may take to give the first task to a worker."""
+"""How long the cluster may take to start our first executor."""
 
 MOST_TASKS = 2_000
 """Parts share a task where there are more of them. Not a matter of the cluster's size, so that sums are added in one order anywhere."""
 
 _QUIET = {
     "spark.app.name": "whimbrel",
-    "spark.log.level": "ERROR",
     "spark.ui.enabled": "false",  # a page that all the network may read is the user's to open
     "spark.ui.showConsoleProgress": "false",
 }
@@ -132,7 +132,7 @@ class Session:
     Args:
         address: the cluster, where there is no session yet.
         session: a session that is there already.
-        patience_s: how long the cluster may take to give the first task to a worker.
+        patience_s: how long the cluster may take to start our first executor.
     """
 
     def __init__(
@@ -159,44 +159,59 @@ class Session:
         return by_name
 
     def _asked(self, ask: Ask, parts: Sequence[Part], job: Callable[[RDD[Part]], Result]) -> Result:
-        with_context = self._context()
+        context = self._context()
         try:
             if not self._greeted:
-                self._greet(with_context, ask.made_by)
-            return job(with_context.parallelize(parts, min(len(parts), MOST_TASKS)))
+                self._greet(context, ask.made_by)
+            return job(context.parallelize(parts, min(len(parts), MOST_TASKS)))
         except _spark_errors() as error:
             raise explained(error, str(self._address)) from error
 
     def _greet(self, context: SparkContext, made_by: str) -> None:
-        """Have one worker say its name, in good time: a cluster without free workers would let us wait for ever."""
-        group, late = f"whimbrel-{uuid4().hex}", []
+        """Have one worker say its name: a cluster that gives us no worker would let us wait for ever."""
+        group, late, done = f"whimbrel-{uuid4().hex}", Event(), Event()
 
-        def give_up() -> None:
-            late.append(True)
-            context.cancelJobGroup(group)
+        def watch() -> None:
+            while not done.wait(self._patience_s):
+                if _executors(context):
+                    continue  # they are there, and slow
+                late.set()
+                context.cancelJobGroup(group)
 
-        timer = Timer(self._patience_s, give_up)
-        timer.start()
+        watcher = Thread(target=watch, daemon=True)
+        watcher.start()
         try:
             context.setJobGroup(group, "is anybody there?", interruptOnCancel=True)
             context.parallelize([made_by], 1).map(_present).collect()
             self._greeted = True
         except _spark_errors() as error:
-            if not late:
+            if not late.is_set():
                 raise
             raise StoreError(
-                f"no worker of the Spark cluster took a task within {self._patience_s:.0f} s", where=str(self._address),
+                f"the Spark cluster gave us no worker within {self._patience_s:.0f} s", where=str(self._address),
                 why="it has no workers, or all their cores or memory are taken",
                 next="look at the master's page; start a worker, or ask for less: ?spark.cores.max=2&spark.executor.memory=1g",
             ) from error  # fmt: skip
         finally:
-            timer.cancel()
+            done.set()
             context.setJobGroup("", "")
 
     def _context(self) -> SparkContext:
         if self._session is None:
             self._session = _started(self._address)
-        return self._session.sparkContext
+        try:
+            return self._session.sparkContext
+        except AttributeError as error:
+            raise UsageError(
+                "a session of Spark Connect cannot be asked", where=str(self._address), why="whimbrel's tasks need the cluster's own driver",
+                next="run this where the driver runs, or name the master: --engine spark://HOST:PORT",
+            ) from error  # fmt: skip
+
+
+def _executors(context: SparkContext) -> int:
+    """How many executors the cluster has given us; the driver counts as one in Spark's own list."""
+    listed = context._jsc.sc().statusTracker().getExecutorInfos()  # noqa: SLF001  the way that Python's own StatusTracker goes
+    return len(listed) - 1
 
 
 def _started(address: Address) -> SparkSession:
@@ -206,7 +221,11 @@ def _started(address: Address) -> SparkSession:
         StoreError: it could not be started.
         UsageError: this process has a session on another cluster.
     """
-    from pyspark.sql import SparkSession
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # PySpark has not tried the newest pandas, which is not needed here
+        from pyspark.sql import SparkSession
 
     held = SparkSession.getActiveSession()
     if held is not None:
@@ -217,6 +236,9 @@ def _started(address: Address) -> SparkSession:
             )  # fmt: skip
         return held
     settings = {**_QUIET, **address.settings}
+    os.environ.setdefault(
+        "SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
+    )
     builder = SparkSession.builder
     for key, value in settings.items():
         builder = builder.config(key, value)
