@@ -148,6 +148,9 @@ def test_python_asks_by_name_or_with_a_session_of_its_own(spark: str, log: Progr
     window = Window("fares", since=START + timedelta(days=5))
     here = diagnose_log(held, window=window, golden="good")
     assert diagnose_log(held, window=window, golden="good", engine=spark).sentence == here.sentence
+    assert engine_named("spark").extent(held.source("fares"), window) == engine_named().extent(
+        held.source("fares"), window
+    )
     session = SparkSession.getActiveSession()
     assert session is not None
     mine = Spark.of(session)
