@@ -32,12 +32,12 @@ class FailingDisk(Disk):
     def fail(self, path: Path) -> None:
         raise OSError(self.error, os.strerror(self.error), str(path))
 
-    def _write(self, path: Path, offset: int, data: bytes, *, secret: bool) -> None:
+    def _write(self, path: Path, offset: int, data: bytes, *, secret: bool, whole: bool = False) -> None:
         if self.due():
             if self.torn:
-                super()._write(path, offset, data[: len(data) // 2], secret=secret)
+                super()._write(path, offset, data[: len(data) // 2], secret=secret, whole=whole)
             self.fail(path)
-        super()._write(path, offset, data, secret=secret)
+        super()._write(path, offset, data, secret=secret, whole=whole)
 
     def _sync(self, path: Path) -> None:
         if self.due():

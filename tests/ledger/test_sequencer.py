@@ -129,7 +129,7 @@ def test_the_quick_way_gives_the_same_bytes(cells: list[tuple[Any, ...]], rescue
     """Whatever a table holds, entries made quickly are those of the definition."""
     rows = [("u" * 3, "t", *row, rescued) for row in cells]
     seeds = os.urandom(32 * len(rows))
-    made = MAKER.make(rows, seeds, [("p", i) for i in range(len(rows))])
+    made = MAKER.make(list(zip(*rows, strict=True)), seeds, ["p"] * len(rows), range(len(rows)))
     for i, (row, data) in enumerate(zip(rows, made, strict=True)):
         values = dict(zip((*PATHS, "app"), (*row, "fares"), strict=True))
         lines = disclosures("pred", grouped(values, rescued), seeds[32 * i : 32 * i + 32])

@@ -9,6 +9,7 @@ import click
 
 from whimbrel.cli import ask, out
 from whimbrel.cli.options import Asked, asks, examples
+from whimbrel.cli.verify import publish
 from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.model.window import Window, iso
 from whimbrel.settings import Settings
@@ -50,6 +51,7 @@ def hold(asked: Asked, name: str | None, reason: str) -> int:
             "there are no predictions to hold", where=f"{iso(since)} to {iso(until)}",
             why="the stretch holds none of the app's predictions", next="see what the log holds: whimbrel status",
         )  # fmt: skip
+    publish(log)
     _print(asked, made, counts, "Held")
     return 0
 
@@ -79,6 +81,7 @@ def release(asked: Asked, name: str) -> int:
 
     log = ask.open_log(asked)
     released = holds.release(log.layout.holds, name)
+    publish(log)
     _print(asked, released, _counts(log, released), "Released")
     return 0
 

@@ -8,6 +8,7 @@ import click
 
 from whimbrel.cli import ask, out
 from whimbrel.cli.options import Asked, asks, examples
+from whimbrel.cli.verify import publish
 
 
 @click.command(
@@ -48,6 +49,8 @@ def import_(asked: Asked, files: tuple[str, ...], mapping: Path | None, events: 
             if events
             else log.import_files(files, app=asked.app, mapping=mapping, progress=step)
         )
+    if events:
+        publish(log)
     if asked.as_json:
         out.answer_json(added)
     else:

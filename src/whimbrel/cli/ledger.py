@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import time
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
@@ -65,7 +68,10 @@ def init(asked: Asked, origin: str | None, new_origin: str | None, key_file: Pat
 
 @ledger.command(short_help="Take in what is new.", epilog=examples("whimbrel ledger write --follow"))
 @click.option(
-    "--follow", is_flag=True, help="Go on, with a checkpoint each second when there is something, until stopped."
+    "--follow",
+    "go_on",
+    is_flag=True,
+    help="Go on, with a checkpoint each second when there is something, until stopped.",
 )
 @click.option(
     "--policy",
@@ -75,30 +81,24 @@ def init(asked: Asked, origin: str | None, new_origin: str | None, key_file: Pat
 )
 @_key_file
 @asks("home")
-def write(asked: Asked, follow: bool, policy: Path | None, key_file: Path | None) -> int:
+def write(asked: Asked, go_on: bool, policy: Path | None, key_file: Path | None) -> int:
     """Take what recorders and imports brought into the log, make an entry of each, and publish a checkpoint."""
+    from whimbrel.ledger.follow import Outside, follow, once
     from whimbrel.ledger.keys import load_keys
     from whimbrel.ledger.lifecycle import folder_of
     from whimbrel.ledger.reader import read_log
-    from whimbrel.ledger.sequencer import Sequencer
-    from whimbrel.ledger.writer import Ledger
 
     log = ask.open_log(asked)
     folder = folder_of(log.home)
-    with Ledger(folder, load_keys(read_log(folder).origin, key_file)) as held:
-        sequencer = Sequencer(log, held)
-        taken = sequencer.take()
-        trusted, shown = read_keys((), policy)[1], 0.0
-        while True:
-            if trusted is not None and time.monotonic() - shown >= _WITNESS_S:
-                _show(held, trusted)
-                shown = time.monotonic()
-            if not follow:
-                break
-            time.sleep(1.0)
-            log.ingest()
-            sequencer.take()
-        told = {"taken": taken, "entries": held.size, "root": held.root.hex()}
+    keys, trusted = load_keys(read_log(folder).origin, key_file), read_keys((), policy)[1]
+    taken: dict[str, int] = {}
+    outside = [] if trusted is None else [Outside(_WITNESS_S, lambda held: _show(held, trusted))]
+    if go_on:
+        with _until_told() as stop:
+            held = follow(log, folder, keys, stop, outside)
+    else:
+        taken, held = once(log, folder, keys, outside)
+    told = {"taken": taken, "entries": held.size, "root": held.root.hex()}
     if asked.as_json:
         out.answer_json(told)
     else:
@@ -221,6 +221,25 @@ def witness(name: str, key: tuple[str, ...], state: Path, listen: str) -> int:
         out.answer(f"witness {name} {own.signer.key} http://{host}:{server.server_port}")
         server.serve_forever()
     return 0
+
+
+@contextmanager
+def _until_told() -> Iterator[Event]:
+    """An event that SIGINT and SIGTERM set, so that what came until then is published before the program ends."""
+    stop, told = Event(), []
+
+    def tell(number: int, _: object) -> None:
+        told.append(number)
+        stop.set()
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if signal.SIGINT in told:
+        raise KeyboardInterrupt
 
 
 def _show(held: Ledger, trusted: Policy) -> None:

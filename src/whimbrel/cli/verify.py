@@ -16,6 +16,7 @@ from whimbrel.settings import Settings
 if TYPE_CHECKING:
     from whimbrel.ledger.merkle.notes import Key
     from whimbrel.ledger.verdicts import Found, Policy
+    from whimbrel.store import Log
 
 _LARGEST = 1 << 20
 
@@ -90,6 +91,16 @@ def read_keys(key: tuple[str, ...], policy: Path | None) -> tuple[list[Key], Pol
     texts = [_read(Path(one), "--key").decode("utf-8", "replace") if "+" not in one else one for one in key]
     keys = [read_key(text) for one in texts for text in one.split()]
     return keys, read_policy(_read(policy, "--policy").decode("utf-8", "replace")) if policy else None
+
+
+def publish(log: Log) -> None:
+    """Let the log's ledger, where it has one, say at once what happened."""
+    if not (log.home / "ledger").exists():
+        return
+    from whimbrel.ledger.lifecycle import publish as say
+
+    if not say(log):
+        out.hint("the ledger does not say so yet, for its key is not here: whimbrel ledger write, by who has it")
 
 
 def _read(path: Path, where: str) -> bytes:

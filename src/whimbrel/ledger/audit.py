@@ -6,7 +6,6 @@ one; eight bytes of each entry are kept, its number, to see which are missing. N
 
 from __future__ import annotations
 
-import re
 import stat
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -16,24 +15,26 @@ from typing import Any
 
 import numpy as np
 
+from whimbrel.ledger.forms import Numbers, even, place_of, places_of
 from whimbrel.ledger.merkle.notes import LOG, Key, open_note, split_note
 from whimbrel.ledger.merkle.proofs import Checkpoint, parse_checkpoint
 from whimbrel.ledger.merkle.tiles import WIDTH, Tiles, parse_bundle, tile_path, width_at
-from whimbrel.ledger.merkle.tree import SIZE, ProofError, check, consistency, range_hash, root_of, verify_consistency
+from whimbrel.ledger.merkle.tree import (
+    SIZE,
+    ProofError,
+    check,
+    consistency,
+    leaf_hashes,
+    range_hash,
+    root_of,
+    verify_consistency,
+)
 from whimbrel.ledger.reader import read_log
 from whimbrel.ledger.verdicts import OK, UNSHOWN, Found, Policy, entry_fields, iso, judged, moment
 from whimbrel.ledger.writer import edge
 
 _LARGEST = WIDTH * 65_537
 _SHOWN = 3
-_PREDICTION = (
-    rb'\{"v":1,"k":"pred","id":"(?:[0-9a-f-]{36}|h-[0-9a-f]{32})","t":"[0-9TZ:.-]{1,40}",'
-    rb'"p":"([^"\\\n]{1,700})","s":(\d{1,18}),"n":6,"fr":"[A-Za-z0-9+/]{43}="\}'
-)
-_prediction, _predictions = (
-    re.compile(_PREDICTION).fullmatch,
-    re.compile(rb"^" + _PREDICTION + rb"$", re.MULTILINE).findall,
-)
 NEVER = (
     "that what was recorded is true, and that nothing happened that was never recorded",
     "that the log was not cut back to an older head: only a newer checkpoint that you kept says so (--since)",
@@ -121,7 +122,13 @@ class Audit:
         for number in range(-(-self.head.size // WIDTH)):
             width = width_at(0, number, self.head.size)
             path = tile_path("entries", number, width)
-            entries = parse_bundle(self.tile(path, tile_path("entries", number)))
+            data = self.tile(path, tile_path("entries", number))
+            if (alike := even(data)) is not None and alike[0] * width == len(data):
+                step, numbers = alike
+                self.note_numbers(numbers)
+                yield [digest(b"\x00" + data[at : at + step - 2]).digest() for at in range(2, len(data), step)]
+                continue
+            entries = parse_bundle(data)
             check(
                 len(entries) >= width,
                 f"a bundle of {width} entries holds {len(entries)}",
@@ -129,28 +136,26 @@ class Audit:
                 "an entry was taken out",
             )
             self.read(entries[:width], number * WIDTH)
-            yield [digest(b"\x00" + entry).digest() for entry in entries[:width]]
+            yield leaf_hashes(entries[:width])
 
     def read(self, entries: Sequence[bytes], first: int) -> None:
         """Note whose number each entry is."""
-        lines = b"\n".join(entries)
-        found = _predictions(lines)
-        if len(found) < len(entries) or lines.count(b"\n") >= len(entries):  # others are among them
-            found = [
-                one.groups()
-                for at, entry in enumerate(entries, first)
-                if (one := self.prediction(entry, at)) is not None
-            ]
-        held: dict[bytes, list[bytes]] = {}
-        for producer, number in found:
-            held.setdefault(producer, []).append(number)
-        for producer, numbers in held.items():
-            self.numbers.setdefault(producer, array("q")).extend(map(int, numbers))
+        if (numbers := places_of(entries)) is not None:
+            self.note_numbers(numbers)
+            return
+        for at, entry in enumerate(entries, first):
+            if (place := place_of(entry)) is not None:
+                self.note_numbers({place[0].encode(): [place[1]]})
+            else:
+                self.other(entry, at)
 
-    def prediction(self, entry: bytes, at: int) -> re.Match[bytes] | None:
-        """An entry as that of a prediction; None where it is another, of which is noted what will be needed."""
-        if (found := _prediction(entry)) is not None:
-            return found
+    def note_numbers(self, numbers: Numbers) -> None:
+        """Keep the numbers of each producer."""
+        for producer, held in numbers.items():
+            self.numbers.setdefault(producer, array("q")).extend(held)
+
+    def other(self, entry: bytes, at: int) -> None:
+        """Note of an entry that is no prediction's what will be needed."""
         try:
             held = entry_fields(entry)
             check(held["k"] != "pred", "a prediction's entry is not of the form that it has", f"entry {at}")
@@ -158,7 +163,6 @@ class Audit:
                 self.beats[str(held.get("p"))] = held
         except ProofError as error:
             self.odd.append(f"entry {at}: {error.what}")
-        return None
 
     def compare(self, level: int, held: Sequence[bytes]) -> None:
         """A tile on the disk must be what the entries below it make."""

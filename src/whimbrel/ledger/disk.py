@@ -35,8 +35,7 @@ class Disk:
             target, outside = self.root / path, Path(path).is_absolute()
             folders |= dict.fromkeys(self._made(target.parent))
             draft = target.with_name(target.name + ".new") if outside else self._draft()
-            draft.unlink(missing_ok=True)
-            self._write(draft, 0, data, secret=outside or path.startswith("private/"))
+            self._write(draft, 0, data, secret=outside or path.startswith("private/"), whole=True)
             drafts.append((draft, target))
         for draft, _ in drafts:  # after all are written: the disk then has much to do once, not a little many times
             self._sync(draft)
@@ -87,8 +86,9 @@ class Disk:
             one.mkdir(mode=0o700 if one.name == "private" else 0o755, exist_ok=True)
         return [one.parent for one in missing]
 
-    def _write(self, path: Path, offset: int, data: bytes, *, secret: bool) -> None:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600 if secret else 0o644)
+    def _write(self, path: Path, offset: int, data: bytes, *, secret: bool, whole: bool = False) -> None:
+        how = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if whole else 0)
+        handle = os.open(path, how, 0o600 if secret else 0o644)
         try:
             left = memoryview(data)
             while left:

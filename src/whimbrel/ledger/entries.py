@@ -18,13 +18,15 @@ import json
 import math
 import re
 from binascii import b2a_base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256, shake_256
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
+from whimbrel.ledger.forms import ENTRY
 from whimbrel.ledger.verdicts import SCHEMAS
 
 GROUPS = SCHEMAS["pred"]
@@ -37,7 +39,8 @@ _BY_PATH = {
     "code": "system", "hardware": "system", "spans": "system", "recorder": "system", "usage": "cost-risk",
 }  # fmt: skip
 _OVERSIGHT = frozenset({"operator", "reviewer", "approver", "override", "override_reason"})
-_uuid = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_uuid, _uuids = re.compile(_UUID).fullmatch, re.compile(f"^{_UUID}$", re.MULTILINE).findall
 _session = re.compile("[0-9a-f]{32}").fullmatch
 _ENCODER = msgspec.json.Encoder()
 
@@ -107,6 +110,12 @@ def committed(kind: str, lines: Iterable[bytes]) -> str:
     return b2a_base64(commitment(kind, [sha256(line).digest() for line in lines]), newline=False).decode()
 
 
+def _are_uuids(idents: Sequence[str]) -> bool:
+    """Whether all are UUIDs."""
+    text = "\n".join(idents)
+    return len(_uuids(text)) == len(idents) == text.count("\n") + 1
+
+
 def entry_id(ident: str, seed: bytes) -> str:
     """The id that an entry bears: the prediction's where it is a UUID, else a salted digest of it, for it may say who somebody is."""
     if _uuid(ident):
@@ -120,14 +129,16 @@ def id_disclosure(ident: str, seed: bytes) -> bytes:
 
 
 class Predictions:
-    """Makes the entries of predictions of one form: of the same fields, in the same order."""
+    """Makes the entries of predictions of one form: of the same fields, in the same order.
+
+    It works by columns, a group at a time, since a call for each value is what takes the time.
+    """
 
     def __init__(self, app: str, paths: Sequence[str]) -> None:
         self.app, self.paths = app, tuple(paths)
-        self._forms: list[tuple[slice, str, Any, Callable[[Sequence[Any]], Sequence[Any]]]] = []
+        self._forms: list[tuple[str, Any, list[int]]] = []
         where = {path: at for at, path in enumerate(paths)}
-        self._about = tuple(where[path] for path in ("id", "ts"))
-        self._rescued = where.get("rescued")
+        self._id, self._time, self._rescued = where["id"], where["ts"], where.get("rescued")
         for group in GROUPS:
             fields = sorted(path for path in where if group_of(path) == group)
             names = [f"f{i}" for i in range(len(fields))]
@@ -136,47 +147,47 @@ class Predictions:
                 "Group", [(one, Any, None) for one in names], rename=dict(zip(names, fields, strict=True)), omit_defaults=True, gc=False,
                 tag_field="app" if tagged else None, tag=app if tagged else None,
             )  # fmt: skip
-            salt = slice(2 * SALT * len(self._forms), 2 * SALT * (len(self._forms) + 1))
-            self._forms.append((salt, group, form, _picker([where[path] for path in fields])))
+            self._forms.append((group, form, [where[path] for path in fields]))
 
-    def make(self, rows: Sequence[Sequence[Any]], seeds: bytes, places: Iterable[tuple[str, int]]) -> list[bytes]:
+    def make(
+        self, columns: Sequence[Sequence[Any]], seeds: bytes, producers: Iterable[str], numbers: Iterable[int]
+    ) -> list[bytes]:
         """The entries of rows.
 
         Args:
-            rows: the values, in the order of the paths.
-            seeds: 32 random bytes for each.
-            places: who made it, and its number there.
+            columns: the values, in the order of the paths; as many in each.
+            seeds: 32 random bytes for each row.
+            producers: who made each.
+            numbers: its number there.
         """
-        ident, moment = self._about
-        made, join = [], b"".join
-        groups = zip(*[iter(self._digests(rows, seeds))] * len(GROUPS), strict=True)
-        for at, (row, (producer, number), digests) in enumerate(zip(rows, places, groups, strict=True)):
-            fr = b2a_base64(sha256(_PREFIX + join(digests)).digest(), newline=False).decode()
-            name = row[ident]
-            if not _uuid(name):
-                name = entry_id(name, seeds[SEED * at : SEED * at + SEED])
-            text = f'{{"v":1,"k":"pred","id":"{name}","t":"{row[moment]}","p":"{producer}","s":{number},"n":6,"fr":"{fr}"}}'
-            made.append(text.encode())
-        return made
+        idents = columns[self._id]
+        if not _are_uuids(idents):
+            idents = [entry_id(name, seeds[SEED * at : SEED * at + SEED]) for at, name in enumerate(idents)]
+        digests = zip(repeat(_PREFIX), *self._digests(columns, seeds), strict=False)
+        roots = [sha256(one).digest() for one in map(_joined, digests)]
+        texts = [b2a_base64(one, newline=False).decode() for one in roots]
+        entries = map(ENTRY.__mod__, zip(idents, columns[self._time], producers, numbers, texts, strict=False))
+        return list(map(str.encode, entries))
 
-    def _digests(self, rows: Sequence[Sequence[Any]], seeds: bytes) -> list[bytes]:
-        """The digests of all groups of all rows, one after the other."""
-        end, forms = SALT * len(GROUPS), self._forms
+    def _digests(self, columns: Sequence[Sequence[Any]], seeds: bytes) -> list[list[bytes]]:
+        """The digests of each group, of all rows."""
+        end = SALT * len(GROUPS)
         salts = [shake_256(seeds[at : at + SEED]).hexdigest(end) for at in range(0, len(seeds), SEED)]
-        said = [
-            (held[salt], group, form(*pick(row)))
-            for row, held in zip(rows, salts, strict=True)
-            for salt, group, form, pick in forms
-        ]
-        block = _ENCODER.encode_lines(said)
-        lines = block[:-1].split(b"\n")
-        found = [sha256(line).digest() for line in lines]
-        odd = {at // len(GROUPS) for at, line in enumerate(lines) if b"null" in line} if b"null" in block else set()
-        if self._rescued is not None:
-            odd |= {number for number, row in enumerate(rows) if row[self._rescued]}
-        for number in odd:
-            slow = self._slowly(rows[number], seeds[SEED * number : SEED * number + SEED])
-            found[number * len(GROUPS) : (number + 1) * len(GROUPS)] = slow
+        rescued = () if self._rescued is None else columns[self._rescued]
+        odd = {at for at, one in enumerate(rescued) if one} if any(rescued) else set()
+        found = []
+        for at, (group, form, places) in enumerate(self._forms):
+            own = [salt[2 * SALT * at : 2 * SALT * (at + 1)] for salt in salts]
+            values = map(form, *[columns[place] for place in places]) if places else repeat(form())
+            block = _ENCODER.encode_lines(list(zip(own, repeat(group), values, strict=False)))
+            lines = block[:-1].split(b"\n")
+            found.append([sha256(line).digest() for line in lines])
+            if b"null" in block:
+                odd |= {row for row, line in enumerate(lines) if b"null" in line}
+        for row in odd:
+            slow = self._slowly([column[row] for column in columns], seeds[SEED * row : SEED * row + SEED])
+            for group_digests, digest in zip(found, slow, strict=True):
+                group_digests[row] = digest
         return found
 
     def _slowly(self, row: Sequence[Any], seed: bytes) -> list[bytes]:
@@ -187,13 +198,7 @@ class Predictions:
 
 
 _PREFIX = b"\x02pred/1\n"
-
-
-def _picker(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """Some items of a row, as a tuple."""
-    if len(places) > 1:
-        return itemgetter(*places)
-    return lambda row: [row[at] for at in places]
+_joined = b"".join
 
 
 def is_session(text: Any) -> bool:

@@ -18,7 +18,7 @@ from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.ledger.disk import disk_errors
 from whimbrel.ledger.entries import GROUPS, disclosures, entry_id, grouped, line
 from whimbrel.ledger.keys import Keys
-from whimbrel.ledger.lifecycle import folder_of
+from whimbrel.ledger.lifecycle import TURN_S, folder_of
 from whimbrel.ledger.reader import NAMES, SEED, candidates, erased_path, read_seed, seeds_at, tiles_of
 from whimbrel.ledger.sequencer import Sequencer, late_name, now, random_id
 from whimbrel.ledger.verdicts import entry_fields
@@ -68,7 +68,7 @@ def erase(log: Log, keys: Keys, path: str, value: str, *, basis: str, app: str |
             why="it stands in the ledger for ever, so it names nobody",
             next="--basis gdpr17",
         )
-    with disk_errors(folder_of(log.home), "erase"), Ledger(folder_of(log.home), keys) as ledger:
+    with disk_errors(folder_of(log.home), "erase"), Ledger(folder_of(log.home), keys, wait=TURN_S) as ledger:
         done = _finish(log, ledger) if (ledger.folder / _PENDING).exists() else Erased({}, ())
         Sequencer(log, ledger).take()
         apps = log.apps() if app is None else (app,)

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whimbrel.errors import StoreError, UsageError, WhimbrelError
 from whimbrel.ledger.disk import Disk, disk_errors
@@ -23,9 +23,16 @@ from whimbrel.ledger.merkle.notes import Signer, new_signer, open_note, split_no
 from whimbrel.ledger.merkle.proofs import parse_checkpoint
 from whimbrel.ledger.merkle.tree import ProofError
 from whimbrel.ledger.reader import LOG_FILE, read_head, read_log, read_state
-from whimbrel.ledger.sequencer import now, random_id
+from whimbrel.ledger.sequencer import Sequencer, now, random_id
 from whimbrel.ledger.verdicts import Policy
 from whimbrel.ledger.writer import Ledger, create
+
+if TYPE_CHECKING:
+    from whimbrel.store import Log
+
+
+TURN_S = 30.0
+"""How long to wait for the sequencer that runs; it lets go within a second, or when its pass is done."""
 
 
 def folder_of(home: Path) -> Path:
@@ -54,6 +61,24 @@ def begin(home: Path, origin: str | None = None, key_file: Path | None = None) -
         ledger.append(line("key", random_id(), now(), action="begin", vkey=str(keys.signers[0].key)))
         ledger.commit()
     return keys
+
+
+def publish(log: Log) -> bool:
+    """Let a log's ledger say at once what cannot wait: incidents, holds; whether it did, which needs a ledger and its key here.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    folder = folder_of(log.home)
+    if not (folder / LOG_FILE).exists():
+        return False
+    try:
+        keys = load_keys(read_log(folder).origin)
+    except UsageError:
+        return False  # the key is another user's, who has the sequencer
+    with Ledger(folder, keys, wait=TURN_S) as ledger:
+        Sequencer(log, ledger).urgent()
+    return True
 
 
 def _unused(name: str, path: Path) -> Keys | None:
@@ -112,11 +137,11 @@ def rotate(home: Path, key_file: Path | None = None) -> Keys:
     keys = load_keys(log.origin, key_file)
     path = _file_of(keys)
     signer = new_signer(log.origin, os.urandom(32))
-    with Ledger(folder, keys) as ledger:
+    with Ledger(folder, keys, wait=TURN_S) as ledger:
         _say(ledger.disk, log.origin, [signer, *keys.signers])
         _write_keys(path, (signer, *keys.signers))
     keys = load_keys(log.origin, path)
-    with Ledger(folder, keys) as ledger:
+    with Ledger(folder, keys, wait=TURN_S) as ledger:
         ledger.append(
             line("key", random_id(), now(), action="rotate", vkey=str(signer.key), old=str(keys.signers[1].key))
         )
@@ -138,7 +163,7 @@ def revoke(home: Path, key_file: Path | None = None) -> Keys:
         raise UsageError(
             "there is no old key", where=str(path), why="one key signs", next="to change it: whimbrel ledger rotate"
         )
-    with Ledger(folder, keys) as ledger:
+    with Ledger(folder, keys, wait=TURN_S) as ledger:
         for old in keys.signers[1:]:
             ledger.append(line("key", random_id(), now(), action="revoke", vkey=str(old.key)))
         ledger.commit()

@@ -17,13 +17,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import repeat
+from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
 from whimbrel.ledger.entries import SEED, Predictions, committed, disclosures, entry_id, grouped_row, is_session, line
 from whimbrel.ledger.writer import MOST, Ledger
+from whimbrel.model.window import iso
+from whimbrel.store import holds
 from whimbrel.store.appended import Cursor, Rows, appended
 from whimbrel.store.ingest import no_collections
 from whimbrel.store.sql import connect
@@ -53,58 +56,80 @@ class Sequencer:
         Raises:
             StoreError: a table or the ledger cannot be read or written; the next call goes on where it was.
         """
-        self.taken = Counter()
+        self.urgent()
         touched: dict[str, None] = {}
-        with connect() as con, no_collections():
-            self._others("run", self.log.layout.processes, con)
-            self._others("event", self.log.layout.events, con)
+        with no_collections():
             for app in self.log.apps():
-                self._predictions(app, touched, con)
-                self._others("outcome", self.log.layout.labels(app), con, app)
-                self._others("decision", self.log.layout.decisions(app), con, app)
+                self._predictions(app, touched)
+                self._others("outcome", self.log.layout.labels(app), app)
+                self._others("decision", self.log.layout.decisions(app), app)
         for producer in touched:
             self._heartbeat(producer)
         self._commit()
         return dict(self.taken)
 
-    def _predictions(self, app: str, touched: dict[str, None], con: Any) -> None:
+    def urgent(self) -> dict[str, int]:
+        """Take what cannot wait for all predictions before it, and commit it: starts, events and incidents, what is held."""
+        self.taken = Counter()
+        self._others("run", self.log.layout.processes)
+        self._others("event", self.log.layout.events)
+        self._holds()
+        if self.taken:
+            self._commit()
+        return dict(self.taken)
+
+    @cached_property
+    def _con(self) -> Any:
+        """One for all passes: making it costs more than a pass that finds nothing."""
+        return connect()
+
+    def _predictions(self, app: str, touched: dict[str, None]) -> None:
         cursors = self.cursor.setdefault("predictions", {})
         maker: Predictions | None = None
-        for batch in appended(self.log.layout.predictions(app), Cursor.of(cursors.get(app)), con=con):
+        for batch in appended(self.log.layout.predictions(app), Cursor.of(cursors.get(app)), con=self._con):
             if maker is None or maker.paths != batch.paths:
                 maker = Predictions(app, batch.paths)
-            places = self._places(app, batch)
+            columns = batch.columns
+            producers, numbers = self._places(app, batch.paths, columns)
             seeds = os.urandom(SEED * len(batch.rows))
-            entries = maker.make(batch.rows, seeds, places)
-            at = batch.paths.index("id")
-            self.ledger.extend(entries, seeds, [row[at] for row in batch.rows], [f"{p}/{s}" for p, s in places])
+            entries = maker.make(columns, seeds, producers, numbers)
+            places = [f"{producer}/{number}" for producer, number in zip(producers, numbers, strict=True)]
+            self.ledger.extend(entries, seeds, columns[batch.paths.index("id")], places)
             self.taken["pred"] += len(entries)
-            touched |= dict.fromkeys(producer for producer, _ in places)
+            touched |= dict.fromkeys(producers)
             cursors[app] = batch.after.to_list()
             if self.ledger.waiting >= MOST // 2:
                 self._commit()
 
-    def _places(self, app: str, batch: Rows) -> list[tuple[str, int]]:
-        """Who made each row, and its number there; both are counted."""
-        numbers, imported = self.cursor.setdefault("numbers", {}), f"import/{quote(app, safe='')}"
-        session, seq = (_column(batch, path) for path in ("recorder.process", "recorder.seq"))
-        places: list[tuple[str, int]] = []
-        seen: dict[str, list[int]] = {}
-        for row in batch.rows if "recorder.seq" in batch.paths else ():
-            number, producer = seq(row), session(row)
-            if not (isinstance(number, float) and number.is_integer() and is_session(producer)):
-                number, producer = numbers.get(app, 0) + 1, imported
-                numbers[app] = number
-            place = producer, int(number)
-            seen.setdefault(producer, []).append(place[1])
-            places.append(place)
-        if not places:
-            first = numbers.get(app, 0) + 1
-            numbers[app] = first + len(batch.rows) - 1
-            places = list(zip(repeat(imported), range(first, numbers[app] + 1), strict=False))
-            seen[imported] = [first, *repeat(numbers[app], len(batch.rows) - 1)]
+    def _places(
+        self, app: str, paths: Sequence[str], columns: Sequence[Sequence[Any]]
+    ) -> tuple[Sequence[str], Sequence[int]]:
+        """Who made each row, and its number there; both are counted. What no recorder numbered is numbered here, by app."""
+        held = dict(zip(paths, columns, strict=True))
+        rows, counted, imported = (
+            len(held["id"]),
+            self.cursor.setdefault("numbers", {}),
+            f"import/{quote(app, safe='')}",
+        )
+        said, sessions = (held.get(path, (None,) * rows) for path in ("recorder.seq", "recorder.process"))
+        own = [
+            type(number) is float and number.is_integer() and is_session(session)
+            for number, session in zip(said, sessions, strict=True)
+        ] if any(said) else [False] * rows  # fmt: skip
+        if all(own):
+            producers, numbers = sessions, list(map(int, said))
+        else:
+            fresh = count(counted.get(app, 0) + 1)
+            numbers = [int(number) if mine else next(fresh) for number, mine in zip(said, own, strict=True)]
+            producers = [session if mine else imported for session, mine in zip(sessions, own, strict=True)]
+            counted[app] = next(fresh) - 1
+        seen: dict[str, list[int]] = {producers[0]: numbers}
+        if len(set(producers)) > 1:
+            seen = {producer: [] for producer in producers}
+            for producer, number in zip(producers, numbers, strict=True):
+                seen[producer].append(number)
         self._count(seen)
-        return places
+        return producers, numbers
 
     def _count(self, seen: Mapping[str, Sequence[int]]) -> None:
         """Keep each producer's first and last number and how many there are; the one that spoke last stands last."""
@@ -115,10 +140,10 @@ class Sequencer:
         while len(known) > _PRODUCERS:
             del known[next(iter(known))]
 
-    def _others(self, kind: str, table: Any, con: Any, app: str = "") -> None:
+    def _others(self, kind: str, table: Any, app: str = "") -> None:
         """Entries of runs and events, and of labels and decisions that came later: one group each, their values in the table."""
         cursors = self.cursor.setdefault(kind, {})
-        for batch in appended(table, Cursor.of(cursors.get(app)), con=con):
+        for batch in appended(table, Cursor.of(cursors.get(app)), con=self._con):
             ident, moment = _column(batch, "id"), _column(batch, "label_ts" if kind == "outcome" else "ts")
             for row in batch.rows:
                 seed, own = os.urandom(SEED), ident(row)
@@ -131,6 +156,21 @@ class Sequencer:
             cursors[app] = batch.after.to_list()
             if self.ledger.waiting >= MOST // 2:
                 self._commit()
+
+    def _holds(self) -> None:
+        """Entries of what is held now and was not before, and of what was let go; the name and the reason are committed to."""
+        known: dict[str, str] = self.cursor.setdefault("holds", {})
+        held = {one.name: one for one in holds.held(self.log.layout.holds)}
+        for name in [name for name in known if name not in held]:
+            self.ledger.append(line("hold", random_id(), now(), action="release", of=known.pop(name)))
+            self.taken["hold"] += 1
+        for name, one in held.items():
+            if name not in known:
+                seed, known[name] = os.urandom(SEED), random_id()
+                fr = committed("hold", disclosures("hold", {"hold": one.to_dict()}, seed))
+                about = {"since": iso(one.since), "until": iso(one.until)}
+                self.ledger.append(line("hold", known[name], now(), action="hold", **about, n=1, fr=fr), seed=seed)
+                self.taken["hold"] += 1
 
     def _heartbeat(self, producer: str) -> None:
         first, last, logged = self.cursor["producers"][producer]

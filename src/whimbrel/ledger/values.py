@@ -6,7 +6,7 @@ whoever keeps the log can do it; an auditor sees it done, or asks for proofs of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from whimbrel.ledger.entries import Predictions
+from whimbrel.ledger.forms import place_of
 from whimbrel.ledger.reader import NAMES, SEED, read_head, seeds_at, tiles_of
 from whimbrel.ledger.verdicts import FAILED, OK, UNSHOWN, Verdict, entry_fields
 from whimbrel.store.appended import Cursor, appended
@@ -70,11 +71,13 @@ def check_values(log: Log, folder: Path) -> Values:
         return seeds(path)[offset : offset + SEED]
 
     def entries_of(ident: str) -> Iterator[tuple[int, bytes]]:
+        """The entries of predictions that may be of this id, with their indexes."""
         name = np.uint32(crc32(ident.encode()))
         at = int(ranked.searchsorted(name))
         while at < len(ranked) and ranked[at] == name:
             index = int(order[at])
-            yield index, bundle(index // 256)[index % 256]
+            if b'"k":"pred"' in (entry := bundle(index // 256)[index % 256]):
+                yield index, entry
             at += 1
 
     agree, without, differ = 0, 0, []
@@ -84,22 +87,25 @@ def check_values(log: Log, folder: Path) -> Values:
             if maker is None or maker.paths != batch.paths:
                 maker = Predictions(app, batch.paths)
             at = batch.paths.index("id")
-            for row in batch.rows:
-                states = [_agrees(maker, row, seed(index), entry) for index, entry in entries_of(row[at])]
-                states = [one for one in states if one is not None]
-                agree += any(states)
-                without += not states
-                if states and not any(states):
-                    differ.append(f"{app} {row[at]}")
+            pairs = [(row, index, entry) for row in batch.rows for index, entry in entries_of(row[at])]
+            states: dict[str, list[bool]] = {row[at]: [] for row in batch.rows}
+            for (row, _, entry), made in zip(pairs, _made(maker, pairs, seed), strict=True):
+                ident = entry_fields(made)["id"] if made != entry else ""
+                if made == entry or ident == (told := entry_fields(entry)["id"]) or str(told).startswith("h-"):
+                    states[row[at]].append(made == entry)
+            agree += sum(any(one) for one in states.values())
+            without += sum(not one for one in states.values())
+            differ += [f"{app} {ident}" for ident, one in states.items() if one and not any(one)]
     return Values(agree, tuple(differ), without)
 
 
-def _agrees(maker: Predictions, row: tuple[object, ...], seed: bytes, entry: bytes) -> bool | None:
-    """Whether an entry is the one that this row makes; None where it is of something else."""
-    if b'"k":"pred"' not in entry:
-        return None
-    held = entry_fields(entry)
-    (made,) = maker.make([row], seed, [(held["p"], held["s"])])
-    return made == entry or (
-        None if entry_fields(made)["id"] != held["id"] and not str(held["id"]).startswith("h-") else False
-    )
+def _made(
+    maker: Predictions, pairs: Sequence[tuple[tuple[object, ...], int, bytes]], seed: Callable[[int], bytes]
+) -> list[bytes]:
+    """The entries that rows make with the seeds and the places of those that may be theirs."""
+    if not pairs:
+        return []
+    rows, indexes, entries = zip(*pairs, strict=True)
+    places = [place_of(entry) or ("", 0) for entry in entries]
+    columns = list(zip(*rows, strict=True))
+    return maker.make(columns, b"".join(map(seed, indexes)), *zip(*places, strict=True))

@@ -26,6 +26,7 @@ SCHEMAS = {
     "event": ("event",),
     "outcome": ("output",),
     "decision": ("output",),
+    "hold": ("hold",),
 }
 """The groups that entries of each kind commit to, in order."""
 

@@ -17,11 +17,13 @@ import fcntl
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, TextIO
 from zlib import crc32
+
+import numpy as np
 
 from whimbrel.errors import StoreError, UsageError
 from whimbrel.ledger.disk import Disk, disk_errors
@@ -29,22 +31,33 @@ from whimbrel.ledger.keys import Keys
 from whimbrel.ledger.merkle.notes import Key, split_note
 from whimbrel.ledger.merkle.proofs import Checkpoint, read_checkpoint
 from whimbrel.ledger.merkle.tiles import LONGEST_ENTRY, WIDTH, Tiles, bundle, tile_path, width_at
-from whimbrel.ledger.merkle.tree import EMPTY, ProofError, leaf_hash, range_hash, root_of
+from whimbrel.ledger.merkle.tree import EMPTY, ProofError, leaf_hashes, range_hash, root_of
 from whimbrel.ledger.reader import LOG_FILE, NAMES, PLACES, SEED, STATE, read_log, read_state, seeds_at, tiles_of
 
 MOST = 65_536
 """Entries after which whoever takes many should commit."""
 
+_TURN = "private/turn"
+_LOOK_S = 0.02
+_THIN_AFTER = timedelta(days=30)
+_DAY = "%Y-%m-%d"
+
 
 class Ledger:
     """The writer of one ledger; `with Ledger(folder, keys) as ledger:` holds it alone.
+
+    Args:
+        folder: the ledger's.
+        keys: its own.
+        disk: what it is written through.
+        wait: seconds to wait for whoever writes to it, and to ask him to let it go meanwhile (`wanted`).
 
     Raises:
         UsageError: there is no ledger, or the key is another one's.
         StoreError: another process writes to it; it is damaged; or less is left of it than was signed.
     """
 
-    def __init__(self, folder: Path, keys: Keys, *, disk: Callable[[Path], Disk] = Disk) -> None:
+    def __init__(self, folder: Path, keys: Keys, *, disk: Callable[[Path], Disk] = Disk, wait: float = 0) -> None:
         self.folder, self.keys = folder, keys
         self.disk = disk(folder)
         self.size, self.root, self.cursor = 0, EMPTY, dict[str, Any]()
@@ -52,7 +65,7 @@ class Ledger:
         self._levels: list[list[bytes]] = []
         self._tail: list[bytes] = []
         self._forget()
-        self._lock = _locked(folder)
+        self._lock = _locked(folder, wait)
         try:
             with disk_errors(folder, "open the ledger"):
                 self._recover()
@@ -71,6 +84,12 @@ class Ledger:
     def close(self) -> None:
         """Let it go; what was not committed is not in it."""
         self._lock.close()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether another process waits for its turn: whoever holds the ledger for long lets go of it then."""
+        with (self.folder / _TURN).open("a") as turn:
+            return not _taken(turn)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -95,13 +114,13 @@ class Ledger:
             names: what each can be found by.
             places: its producer and number there, as it can be found too.
         """
-        if any(len(entry) > LONGEST_ENTRY for entry in entries):
+        if max(map(len, entries), default=0) > LONGEST_ENTRY:
             raise UsageError("an entry is too long", where="ledger", why=f"its most are {LONGEST_ENTRY} bytes")
         first = self.size + len(self._entries)
         self._entries += entries
         self._seeds.append(seeds)
-        self._names += [crc32(name.encode()) for name in names]
-        self._places += [crc32(place.encode()) for place in places]
+        self._names += map(crc32, map(str.encode, names))
+        self._places += map(crc32, map(str.encode, places))
         return first
 
     def commit(self, cursor: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -114,7 +133,7 @@ class Ledger:
             return self.checkpoint
         with disk_errors(self.folder, "write to the ledger"):
             size = self.size + len(self._entries)
-            levels, tiles = grown(self._levels, list(map(leaf_hash, self._entries)), self.size)
+            levels, tiles = grown(self._levels, leaf_hashes(self._entries), self.size)
             root = range_hash(edge(levels), 0, size)
             held = self._tail + self._entries
             self._keep_private()
@@ -146,7 +165,7 @@ class Ledger:
             self.disk.patch(path, offset, part)
             seeds, at = seeds[room:], at + len(part) // SEED
         for path, held in ((NAMES, self._names), (PLACES, self._places)):
-            self.disk.patch(path, 4 * self.size, b"".join(one.to_bytes(4, "little") for one in held))
+            self.disk.patch(path, 4 * self.size, np.array(held, "<u4").tobytes())
 
     def _publish(self, tree: Checkpoint) -> None:
         """Remember the tree, sign it, and let everyone see it."""
@@ -162,8 +181,27 @@ class Ledger:
         with contextlib.suppress(OSError):  # for whoever looks back; the checkpoint itself is out
             folder = self.folder / "checkpoints"
             folder.mkdir(exist_ok=True)
-            with (folder / f"{now:%Y-%m-%d}.jsonl").open("a", encoding="utf-8") as days:
+            today = folder / f"{now:{_DAY}}.jsonl"
+            fresh = not today.exists()
+            with today.open("a", encoding="utf-8") as days:
                 days.write(line)
+            if fresh:
+                self._thin(now)
+
+    def _thin(self, now: datetime) -> None:
+        """Of the checkpoints of days long past keep the last of each hour, and the last that most had signed."""
+        for path in (self.folder / "checkpoints").glob("????-??-??.jsonl"):
+            if path.stem >= f"{now - _THIN_AFTER:{_DAY}}":
+                continue
+            kept: dict[tuple[str, int], str] = {}
+            for text in path.read_text("utf-8").splitlines():
+                with contextlib.suppress(ValueError, KeyError, AttributeError):  # a line that was cut
+                    held = json.loads(text)
+                    kept[held["t"][:13], held["checkpoint"].count("\n")] = text
+            self.disk.put(
+                [(f"checkpoints/{path.stem}.hourly.jsonl", "".join(f"{one}\n" for one in kept.values()).encode())]
+            )
+            path.unlink()
 
     def _tidy(self, before: int) -> None:
         """Remove partial tiles that are full now."""
@@ -202,7 +240,7 @@ class Ledger:
         self._tail = nodes.entries(self.size // WIDTH) if self.size % WIDTH else []
         if self.size and range_hash(edge(self._levels), 0, self.size) != self.root:
             raise ProofError("the tiles do not make the root that the state has", where="tile/")
-        if self._tail and list(map(leaf_hash, self._tail)) != self._levels[0]:
+        if self._tail and leaf_hashes(self._tail) != self._levels[0]:
             raise ProofError(
                 "the last entries are not those of their tile", where=tile_path("entries", self.size // WIDTH)
             )
@@ -297,20 +335,33 @@ def create(folder: Path, keys: Keys, *, disk: Callable[[Path], Disk] = Disk) -> 
     Ledger(folder, keys, disk=disk).close()
 
 
-def _locked(folder: Path) -> TextIO:
+def _locked(folder: Path, wait: float) -> TextIO:
+    """The ledger's lock. Who waits for it holds another one meanwhile, the turn, which whoever has the lock looks at."""
     read_log(folder)
     with disk_errors(folder, "open the ledger"):
         (folder / "private").mkdir(mode=0o700, exist_ok=True)
         handle = (folder / "private" / "lock").open("a", encoding="ascii")
+        turn = (folder / _TURN).open("a", encoding="ascii")
+    deadline = time.monotonic() + wait
+    with turn:
+        while not (_taken(turn) and _taken(handle)):
+            if time.monotonic() >= deadline:
+                handle.close()
+                raise StoreError(
+                    "another process writes to the ledger", where=str(folder / "private" / "lock"), why="a ledger has one sequencer at a time",
+                    next=f"see who holds it: fuser {folder / 'private' / 'lock'}",
+                )  # fmt: skip
+            time.sleep(_LOOK_S)
+    return handle
+
+
+def _taken(handle: TextIO) -> bool:
+    """Whether the lock on a file is ours now."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        handle.close()
-        raise StoreError(
-            "another process writes to the ledger", where=str(folder / "private" / "lock"), why="a ledger has one sequencer at a time",
-            next=f"see who holds it: fuser {folder / 'private' / 'lock'}",
-        ) from None  # fmt: skip
-    return handle
+        return False
+    return True
 
 
 def _damaged(folder: Path, what: str, where: str) -> NoReturn:

@@ -57,6 +57,11 @@ class Rows:
     rows: list[tuple[Any, ...]]
     after: Cursor
 
+    @property
+    def columns(self) -> list[tuple[Any, ...]]:
+        """The same values by path."""
+        return list(zip(*self.rows, strict=True))
+
 
 def appended(table: Table, cursor: Cursor, *, con: DuckDBPyConnection | None = None) -> Iterator[Rows]:
     """The rows that came after the cursor.

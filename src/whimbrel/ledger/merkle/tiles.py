@@ -14,7 +14,6 @@ from whimbrel.ledger.merkle.tree import SIZE, check, root_of
 WIDTH = 256
 LONGEST_ENTRY = 65_535
 _HEIGHT = 8
-_CACHED = 512
 
 
 def tile_path(level: int | str, number: int, width: int = WIDTH) -> str:
@@ -32,11 +31,9 @@ def width_at(level: int, number: int, size: int) -> int:
 
 def bundle(entries: Iterable[bytes]) -> bytes:
     """Entries as a bundle: two bytes of length, big-endian, before each. Raises ProofError where one is too long."""
-    parts: list[bytes] = []
-    for entry in entries:
-        check(len(entry) <= LONGEST_ENTRY, f"an entry has {len(entry)} bytes; its most are {LONGEST_ENTRY}", "bundle")
-        parts += (len(entry).to_bytes(2, "big"), entry)
-    return b"".join(parts)
+    held = tuple(entries)
+    check(max(map(len, held), default=0) <= LONGEST_ENTRY, f"an entry has more than {LONGEST_ENTRY} bytes", "bundle")
+    return b"".join([len(entry).to_bytes(2, "big") + entry for entry in held])
 
 
 def parse_bundle(data: bytes) -> list[bytes]:
@@ -60,7 +57,7 @@ class Tiles:
 
     def __init__(self, fetch: Callable[[str, str], bytes], size: int) -> None:
         self._fetch, self.size = fetch, size
-        self.tile = lru_cache(_CACHED)(self._tile)
+        self.tile = lru_cache(512)(self._tile)
 
     def __call__(self, level: int, index: int) -> bytes:
         """The hash of the complete subtree of 2^level leaves from index * 2^level on."""

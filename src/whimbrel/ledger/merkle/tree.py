@@ -5,7 +5,7 @@ A tree is read through `Nodes`: the hash of the complete subtree of 2^level leav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
 from whimbrel.errors import InputError
@@ -27,6 +27,11 @@ LONGEST = 64
 def leaf_hash(entry: bytes) -> bytes:
     """The hash of an entry as a leaf."""
     return sha256(b"\x00" + entry).digest()
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """The hashes of entries as leaves."""
+    return [sha256(b"\x00" + entry).digest() for entry in entries]
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
