@@ -81,7 +81,7 @@ def test_from_init_to_verify(filled: tuple[Box, list[str]], tmp_path: Path) -> N
         "oversight",
         "cost-risk",
     ]
-    assert len((tmp_path / "bundle.zip").read_bytes()) < 20_000
+    assert len((tmp_path / "bundle.zip").read_bytes()) < 24_000
     with_key = box("verify", bundle, "--key", box.key)
     assert with_key.code == 0
     assert "NOT PROVEN" in with_key.out
@@ -117,7 +117,7 @@ def test_a_whole_log(filled: tuple[Box, list[str]], tmp_path: Path) -> None:
     found = box("ledger", "verify", "--values", "--key", box.key, "--json")
     assert found.code == 0
     assert {one["line"]: one["state"] for one in found.json["verdicts"]}["disclosures"] == "ok"
-    entries = next((tmp_path / "home/ledger/tile/entries/000.p").iterdir())
+    entries = max((tmp_path / "home/ledger/tile/entries/000.p").iterdir(), key=lambda path: path.stat().st_size)
     data = entries.read_bytes()
     for path in entries.parent.iterdir():
         path.write_bytes(path.read_bytes().replace(b'"s":3,', b'"s":4,'))

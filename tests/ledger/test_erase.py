@@ -118,7 +118,7 @@ def test_an_erasure_that_is_interrupted_is_finished(scene: Scene, monkeypatch: p
     while True:
         at += 3
 
-        def ledger(folder: Path, keys: object, at: int = at) -> Ledger:
+        def ledger(folder: Path, keys: object, at: int = at, **_: object) -> Ledger:
             return Ledger(folder, scene.keys, disk=lambda root: FailingDisk(root, at, errno.ENOSPC))
 
         monkeypatch.setattr(room, "Ledger", ledger)

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from whimbrel.cli import ask, out
+from whimbrel.cli.audit import energy, export, key_file, retention, risk
 from whimbrel.cli.options import Asked, asks, examples
-from whimbrel.cli.verify import key_options, read_keys, tell
+from whimbrel.cli.verify import key_options, read_authority, read_keys, tell
 from whimbrel.errors import UsageError
 from whimbrel.settings import Settings
 
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
     from whimbrel.ledger.verdicts import Policy
     from whimbrel.ledger.writer import Ledger
 
-_WITNESS_S = 60.0
-
-_key_file = click.option(
-    "--key-file", type=click.Path(path_type=Path), metavar="FILE", help="Where the private key lies."
-)
+_WITNESS_S, _STAMP_S = 60.0, 3600.0
 
 
 @click.group(
@@ -43,7 +40,7 @@ def ledger() -> None:
 )
 @click.option("--origin", metavar="NAME", help="Its name, like a web address without https:// (else of this host).")
 @click.option("--new-origin", metavar="NAME", help="Lay the present ledger aside, and begin one of another name.")
-@_key_file
+@key_file
 @asks("home")
 def init(asked: Asked, origin: str | None, new_origin: str | None, key_file: Path | None) -> int:
     """Make a key that only you can read, and an empty ledger in the log's folder.
@@ -79,9 +76,15 @@ def init(asked: Asked, origin: str | None, new_origin: str | None, key_file: Pat
     metavar="FILE",
     help="Show each head to the witnesses that it names, with their addresses.",
 )
-@_key_file
+@click.option("--tsa", metavar="URL", help="Have the head stamped by this authority (RFC 3161), once an hour.")
+@click.option(
+    "--tsa-certs", type=click.Path(path_type=Path), metavar="FILE", help="The authority's certificates (PEM)."
+)
+@key_file
 @asks("home")
-def write(asked: Asked, go_on: bool, policy: Path | None, key_file: Path | None) -> int:
+def write(
+    asked: Asked, go_on: bool, policy: Path | None, tsa: str | None, tsa_certs: Path | None, key_file: Path | None
+) -> int:
     """Take what recorders and imports brought into the log, make an entry of each, and publish a checkpoint."""
     from whimbrel.ledger.follow import Outside, follow, once
     from whimbrel.ledger.keys import load_keys
@@ -93,6 +96,13 @@ def write(asked: Asked, go_on: bool, policy: Path | None, key_file: Path | None)
     keys, trusted = load_keys(read_log(folder).origin, key_file), read_keys((), policy)[1]
     taken: dict[str, int] = {}
     outside = [] if trusted is None else [Outside(_WITNESS_S, lambda held: _show(held, trusted))]
+    if tsa is not None:
+        if tsa_certs is None:
+            raise UsageError(
+                "nobody says whose time stamps to trust", where="--tsa", next="give its certificates: --tsa-certs FILE"
+            )
+        certificates = read_authority(tsa_certs)
+        outside.append(Outside(_STAMP_S, lambda held: _stamp(held, tsa, certificates)))
     if go_on:
         with _until_told() as stop:
             held = follow(log, folder, keys, stop, outside)
@@ -148,7 +158,14 @@ def status(asked: Asked, policy: Path | None) -> int:
 )
 @click.option("--values", is_flag=True, help="Compare the log's values with what was committed to, too.")
 @asks("home")
-def verify(asked: Asked, key: tuple[str, ...], policy: Path | None, older: Path | None, values: bool) -> int:
+def verify(
+    asked: Asked,
+    key: tuple[str, ...],
+    policy: Path | None,
+    tsa_certs: Path | None,
+    older: Path | None,
+    values: bool,
+) -> int:
     """Hash every entry again, and check tiles, root, signature, numbers, and the values if asked."""
     from dataclasses import replace
 
@@ -158,14 +175,14 @@ def verify(asked: Asked, key: tuple[str, ...], policy: Path | None, older: Path 
     from whimbrel.store import open_log
 
     log = open_log(Settings.load(home=asked.home).home)
-    found = audit(folder_of(log.home), key, policy, older)
+    found = audit(folder_of(log.home), key, policy, older, tsa_certs)
     if values:
         found = replace(found, verdicts=(*found.verdicts, check_values(log, folder_of(log.home)).verdict()))
     return tell(asked, found)
 
 
 @ledger.command(short_help="Change the key.", epilog=examples("whimbrel ledger rotate"))
-@_key_file
+@key_file
 @asks("home")
 def rotate(asked: Asked, key_file: Path | None) -> int:
     """Make a new key: both sign until the old one is revoked. Give the new one to whoever checks."""
@@ -180,7 +197,7 @@ def rotate(asked: Asked, key_file: Path | None) -> int:
 
 
 @ledger.command(short_help="Let old keys go.", epilog=examples("whimbrel ledger revoke"))
-@_key_file
+@key_file
 @asks("home")
 def revoke(asked: Asked, key_file: Path | None) -> int:
     """Let the key in use sign alone; an entry says which were let go."""
@@ -250,6 +267,17 @@ def _show(held: Ledger, trusted: Policy) -> None:
         out.hint(f"witness {name} did not cosign: {why}")
 
 
+def _stamp(held: Ledger, address: str, certificates: list[Any]) -> None:
+    """Have the head stamped, and say where that failed."""
+    from whimbrel.ledger.merkle.tree import ProofError
+    from whimbrel.ledger.stamped import stamp
+
+    try:
+        stamp(held, address, certificates)
+    except ProofError as error:
+        out.hint(f"the head was not stamped: {error.what}")
+
+
 def _print_keys(asked: Asked, keys: Keys, said: str) -> None:
     public = [str(one.key) for one in keys.signers]
     if asked.as_json:
@@ -266,3 +294,7 @@ def _print_keys(asked: Asked, keys: Keys, said: str) -> None:
         )
     )
     out.hint("give the public key to whoever is to check, by a way that you both trust")
+
+
+for command in (risk, energy, export, retention):
+    ledger.add_command(command)

@@ -26,6 +26,12 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option(
         "--policy", type=click.Path(path_type=Path), metavar="FILE", help="Whom you trust: logs, witnesses, quorum."
     )(command)
+    command = click.option(
+        "--tsa-certs",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Certificates (PEM) of whoever stamped the time.",
+    )(command)
     return click.option(
         "--key", multiple=True, metavar="KEY", help="The log's public key, from somebody you trust; or a file of it."
     )(command)
@@ -48,14 +54,23 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="An older checkpoint of the log that you kept.",
 )
 @asks("home")
-def verify(asked: Asked, what: Path | None, key: tuple[str, ...], policy: Path | None, older: Path | None) -> int:
+def verify(
+    asked: Asked,
+    what: Path | None,
+    key: tuple[str, ...],
+    policy: Path | None,
+    tsa_certs: Path | None,
+    older: Path | None,
+) -> int:
     """Check evidence: each line says what holds, what failed and what is not shown; then what is not proven.
 
     There is no PASS. Exit status 1: a line failed; 4: no key was given, so nobody from outside vouches for the signature.
     """
     path = what or Settings.load(home=asked.home).home
     if what is None or path.is_dir():
-        return tell(asked, audit(path if (path / "checkpoint").exists() else path / "ledger", key, policy, older))
+        return tell(
+            asked, audit(path if (path / "checkpoint").exists() else path / "ledger", key, policy, older, tsa_certs)
+        )
     from whimbrel.ledger.bundle import read_bundle
     from whimbrel.ledger.verdicts import Bundle
 
@@ -68,10 +83,12 @@ def verify(asked: Asked, what: Path | None, key: tuple[str, ...], policy: Path |
         raise InputError(
             f"cannot read the bundle: {error.strerror}", where=str(path), next="check the name with ls"
         ) from error
-    return tell(asked, Bundle(files, keys, trusted).found())
+    return tell(asked, Bundle(files, keys, trusted, read_authority(tsa_certs)).found())
 
 
-def audit(folder: Path, key: tuple[str, ...], policy: Path | None, older: Path | None) -> Found:
+def audit(
+    folder: Path, key: tuple[str, ...], policy: Path | None, older: Path | None, tsa_certs: Path | None = None
+) -> Found:
     """All lines of a ledger's folder."""
     from whimbrel.ledger.audit import Audit
 
@@ -80,7 +97,8 @@ def audit(folder: Path, key: tuple[str, ...], policy: Path | None, older: Path |
             "there is no ledger", where=str(folder), why="it has no checkpoint", next="whimbrel ledger init"
         )
     keys, trusted = read_keys(key, policy)
-    return Audit(folder, keys, trusted, _read(older, "--since") if older else None).found()
+    since = _read(older, "--since") if older else None
+    return Audit(folder, keys, trusted, since, read_authority(tsa_certs)).found()
 
 
 def read_keys(key: tuple[str, ...], policy: Path | None) -> tuple[list[Key], Policy | None]:
@@ -91,6 +109,13 @@ def read_keys(key: tuple[str, ...], policy: Path | None) -> tuple[list[Key], Pol
     texts = [_read(Path(one), "--key").decode("utf-8", "replace") if "+" not in one else one for one in key]
     keys = [read_key(text) for one in texts for text in one.split()]
     return keys, read_policy(_read(policy, "--policy").decode("utf-8", "replace")) if policy else None
+
+
+def read_authority(path: Path | None) -> list[Any]:
+    """The certificates in a file. Raises InputError where it holds none."""
+    from whimbrel.ledger.stamps import read_certificates
+
+    return read_certificates(_read(path, "--tsa-certs")) if path else []
 
 
 def publish(log: Log) -> None:

@@ -1,6 +1,6 @@
 """`verify.py`: the rooms that check a bundle, put into one file that needs Python and `cryptography` and no Whimbrel.
 
-In: the sources of `merkle/`, `bundle.py` and `verdicts.py`. Out: one source, which lies in every bundle. There is one checker, not
+In: the sources of `merkle/`, `bundle.py`, `stamps.py` and `verdicts.py`. Out: one source, which lies in every bundle. There is one checker, not
 two that might disagree; whoever does not want to trust it writes another from the public specifications.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 from importlib.resources import files
 
-_PARTS = ("merkle/tree.py", "merkle/notes.py", "merkle/proofs.py", "bundle.py", "verdicts.py")
-_HEAD = '''"""Checks an evidence bundle of Whimbrel's ledger: python verify.py BUNDLE.zip --key NAME+ID+KEY [--policy FILE]
+_PARTS = ("merkle/tree.py", "merkle/notes.py", "merkle/proofs.py", "bundle.py", "stamps.py", "verdicts.py")
+_HEAD = '''"""Checks an evidence bundle of Whimbrel's ledger: python verify.py BUNDLE.zip --key NAME+ID+KEY [--policy FILE] [--tsa-certs FILE]
 
 Needs Python 3.11 or newer and the library `cryptography` (pip install cryptography), and nothing else. Each line of its answer
 stands for itself; what is not proven is listed below them. Take the key from somebody you trust, never from the bundle.
@@ -38,10 +38,12 @@ def main() -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--key", action="append", default=[], help="a log's public key, from somebody you trust")
     parser.add_argument("--policy", type=Path, help="a policy file: logs, witnesses, quorum")
+    parser.add_argument("--tsa-certs", type=Path, help="certificates of whoever stamped the time, in PEM")
     asked = parser.parse_args()
     try:
         policy = read_policy(asked.policy.read_text("utf-8")) if asked.policy else None
-        found = Bundle(read_bundle(asked.bundle), [read_key(text) for text in asked.key], policy).found()
+        certificates = read_certificates(asked.tsa_certs.read_bytes()) if asked.tsa_certs else ()
+        found = Bundle(read_bundle(asked.bundle), [read_key(text) for text in asked.key], policy, certificates).found()
     except (InputError, OSError, UnicodeDecodeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3

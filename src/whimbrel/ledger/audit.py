@@ -30,7 +30,9 @@ from whimbrel.ledger.merkle.tree import (
     verify_consistency,
 )
 from whimbrel.ledger.reader import read_log
-from whimbrel.ledger.verdicts import OK, UNSHOWN, Found, Policy, entry_fields, iso, judged, moment
+from whimbrel.ledger.stamped import stamp_path, stamped_sizes
+from whimbrel.ledger.stamps import checked_stamp
+from whimbrel.ledger.verdicts import OK, UNSHOWN, Found, Policy, entry_fields, iso, judged, moment, strict_json
 from whimbrel.ledger.writer import edge
 
 _LARGEST = WIDTH * 65_537
@@ -46,9 +48,15 @@ class Audit:
     """One ledger under examination, at the checkpoint that it publishes."""
 
     def __init__(
-        self, folder: Path, keys: Sequence[Key] = (), policy: Policy | None = None, since: bytes | None = None
+        self,
+        folder: Path,
+        keys: Sequence[Key] = (),
+        policy: Policy | None = None,
+        since: bytes | None = None,
+        certificates: Sequence[Any] = (),
     ) -> None:
         self.folder, self.policy, self.since = folder, policy or Policy(), since
+        self.certificates = tuple(certificates)
         self.keys = tuple(dict.fromkeys([*keys, *self.policy.logs]))
         self.note = self.file("checkpoint", 1 << 20)
         self.head: Checkpoint = parse_checkpoint(split_note(self.note)[0])
@@ -221,13 +229,34 @@ class Audit:
         return (OK if self.policy.quorum != "none" else UNSHOWN), said
 
     def time(self) -> tuple[str, str]:
-        """When the head was there at the latest."""
-        times = sorted((at, name) for name, at in self.cosigned().items())
-        return (
-            (OK, f"there by {iso(times[0][0])}, says {times[0][1]}")
-            if times
-            else (UNSHOWN, "nobody from outside says when")
-        )
+        """When the head, or the newest tree that was stamped, was there at the latest; all that were stamped are this log's."""
+        told = [
+            f"there by {iso(at)}, says {name}"
+            for at, name in sorted((at, name) for name, at in self.cosigned().items())[:1]
+        ]
+        nodes = Tiles(self.tile, self.head.size)
+        stamped = stamped_sizes(self.folder)
+        for size in stamped:
+            held = strict_json(self.file(stamp_path(size), 1 << 20))
+            tree = parse_checkpoint(split_note(str(held["checkpoint"]).encode())[0])
+            check(
+                tree.size <= self.head.size,
+                f"a tree of {tree.size:,} entries was stamped: the tail was cut off",
+                stamp_path(size),
+            )
+            own = (tree.origin, tree.root) == (self.head.origin, range_hash(nodes, 0, tree.size))
+            check(
+                own,
+                f"another tree of {tree.size:,} entries was stamped: the log was forked or rewritten",
+                stamp_path(size),
+            )
+            if size == stamped[-1] and self.certificates:
+                found = checked_stamp(held, self.certificates)[1]
+                told.append(f"its first {tree.size:,} entries by {iso(int(found.time.timestamp()))}, says {found.by}")
+        if told:
+            return OK, "; ".join(told)
+        rest = "; it was stamped: give the certificate of whoever did: --tsa-certs" if stamped else ""
+        return UNSHOWN, f"nobody from outside says when{rest}"
 
     def consistency(self) -> tuple[str, str]:
         """The log continues an older head that the reader kept."""
@@ -255,7 +284,9 @@ class Audit:
         """Each producer's numbers: none twice, and how many are missing."""
         missing = 0
         for name, held in self.numbers.items():
-            producer, numbers = name.decode(errors="replace"), np.unique(np.frombuffer(held, np.int64))
+            producer, numbers = name.decode(errors="replace"), np.frombuffer(held, np.int64)
+            if not (numbers[1:] > numbers[:-1]).all():
+                numbers = np.unique(numbers)
             check(
                 len(numbers) == len(held),
                 f"{len(held) - len(numbers):,} numbers of {producer} are there twice",

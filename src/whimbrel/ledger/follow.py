@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from whimbrel.ledger.lifecycle import TURN_S
 from whimbrel.ledger.sequencer import Sequencer
@@ -22,6 +21,18 @@ if TYPE_CHECKING:
     from whimbrel.store import Log
 
 _PASS_S, _LOOK_S = 1.0, 0.1
+
+
+class Stop(Protocol):
+    """Says when to stop: an event of `threading` or of `multiprocessing`."""
+
+    def is_set(self) -> bool:
+        """Whether it is time."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for it so many seconds; whether it is time."""
+        ...
 
 
 @dataclass
@@ -48,7 +59,7 @@ def once(log: Log, folder: Path, keys: Keys, outside: Iterable[Outside] = ()) ->
     return taken, ledger
 
 
-def follow(log: Log, folder: Path, keys: Keys, stop: Event, outside: Iterable[Outside] = ()) -> Ledger:
+def follow(log: Log, folder: Path, keys: Keys, stop: Stop, outside: Iterable[Outside] = ()) -> Ledger:
     """Take what is new until `stop` is set; gives the ledger, closed.
 
     Raises:
@@ -71,7 +82,7 @@ def follow(log: Log, folder: Path, keys: Keys, stop: Event, outside: Iterable[Ou
         wait = TURN_S
 
 
-def _let_go(ledger: Ledger, stop: Event) -> bool:
+def _let_go(ledger: Ledger, stop: Stop) -> bool:
     """Wait for the next pass; whether somebody else wants the ledger meanwhile."""
     for _ in range(round(_PASS_S / _LOOK_S)):
         if ledger.wanted:

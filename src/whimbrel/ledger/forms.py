@@ -31,7 +31,7 @@ _MAY = (
 )  # fmt: skip
 """The bytes that may stand in each of the form's groups."""
 
-_KINDS = np.array([_FIXED | sum((byte in may) << at for at, may in enumerate(_MAY)) for byte in range(256)], np.uint8)
+_KINDS = bytes(_FIXED | sum((byte in may) << at for at, may in enumerate(_MAY)) for byte in range(256))
 """For each byte, a bit for every group in which it may stand."""
 
 Numbers = dict[bytes, Sequence[int]]
@@ -63,8 +63,8 @@ def even(data: bytes) -> tuple[int, Numbers] | None:
     if first is None or len(data) % step:
         return None
     fixed, kinds = _layout(step, tuple(first.span(group + 1) for group in range(len(_MAY))))
-    table = np.frombuffer(data, np.uint8).reshape(-1, step)
-    if (table[:, fixed] != table[0, fixed]).any() or not (_KINDS[table] & kinds).all():
+    table, found = (np.frombuffer(held, np.uint8).reshape(-1, step) for held in (data, data.translate(_KINDS)))
+    if ((table ^ table[0]) & fixed).any() or not (found & kinds).all():
         return None
     (a, b), (c, d) = ((2 + at for at in first.span(group)) for group in (_PRODUCER, _NUMBER))
     numbers = (table[:, c:d] - np.int64(48)) @ (10 ** np.arange(d - c - 1, -1, -1))
@@ -74,12 +74,12 @@ def even(data: bytes) -> tuple[int, Numbers] | None:
 
 
 @lru_cache(64)
-def _layout(step: int, spans: tuple[tuple[int, int], ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]:
-    """Which columns must not differ, and the kind of byte that each must hold; a group that is not there has the span (-1, -1)."""
+def _layout(step: int, spans: tuple[tuple[int, int], ...]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """All bits of the columns that must not differ, and the kind of byte that each must hold; a group that is not there has the span (-1, -1)."""
     kinds = np.full(step, _FIXED, np.uint8)
     for at, (start, stop) in enumerate(spans):
         kinds[2 + start : 2 + stop] = 1 << at if start >= 0 else _FIXED
-    return np.flatnonzero(kinds == _FIXED), kinds
+    return np.where(kinds == _FIXED, 255, 0).astype(np.uint8), kinds
 
 
 def _grouped(producers: Sequence[bytes], numbers: Sequence[int]) -> Numbers:

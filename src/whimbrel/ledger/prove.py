@@ -32,6 +32,7 @@ from whimbrel.ledger.merkle.proofs import Checkpoint, Proof
 from whimbrel.ledger.merkle.tree import inclusion
 from whimbrel.ledger.reader import NAMES, PLACES, candidates, read_erased, read_head, read_log, read_seed, tiles_of
 from whimbrel.ledger.sequencer import late_name
+from whimbrel.ledger.stamped import stamp_path, stamped_sizes
 from whimbrel.ledger.verdicts import ALWAYS_UNPROVEN, FORMAT, SCHEMAS, entry_fields
 from whimbrel.store.appended import row_of, rows_of
 from whimbrel.version import __version__
@@ -120,6 +121,8 @@ class Prover:
             files["run.json"] = _json(run)
         if later := self._later(ident, disclose="output" in wanted):
             files["later.json"] = _json(later)
+        if (stamp := self._stamp(index)) is not None:
+            files["stamp.json"] = _json(stamp)
         if replay is not None:
             files["replay.json"] = _json(replay)
         files["MANIFEST.json"] = self._manifest(files, entry)
@@ -219,6 +222,15 @@ class Prover:
             )
             return {**self._beside(index), "groups": [{"group": SCHEMAS["run"][0], **said}]}
         return None
+
+    def _stamp(self, index: int) -> dict[str, Any] | None:
+        """The first time stamp over a tree that has the entry in it, with the proof of that."""
+        size = next((size for size in stamped_sizes(self.folder) if index < size <= self.head.size), None)
+        if size is None:
+            return None
+        held: dict[str, Any] = json.loads((self.folder / stamp_path(size)).read_bytes())
+        proof = Proof(index, inclusion(tiles_of(self.folder, size), index, size), held["checkpoint"].encode())
+        return {**held, "proof": proof.text().decode()}
 
     def _later(self, ident: str, *, disclose: bool) -> list[dict[str, Any]]:
         """The entries of labels and decisions that came later, with what they say."""

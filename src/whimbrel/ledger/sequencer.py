@@ -74,7 +74,7 @@ class Sequencer:
         self._others("run", self.log.layout.processes)
         self._others("event", self.log.layout.events)
         self._holds()
-        if self.taken:
+        if self.taken["event"] or self.taken["hold"]:
             self._commit()
         return dict(self.taken)
 

@@ -17,6 +17,7 @@ from typing import Any
 from whimbrel.ledger.merkle.notes import LOG, WITNESS, Key, open_note, read_key, split_note
 from whimbrel.ledger.merkle.proofs import Checkpoint, Proof, parse_checkpoint, read_proof
 from whimbrel.ledger.merkle.tree import ProofError, check, leaf_hash, verify_inclusion
+from whimbrel.ledger.stamps import Stamp, checked_stamp
 
 OK, FAILED, UNSHOWN = "ok", "FAILED", "not shown"
 FORMAT = "whimbrel.evidence/1"
@@ -151,10 +152,12 @@ def judged(line: str, judge: Callable[[], tuple[str, str]]) -> Verdict:
 class Bundle:
     """One bundle under examination: each method is one line."""
 
-    def __init__(self, files: Mapping[str, bytes], keys: Sequence[Key], policy: Policy | None) -> None:
+    def __init__(
+        self, files: Mapping[str, bytes], keys: Sequence[Key], policy: Policy | None, certificates: Sequence[Any] = ()
+    ) -> None:
         self.files, self.policy = files, policy or Policy()
         self.keys = tuple(dict.fromkeys([*keys, *self.policy.logs]))
-        self.outside = bool(self.keys)
+        self.outside, self.certificates = bool(self.keys), tuple(certificates)
         self.unproven = list(ALWAYS_UNPROVEN)
         self.entry: dict[str, Any] = {}
         self.head: Checkpoint | None = None
@@ -238,15 +241,18 @@ class Bundle:
     def time(self) -> tuple[str, str]:
         """When the entry was in the log at the latest: only somebody from outside can say."""
         known = tuple(dict.fromkeys(self.policy.witnesses.values()))
-        times = sorted(
-            (moment(signature), key.name) for key, signature in open_note(self.checkpoint(), known)[1].items()
-        )
+        times = [(moment(signature), key.name) for key, signature in open_note(self.checkpoint(), known)[1].items()]
         self.unproven.append(
             f"that it happened at {self.entry.get('t')}: that is the producer's clock; nothing here says that it was not earlier"
         )
+        if "stamp.json" in self.files and self.certificates:
+            found = self.stamped()
+            times.append((int(found.time.timestamp()), found.by))
+        elif "stamp.json" in self.files:
+            self.unproven.append("the time stamp: give the certificate of whoever made it: --tsa-certs")
         if not times:
             return UNSHOWN, "nobody from outside says when"
-        first, name = times[0]
+        first, name = min(times)
         own, latest = str(self.entry.get("t", "")), iso(first)
         check(
             own[:19] <= iso(first + 300)[:19],
@@ -254,6 +260,17 @@ class Bundle:
             "time",
         )
         return OK, f"in the log by {latest}, says {name}"
+
+    def stamped(self) -> Stamp:
+        """Who stamped a tree of this log that has the entry in it."""
+        held = self.read("stamp.json")
+        text, found = checked_stamp(held, self.certificates)
+        proof = read_proof(str(held["proof"]).encode())
+        check(split_note(proof.checkpoint)[0] == text, "what was stamped is another checkpoint", "stamp.json")
+        tree = included(self.files["entry.json"], proof)
+        fits = self.head is not None and tree.origin == self.head.origin
+        check(fits, f"what was stamped is a checkpoint of {tree.origin!r}", "stamp.json")
+        return found
 
     def completeness(self) -> tuple[str, str]:
         """The producer's entries just before and after it are in the same tree."""

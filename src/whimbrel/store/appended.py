@@ -190,6 +190,17 @@ def rows_of(table: Table, ident: str, *, con: DuckDBPyConnection | None = None) 
                 yield from (dict(zip(paths, row, strict=True)) for row in rows)
 
 
+def idents(table: Table) -> Iterator[list[str]]:
+    """The ids of all rows that a table holds now, some thousand at a time."""
+    if not table.exists:
+        return
+    with store_errors(table.folder, "read"), connect() as con:
+        for file in table.files(table.open()):
+            told = con.execute(f"SELECT id FROM read_parquet([{literal(file)}], hive_partitioning = false)")
+            while rows := told.fetchmany(_ROWS * 16):
+                yield [row[0] for row in rows]
+
+
 def _read(
     con: DuckDBPyConnection, file: str, where: str, values: dict[str, Any] | None = None
 ) -> Iterator[tuple[tuple[str, ...], list[tuple[Any, ...]]]]:
