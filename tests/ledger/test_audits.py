@@ -8,6 +8,7 @@ import stat
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from tests.cli.conftest import Program
 from tests.ledger.scenes import Scene, failed, says, state
 from whimbrel.engine import engine_named
 from whimbrel.errors import EvidenceError, UsageError
+from whimbrel.ledger.changes import changes
 from whimbrel.ledger.energy import energy
 from whimbrel.ledger.erase import erase
 from whimbrel.ledger.export import export
@@ -25,6 +27,7 @@ from whimbrel.ledger.retention import expire, retained
 from whimbrel.ledger.risk import Harm, Risk, Share, risk
 from whimbrel.ledger.verdicts import Bundle
 from whimbrel.model.window import Condition, Window
+from whimbrel.record import process
 from whimbrel.stats.intervals import clopper_pearson
 from whimbrel.store import holds
 from whimbrel.store.erase import erase_rows
@@ -149,6 +152,40 @@ def test_one_persons_records(scene: Scene) -> None:
     assert scene.audit().code == 0
     with pytest.raises(EvidenceError):
         export(scene.log, scene.keys, "context.user", "nobody")
+    left = erase(scene.log, scene.keys, "id", name(1), basis="gdpr17").left
+    assert any(one.startswith("1 of them were exported on ") for one in left)
+    assert not any("exported on" in one for one in erase(scene.log, scene.keys, "id", name(2), basis="gdpr17").left)
+
+
+def test_what_changed_between_two_dates(tmp_path: Path) -> None:
+    """Events, a model that answers for the first time, a library of a later process, with its entry; nothing from outside the dates."""
+    scene = Scene(tmp_path)
+    scene.begin()
+    rows = [
+        {"id": name(i), "ts": NOW + timedelta(hours=i), "outputs.score": 0.5, "model.version": str(7 + i // 10), "code.norm": "a1" if i < 25 else "b2"}
+        for i in range(30)
+    ]  # fmt: skip
+    scene.log.add(pd.DataFrame(rows), app="fares")
+    events = [{"ts": NOW + timedelta(hours=h), "kind": "deploy", "what": f"release-{h}"} for h in (5, 50)]
+    scene.log.add_events(pd.DataFrame(events))
+    told = [
+        (one.what, one.before, one.after) for one in changes(scene.log, scene.folder, NOW, NOW + 2 * timedelta(days=1))
+    ]
+    assert told == [
+        ("deploy release-5", None, None), ("model.version", "7", "8"), ("model.version", "8", "9"), ("code.norm", "a1", "b2"),
+    ]  # fmt: skip
+    few = changes(scene.log, scene.folder, NOW + timedelta(hours=15), NOW + timedelta(hours=24))
+    assert [(one.ts, one.what) for one in few] == [("2026-11-01T20:00:00.000000Z", "model.version")]
+    before = datetime.now(UTC) - timedelta(days=1)
+    scene.record(1)
+    known = process.libraries()
+    with patch("whimbrel.record.process.libraries", lambda: {**known, "numpy": "99.0"}):
+        scene.record(1)
+    found = changes(scene.log, scene.folder, before, before + timedelta(days=2))
+    (change,) = [one for one in found if one.what == "process libraries.numpy"]
+    assert (change.before, change.after) == (np.__version__, "99.0")
+    assert change.entry is not None
+    assert json.loads(scene.entries()[change.entry])["k"] == "run"
 
 
 def test_values_that_are_kept_lost_expired_and_erased(scene: Scene) -> None:
@@ -200,6 +237,11 @@ def test_from_the_command_line(scene: Scene, tmp_path: Path) -> None:
     assert program("ledger", "export", "--subject", "user=u2", "-o", str(out), *key).code == 0
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert len(zipfile.ZipFile(out).namelist()) == 25 + 2
+    assert (
+        "Nothing that was recorded changed"
+        in program("ledger", "changes", "--since", "2020-01-01", "--until", "2020-02-01").out
+    )
+    assert program("ledger", "changes", "--since", "2020-01-01", "--json").json["changes"] == []
     assert program("ledger", "retention", "--least", "100d").code == 0
     assert program("ledger", "retention", "--least", "100d", "--most", "700d").code == 1
     assert program("ledger", "retention", "--least", "100d", "--most", "10d").code == 2

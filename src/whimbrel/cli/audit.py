@@ -12,6 +12,7 @@ from whimbrel.cli.options import Asked, asks, examples
 from whimbrel.cli.verify import tell
 from whimbrel.errors import UsageError
 from whimbrel.model.window import Condition, parse_duration
+from whimbrel.report.words import visible
 
 key_file = click.option(
     "--key-file", type=click.Path(path_type=Path), metavar="FILE", help="Where the private key lies."
@@ -160,3 +161,36 @@ def retention(asked: Asked, least: str, most: str | None, expire: bool, key_file
         destroy(folder, keys, found.salted)
         found = retained(log, folder, engine_named(), now, shortest, longest)
     return tell(asked, found.found(now))
+
+
+@click.command(
+    short_help="What changed between two dates.",
+    epilog=examples("whimbrel ledger changes --since 2026-11-01 --until 2026-12-01"),
+)
+@asks("window", "app", "home")
+def changes(asked: Asked) -> int:
+    """List events, models and code that answered for the first time, and what processes ran on when it was not what it had been.
+
+    Beside each stands the entry of the ledger that says so, where one does.
+    """
+    from whimbrel.ledger.changes import changes as between
+    from whimbrel.ledger.lifecycle import folder_of
+
+    log = ask.open_log(asked)
+    since, until = ask.stretch(asked, log)
+    found = between(log, folder_of(log.home), since, until, asked.app)
+    if asked.as_json:
+        out.answer_json({"schema": "whimbrel.changes/1", "changes": [one.to_dict() for one in found]})
+        return 0
+    lines = [
+        f"{one.ts}  {one.app or '(all)'}  {one.what}"
+        + (
+            f": {one.before} -> {one.after}"
+            if one.before is not None or one.what.startswith("process")
+            else f" {one.after or ''}"
+        )
+        + ("" if one.entry is None else f"  (entry {one.entry:,})")
+        for one in found
+    ]
+    out.answer("\n".join(map(visible, lines)) or "Nothing that was recorded changed.")
+    return 0

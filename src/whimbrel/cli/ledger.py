@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whimbrel.cli import ask, out
-from whimbrel.cli.audit import energy, export, key_file, retention, risk
+from whimbrel.cli.audit import changes, energy, export, key_file, retention, risk
 from whimbrel.cli.options import Asked, asks, examples
 from whimbrel.cli.verify import key_options, read_authority, read_keys, tell
 from whimbrel.errors import UsageError
@@ -296,5 +296,5 @@ def _print_keys(asked: Asked, keys: Keys, said: str) -> None:
     out.hint("give the public key to whoever is to check, by a way that you both trust")
 
 
-for command in (risk, energy, export, retention):
+for command in (changes, risk, energy, export, retention):
     ledger.add_command(command)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.ledger.disk import disk_errors
 from whimbrel.ledger.entries import GROUPS, disclosures, entry_id, grouped, line
+from whimbrel.ledger.export import EXPORTS
 from whimbrel.ledger.keys import Keys
 from whimbrel.ledger.lifecycle import TURN_S, folder_of
 from whimbrel.ledger.reader import NAMES, SEED, candidates, erased_path, read_seed, seeds_at, tiles_of
@@ -135,8 +136,18 @@ def _finish(log: Log, ledger: Ledger) -> Erased:
         ids = [row["id"] for row in rows if row["app"] == app]
         counts[app] = len(ids)
         left |= dict.fromkeys(erase_rows(log, app, ids))
+    left |= dict.fromkeys(_handed_out(ledger, set(indexes)))
     ledger.disk.remove(_PENDING)
     return Erased(counts, tuple(left))
+
+
+def _handed_out(ledger: Ledger, indexes: set[int]) -> Iterator[str]:
+    """Exports that hold what is erased."""
+    nodes = tiles_of(ledger.folder, ledger.size)
+    for index in candidates(ledger.folder, NAMES, EXPORTS, ledger.size):
+        entry = entry_fields(nodes.entries(index // 256)[index % 256])
+        if entry["k"] == "export" and (held := indexes & set(entry["of"])):
+            yield f"{len(held):,} of them were exported on {entry['t'][:10]} (entry {index:,}): whoever got that file has them"
 
 
 def pending(folder: Path) -> bool:

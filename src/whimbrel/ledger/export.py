@@ -26,6 +26,9 @@ from whimbrel.store.erase import ids_of
 if TYPE_CHECKING:
     from whimbrel.store import Log
 
+EXPORTS = "export/"
+"""What entries of exports are found by."""
+
 _AN_ENTRY = 4000
 _FIRST = (1980, 1, 1, 0, 0, 0)
 _READ_ME = """Records of one person, from the log {origin}.
@@ -105,7 +108,7 @@ def _say(folder: Any, keys: Keys, indexes: list[int]) -> None:
     """Say in the ledger which entries were handed out."""
     with Ledger(folder, keys, wait=TURN_S) as ledger:
         for at in range(0, len(indexes), _AN_ENTRY):
-            ledger.append(line("export", random_id(), now(), of=indexes[at : at + _AN_ENTRY]))
+            ledger.append(line("export", random_id(), now(), of=indexes[at : at + _AN_ENTRY]), name=EXPORTS)
         ledger.commit()
 
 
