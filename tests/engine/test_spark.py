@@ -160,6 +160,21 @@ def test_python_asks_by_name_or_with_a_session_of_its_own(spark: str, log: Progr
     )
 
 
+def test_a_session_that_the_cluster_ended_is_started_anew(spark: str, tmp_path: Path) -> None:
+    from pyspark.sql import SparkSession
+
+    engine, whole = engine_named(spark), source(tmp_path)
+    before = engine.extent(whole, SHOP)
+    session = SparkSession.getActiveSession()
+    assert session is not None
+    mine = Spark.of(session)
+    session.sparkContext._jsc.sc().stop()
+    with pytest.raises(StoreError, match="Spark failed") as caught:
+        mine.extent(whole, SHOP)
+    assert caught.value.where == "the session that was given"
+    assert engine.extent(whole, SHOP) == before
+
+
 def test_both_workers_work(spark: str, tmp_path: Path) -> None:
     """As many tasks as files; two run at the same time, in processes that are not this one."""
     engine = engine_named(spark)

@@ -138,7 +138,7 @@ class Session:
     def __init__(
         self, address: Address | None = None, *, session: SparkSession | None = None, patience_s: float = PATIENCE_S
     ) -> None:
-        self._address = address or Address()
+        self._address = address
         self._session = session
         self._patience_s = patience_s
         self._greeted = False
@@ -165,7 +165,7 @@ class Session:
                 self._greet(context, ask.made_by)
             return job(context.parallelize(parts, min(len(parts), MOST_TASKS)))
         except _spark_errors() as error:
-            raise explained(error, str(self._address)) from error
+            raise explained(error, self._where) from error
 
     def _greet(self, context: SparkContext, made_by: str) -> None:
         """Have one worker say its name: a cluster that gives us no worker would let us wait for ever."""
@@ -188,7 +188,7 @@ class Session:
             if not late.is_set():
                 raise
             raise StoreError(
-                f"the Spark cluster gave us no worker within {self._patience_s:.0f} s", where=str(self._address),
+                f"the Spark cluster gave us no worker within {self._patience_s:.0f} s", where=self._where,
                 why="it has no workers, or all their cores or memory are taken",
                 next="look at the master's page; start a worker, or ask for less: ?spark.cores.max=2&spark.executor.memory=1g",
             ) from error  # fmt: skip
@@ -196,16 +196,28 @@ class Session:
             done.set()
             context.setJobGroup("", "")
 
+    @property
+    def _where(self) -> str:
+        return "the session that was given" if self._address is None else str(self._address)
+
     def _context(self) -> SparkContext:
+        if self._address is not None and self._session is not None and _has_ended(self._session):
+            self._session.stop()  # the cluster ended it, or someone here did: another one is started
+            self._session, self._greeted = None, False
         if self._session is None:
-            self._session = _started(self._address)
+            self._session = _started(self._address or Address())
         try:
             return self._session.sparkContext
         except AttributeError as error:
             raise UsageError(
-                "a session of Spark Connect cannot be asked", where=str(self._address), why="whimbrel's tasks need the cluster's own driver",
+                "a session of Spark Connect cannot be asked", where=self._where, why="whimbrel's tasks need the cluster's own driver",
                 next="run this where the driver runs, or name the master: --engine spark://HOST:PORT",
             ) from error  # fmt: skip
+
+
+def _has_ended(session: SparkSession) -> bool:
+    machine = session.sparkContext._jsc  # noqa: SLF001  None once it was stopped from Python; only it knows what the cluster did
+    return machine is None or bool(machine.sc().isStopped())
 
 
 def _executors(context: SparkContext) -> int:
