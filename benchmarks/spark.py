@@ -23,6 +23,7 @@ from benchmarks.compare import START, make
 from tests.engine.cluster import engine_name, standalone
 from whimbrel.engine import Engine, Source, engine_named
 from whimbrel.engine.duckdb import DuckDB
+from whimbrel.engine.spark import tasks
 from whimbrel.model.window import Window
 from whimbrel.store import open_log
 
@@ -99,6 +100,11 @@ def main() -> None:
             print("| | CPU-seconds | seconds |\n|---|---:|---:|")
             print(f"| a session, to its first answer | {start} |\n| the same question again | {again} |", flush=True)
             binning = here.binning(small, ALL)
+            packed = len(tasks.profile(here, small, ALL, binning=binning))
+            each = os.stat(source.files[0]).st_size / FILE  # noqa: PTH116
+            print(
+                f"\nfiles of {FILE:,} rows, {each:.0f} bytes a row; the profile of one travels in {packed / 1e3:.0f} KB"
+            )
             there.profile(
                 replace(source, files=source.files[:4]), ALL, binning
             )  # each worker has its Python and its imports
