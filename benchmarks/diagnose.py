@@ -1,45 +1,78 @@
-"""What a diagnosis of 1,000,000 predictions × 20 columns against a named golden of as many costs; prints a line, writes nothing.
+"""What a diagnosis costs: a month × 20 columns, its last eighth against the rest as a named golden; prints a table.
 
-python -m benchmarks.diagnose [--rows 1000000]
+    python -m benchmarks.diagnose                          1,000,000 rows in all
+    python -m benchmarks.diagnose --rows 10000000 --home DIR    in a log that is kept there, and asked again the next time
+
+Each line is a whole fresh process, imports included: first without anything kept, then with the thin copies of files that the first left
+(`store/thin.py`). Bytes are what Linux counts as read by the process (`/proc/self/io`), modules left out: what the log's files take.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
+import subprocess
+import sys
 import tempfile
+import time
+from datetime import timedelta
 from pathlib import Path
 
-from benchmarks.compare import GOLDEN, START, WINDOW, make, measured
+from benchmarks.compare import COST, START, make
+
+MONTH = timedelta(days=30)
 
 ASK = """
-import whimbrel
+import pathlib
+import duckdb, numpy, scipy.spatial, sklearn.ensemble, sklearn.tree
+import whimbrel, whimbrel.diagnose.doors, whimbrel.diagnose.verdict, whimbrel.engine.duckdb, whimbrel.store.thin, deltalake
 from datetime import datetime
 from whimbrel.diagnose import diagnose_log
 from whimbrel.model.window import Window
+io = pathlib.Path("/proc/self/io")
+read = lambda: int(io.read_text().split()[1]) if io.exists() else 0
+before = read()
 window = Window("shop", since=datetime.fromisoformat({since!r}))
-diagnose_log(whimbrel.open({home!r}), "shop", window=window, golden="golden")
+report = diagnose_log(whimbrel.open({home!r}), "shop", window=window, golden="golden")
+print(report.verdict, read() - before)
 """
 
 
 def main() -> None:
     """Measure and print."""
-    import sys
-
     import whimbrel
     from whimbrel.model.window import Window
 
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("--rows", type=int, default=1_000_000, help="rows of golden, and rows of the window")
-    rows = parse.parse_args().rows
+    parse.add_argument("--rows", type=int, default=1_000_000, help="rows of the month")
+    parse.add_argument("--home", type=Path, help="where the log is, or is made and kept")
+    asked = parse.parse_args()
+    since = START + MONTH * 7 / 8
     with tempfile.TemporaryDirectory(prefix="whimbrel-bench-") as made:
-        folder, until = Path(made), START + GOLDEN
-        log = whimbrel.open(folder / "home")
-        for name, since, length, first in (("golden", START, GOLDEN, 0), ("window", until, WINDOW, rows)):
-            make(folder / f"{name}.parquet", rows, since, length, first)
-            log.import_files([str(folder / f"{name}.parquet")], app="shop")
-        log.set_golden("golden", Window("shop", START, until))
-        cost = measured(sys.executable, ASK.format(since=until.isoformat(), home=str(folder / "home")))
-        print(f"diagnose {rows:,} × 20: {cost.cpu_s:.2f} CPU-seconds, {cost.peak_mib:.0f} MiB")
+        home = asked.home or Path(made) / "home"
+        if not home.exists():
+            flat = Path(made) / "month.parquet"
+            make(flat, asked.rows, START, MONTH, 0)
+            log = whimbrel.open(home)
+            log.import_files([str(flat)], app="shop")
+            log.set_golden("golden", Window("shop", START, since))
+        shutil.rmtree(home / "profiles", ignore_errors=True)
+        print("| | verdict | CPU-seconds | seconds | peak MiB | read, MB |\n|---|---|---:|---:|---:|---:|")
+        for name in ("cold", "copies kept", "copies kept, again"):
+            begun = time.monotonic()
+            code = ASK.format(since=since.isoformat(), home=str(home)) + COST
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+            )
+            verdict, read, cpu, peak = done.stdout.split()
+            took = time.monotonic() - begun
+            print(
+                f"| {name} | {verdict} | {float(cpu):.2f} | {took:.1f} | {float(peak):.0f} | {int(read) / 1e6:.1f} |",
+                flush=True,
+            )
+        kept = [path.stat().st_size for path in (home / "profiles").rglob("*.parquet")]
+        data = sum(path.stat().st_size for path in (home / "predictions").rglob("*.parquet"))
+        print(f"\n{len(kept)} copies of {sum(kept) / 1e6:.1f} MB in all, of files of {data / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -146,9 +146,18 @@ def _learn_number(
 
 def _tolerance(values: Floats) -> float:
     """What counts as equal: a thousandth of the middle spread, and float noise on large values."""
-    low, high = np.quantile(values, [0.05, 0.95])
+    low, high = _ends(values, 0.05)
     spread = high - low if high > low else float(np.ptp(values))
     return float(max(1e-3 * spread, 1e-6 * float(np.max(np.abs(values)) or 1.0)))
+
+
+def _ends(values: Floats, share: float) -> tuple[float, float]:
+    """The quantiles at `share` and 1 - `share`; what `np.quantile` checks first takes longer than the thousand values it is asked of."""
+    last = values.size - 1
+    k = int(share * last)
+    rest, places = share * last - k, (k, min(k + 1, last), max(last - k - 1, 0), last - k)
+    a, b, c, d = np.partition(values, places)[list(places)].tolist()
+    return a + (b - a) * rest, d - (d - c) * rest
 
 
 def _single_parent_relations(parts: Split, target: Variable, parents: Sequence[Variable]) -> list[Relation]:
@@ -204,9 +213,9 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
     if train.size < 20:
         return None
     a, b = x[train], y[train]
-    low, high = np.quantile(a, [0.1, 0.9])
+    low, high = _ends(a, 0.1)
     if low == high:
-        low, high = a.min(), a.max()
+        low, high = float(a.min()), float(a.max())
     if low == high:
         return None
     left, right = np.argmin(np.abs(a - low)), np.argmin(np.abs(a - high))
