@@ -145,7 +145,12 @@ def status(asked: Asked, policy: Path | None) -> int:
         if age is None
         else f"{found.exposed:,} entries for {age:,.0f} s: no one outside covers them"
     )
-    out.answer("\n".join([*lines, f"  exposure  {covered}"]))
+    lines.append(f"  exposure  {covered}")
+    if found.stamped:
+        lines.append(
+            f"  stamped   the first {found.stamped:,} entries; a time stamp does not show that others saw the same log"
+        )
+    out.answer("\n".join(lines))
     return 0
 
 

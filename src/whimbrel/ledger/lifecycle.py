@@ -24,6 +24,7 @@ from whimbrel.ledger.merkle.proofs import parse_checkpoint
 from whimbrel.ledger.merkle.tree import ProofError
 from whimbrel.ledger.reader import LOG_FILE, read_head, read_log, read_state
 from whimbrel.ledger.sequencer import Sequencer, now, random_id
+from whimbrel.ledger.stamped import stamped_sizes
 from whimbrel.ledger.verdicts import Policy
 from whimbrel.ledger.writer import Ledger, create
 
@@ -208,6 +209,7 @@ class Standing:
     witnessed: int
     exposed: int
     exposed_since: datetime | None
+    stamped: int
     waiting: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -216,7 +218,7 @@ class Standing:
         return {
             "origin": self.origin, "keys": list(self.keys), "entries": self.size, "root": self.root,
             "published": self.published.isoformat(), "witnessed_entries": self.witnessed, "exposed_entries": self.exposed,
-            "exposure_s": age, "waits_to_be_published": self.waiting,
+            "exposure_s": age, "stamped_entries": self.stamped, "waits_to_be_published": self.waiting,
         }  # fmt: skip
 
 
@@ -235,7 +237,7 @@ def standing(home: Path, policy: Policy | None = None) -> Standing:
     published = datetime.fromtimestamp((folder / "checkpoint").stat().st_mtime, UTC)
     return Standing(
         log.origin, tuple(map(str, log.keys)), head.size, head.root.hex(), published, covered, head.size - covered,
-        since if covered < head.size else None, read_state(folder)[0] > head.size,
+        since if covered < head.size else None, max(stamped_sizes(folder), default=0), read_state(folder)[0] > head.size,
     )  # fmt: skip
 
 
