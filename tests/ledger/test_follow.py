@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from tests.ledger.scenes import Scene
+from whimbrel.cli.verify import publish
 from whimbrel.errors import StoreError
 from whimbrel.ledger import lifecycle
 from whimbrel.ledger.erase import erase
@@ -91,6 +92,17 @@ def test_without_a_ledger_or_its_key_nothing_is_published(tmp_path: Path, empty:
     assert not lifecycle.publish(Scene(tmp_path / "other").log)
     with patch.dict("os.environ", {"XDG_CONFIG_HOME": str(tmp_path), "WHIMBREL_LEDGER_KEY": ""}):
         assert not lifecycle.publish(empty.log)
+
+
+def test_a_ledger_that_cannot_say_so_at_once_is_no_failure(empty: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """The hold is made all the same, and a hint says why the ledger does not know of it yet."""
+    with (
+        patch.object(lifecycle, "load_keys", lambda _: empty.keys),
+        patch.object(lifecycle, "TURN_S", 0.1),
+        Ledger(empty.folder, empty.keys),
+    ):
+        publish(empty.log)
+    assert "another process writes" in capsys.readouterr().err
 
 
 def test_what_came_before_the_end_is_published(empty: Scene) -> None:

@@ -10,7 +10,7 @@ import click
 
 from whimbrel.cli import out
 from whimbrel.cli.options import Asked, asks, examples
-from whimbrel.errors import InputError, UsageError
+from whimbrel.errors import InputError, UsageError, WhimbrelError
 from whimbrel.settings import Settings
 
 if TYPE_CHECKING:
@@ -124,8 +124,12 @@ def publish(log: Log) -> None:
         return
     from whimbrel.ledger.lifecycle import publish as say
 
-    if not say(log):
-        out.hint("the ledger does not say so yet, for its key is not here: whimbrel ledger write, by who has it")
+    try:
+        why = "" if say(log) else "its key is not here"
+    except WhimbrelError as error:  # what was asked for is done
+        why = error.what
+    if why:
+        out.hint(f"the ledger does not say so yet, for {why}: whimbrel ledger write, by who has the key")
 
 
 def _read(path: Path, where: str) -> bytes:
