@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whimbrel.errors import UsageError
-from whimbrel.model.rows import Floats, Ints
+from whimbrel.model.rows import Bools, Floats, Ints
 
 Hashes: TypeAlias = NDArray[np.uint64]
 
@@ -199,11 +199,25 @@ class Moments:
         with np.errstate(over="ignore", invalid="ignore"):  # values near the largest float: the spread is infinite
             low, high = float(values.min()), float(values.max())
             if not (isfinite(low) and isfinite(high)):
-                return Moments.of(values[np.isfinite(values)])
+                return Moments._of_some(values, np.isfinite(values))
             mean = float(values.mean())
             gaps = values - mean
             m2 = float(np.square(gaps, out=gaps).sum())  # not a dot product: that wakes a pool of threads
             return Moments(len(values), mean, m2, low, high)
+
+    @staticmethod
+    def _of_some(values: Floats, finite: Bools) -> Moments:
+        """The moments of the values marked; zeros in the place of the others cost a third of picking the marked ones out."""
+        n = int(np.count_nonzero(finite))
+        if not n:
+            return Moments()
+        some = np.where(finite, values, values[finite.argmax()])
+        low, high = float(some.min()), float(some.max())
+        some *= finite
+        mean = float(some.sum()) / n
+        some -= mean
+        some[~finite] = 0.0
+        return Moments(n, mean, float(np.square(some, out=some).sum()), low, high)
 
     def __add__(self, other: Moments) -> Moments:
         n = self.n + other.n
