@@ -233,11 +233,7 @@ def _started(address: Address) -> SparkSession:
         StoreError: it could not be started.
         UsageError: this process has a session on another cluster.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", FutureWarning
-        )  # PySpark has not tried the newest pandas, which is not needed here
-        from pyspark.sql import SparkSession
+    from pyspark.sql import SparkSession
 
     held = SparkSession.getActiveSession()
     if held is not None:
@@ -257,7 +253,10 @@ def _started(address: Address) -> SparkSession:
     if address.master:
         builder = builder.master(address.master)
     try:
-        session = builder.getOrCreate()
+        with warnings.catch_warnings():
+            # PySpark has not tried the newest pandas; nothing here needs pandas.
+            warnings.simplefilter("ignore", FutureWarning)
+            session = builder.getOrCreate()
     except _spark_errors() as error:
         raise explained(error, str(address)) from error
     atexit.register(session.stop)
