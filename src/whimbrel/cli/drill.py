@@ -40,6 +40,11 @@ from whimbrel.settings import Settings
 @click.option("--days", type=click.IntRange(1), help="Days in each window; else drawn.")
 @click.option("--golden-days", type=click.IntRange(1), help="Days before it that are golden; else the app's own.")
 @click.option("--detect", is_flag=True, help="Ask again at earlier moments: how soon could it have been found?")
+@click.option(
+    "--no-replay",
+    is_flag=True,
+    help="From recorded data alone; else the app's code runs again as well, and both are scored.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same cases.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes at work; else one a core.")
 @click.option("--again", is_flag=True, help="Ask about every case, though this code has answered it before.")
@@ -52,8 +57,8 @@ from whimbrel.settings import Settings
 @asks("home")
 def drill(
     asked: Asked, apps: tuple[str, ...], faults: str | None, severity: str, place: str | None, shape: str | None,
-    n: int | None, untouched: int, days: int | None, golden_days: int | None, detect: bool, seed: int, jobs: int | None,
-    again: bool, user_app: str | None, page: Path | None,
+    n: int | None, untouched: int, days: int | None, golden_days: int | None, detect: bool, no_replay: bool, seed: int,
+    jobs: int | None, again: bool, user_app: str | None, page: Path | None,
 ) -> int:  # fmt: skip
     """Plant faults into running apps, one a case, and score the diagnosis: layer, component, slice, onset.
 
@@ -74,7 +79,7 @@ def drill(
     home = Settings.load(home=asked.home).home
     what = Drill(
         chosen(apps), tuple(one.strip() for one in faults.split(",") if one.strip()) if faults else None, severity, place,
-        shape, n, untouched, days, golden_days, seed, detect,
+        shape, n, untouched, days, golden_days, seed, detect, replay=not no_replay,
     )  # fmt: skip
     kept = home / "drill" / "results.jsonl"
     if again:

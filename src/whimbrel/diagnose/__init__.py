@@ -19,18 +19,21 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from whimbrel.diagnose.doors import diagnose, diagnose_log
+from whimbrel.diagnose.doors import diagnose, diagnose_log, replayed
 from whimbrel.diagnose.verdict import diagnose_rows
 from whimbrel.model.report import Report
 
-__all__ = ["diagnose", "diagnose_log", "diagnose_rows"]
+__all__ = ["diagnose", "diagnose_log", "diagnose_rows", "replayed"]
 
 
 class _Room(ModuleType):
     """`whimbrel.diagnose` is this room and the question at once, whichever was imported first."""
 
-    def __call__(self, golden: Any, window: Any, *, events: Any = None, app: str = "table") -> Report:
-        return diagnose(golden, window, events=events, app=app)
+    def __call__(
+        self, golden: Any, window: Any, *, events: Any = None, app: str = "table", pipeline: Any = None,
+        golden_pipeline: Any = None,
+    ) -> Report:  # fmt: skip
+        return diagnose(golden, window, events=events, app=app, pipeline=pipeline, golden_pipeline=golden_pipeline)
 
 
 sys.modules[__name__].__class__ = _Room

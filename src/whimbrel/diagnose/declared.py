@@ -7,14 +7,16 @@ may call.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from whimbrel.diagnose.again import Again, component_step
+from whimbrel.diagnose.again import IDENTITY, Again, component_step
 from whimbrel.diagnose.command import command
-from whimbrel.diagnose.undeclared import left_behind
+from whimbrel.diagnose.undeclared import differs_anew, left_behind, oftener
 from whimbrel.model.parity import Parity, StepParity
 from whimbrel.model.report import Evidence, Finding
 from whimbrel.model.swap import Artefact, Change, Swap
+from whimbrel.model.window import Where, from_micros
 
 _SAME = ("equal", "within tolerance")
 _FLIPS, _SD = 0.003, 0.05
@@ -25,31 +27,55 @@ _ARRIVED = 0.5
 """A declared change has arrived where production differs from it in less than this share of what golden differed in."""
 
 
-def steps(window: Parity, golden: Parity | None) -> dict[str, StepParity]:
-    """Steps in which production does what the declared code does, or most of it does, and golden did not: golden's, by name."""
-    if golden is None or golden.replayed < ENOUGH:
-        return {}
-    now = {step.name: step for step in window.steps}
-    then = (step for step in golden.steps if step.standing == "different" and step.name in now)
-    return {step.name: step for step in then if _arrived(now[step.name], step)}
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A step in which production does what the declared code does, and golden did not.
+
+    `step` says how the two differ: golden's records from what the declared code makes of them, or, where golden's code is at hand
+    (`now`), the window's from what that code makes. `place` is the slice and the moment since when.
+    """
+
+    step: StepParity
+    now: bool = False
+    place: tuple[Where, datetime | None] = ((), None)
+
+
+def steps(again: Again, where: Where = (), since: datetime | None = None) -> dict[str, Changed]:
+    """The steps that were declared to change, in a slice, by name."""
+    window, golden = again.parity(where, since), again.golden_parity()
+    here = {step.name: step for step in window.steps}
+    out: dict[str, Changed] = {}
+    if golden is not None and golden.replayed >= ENOUGH:
+        then = (step for step in golden.steps if step.standing == "different" and step.name in here)
+        out |= {step.name: Changed(step) for step in then if _arrived(here[step.name], step)}
+    if again.golden_pipeline is not None:
+        for step in again.parity(where, since, golden_s=True).steps:
+            if step.name in out or step.standing != "different" or not differs_anew(step):
+                continue
+            if step.name in here and here[step.name].compared and not differs_anew(here[step.name]):
+                lead = step.differences[0]
+                first = from_micros(lead.since) if lead.since else None
+                out[step.name] = Changed(step, True, (where or lead.where, since or first))
+    return out
 
 
 def _arrived(now: StepParity, then: StepParity) -> bool:
     """Whether production has left golden's code behind at a step: everywhere, or for the greater part of the traffic."""
-    if now.standing in _SAME:
-        return True
-    return now.standing == "different" and now.differ / now.compared < _ARRIVED * then.differ / then.compared
+    if not (now.standing in _SAME or now.standing == "different"):
+        return False
+    far = now.differ / now.compared < _ARRIVED * then.differ / then.compared
+    return far and oftener((then.differ, then.compared), (now.differ, now.compared))
 
 
 def findings(
-    before: Sequence[Finding], changed: dict[str, StepParity], matrix: Swap | None, window: Parity, again: Again,
+    before: Sequence[Finding], changed: dict[str, Changed], matrix: Swap | None, window: Parity, again: Again,
 ) -> list[Finding]:  # fmt: skip
     """The report's findings with those of the declared change among them: proven where statistics saw them, new where not."""
     proven = list(before)
     for name, says, evidence, harm, harmful in _parts(changed, matrix, window, again):
         at = next((i for i, f in enumerate(proven) if component_step(f.component) == name), None)
         if at is None:
-            proven.append(_new(name, says, evidence, harm, harmful, again))
+            proven.append(_new(name, says, evidence, harm, harmful, changed.get(name), again))
             continue
         old = proven[at]
         measured = {name: value for name, value in harm.items() if name != "share_of_traffic"}
@@ -64,7 +90,7 @@ Part = tuple[str, str, tuple[Evidence, ...], dict[str, float], bool | None]
 """Step, what changed in words, evidence, harm, and whether it is harmful (None: it cannot be told)."""
 
 
-def _parts(changed: dict[str, StepParity], matrix: Swap | None, window: Parity, again: Again) -> list[Part]:
+def _parts(changed: dict[str, Changed], matrix: Swap | None, window: Parity, again: Again) -> list[Part]:
     judged = {step.name: step.standing for step in window.steps}
     unjudged = ("not run", "not recorded", "not replayable")
     parts = [
@@ -76,7 +102,7 @@ def _parts(changed: dict[str, StepParity], matrix: Swap | None, window: Parity, 
     return parts or (_of_steps(list(changed.values()), window, again) if changed else [])
 
 
-def _of_artefact(one: Artefact, matrix: Swap, step: StepParity | None, window: Parity, again: Again) -> Part:
+def _of_artefact(one: Artefact, matrix: Swap, step: Changed | None, window: Parity, again: Again) -> Part:
     whole = matrix.whole
     says = f"a declared change ({one.kind}): {one.says}"
     shares = f"; {shared_words(one, matrix)}" if len(matrix.artefacts) > 1 else ""
@@ -93,7 +119,14 @@ def _of_artefact(one: Artefact, matrix: Swap, step: StepParity | None, window: P
     if "score_shift_sd" in one.shares:
         harm["score_moved_sd"] = round(abs(one.shares["score_shift_sd"]), 4)
     evidence = (*_declared(step, window, again), proof) if step is not None else (proof,)
-    return one.parts[0], says, evidence, harm, harmful(one, whole)
+    return one.parts[0], says, evidence, harm, _on_trial(step, matrix, again) and harmful(one, whole)
+
+
+def _on_trial(step: Changed | None, matrix: Swap, again: Again) -> bool:
+    """Whether a change is more than an experiment's arm, which decides otherwise by intent: only labels speak against one."""
+    if step is None or not step.now or abs(matrix.whole.loss_z) >= 2:
+        return True
+    return not again.strange(step.step.differences[0], ("model.variant",))
 
 
 def harmful(one: Artefact, whole: Change) -> bool | None:
@@ -125,7 +158,7 @@ def shared_words(one: Artefact, matrix: Swap) -> str:
     return f"its Shapley share beside {', '.join(others)} is {part}"
 
 
-def _of_steps(steps: Sequence[StepParity], window: Parity, again: Again) -> list[Part]:
+def _of_steps(steps: Sequence[Changed], window: Parity, again: Again) -> list[Part]:
     """Where golden's code is not named: what the declared code as a whole decides otherwise of golden's own inputs."""
     done = again.on_golden()
     told = [f"of golden's own raw inputs the declared code changes {_done(done)}"] if done.judged else []
@@ -134,13 +167,13 @@ def _of_steps(steps: Sequence[StepParity], window: Parity, again: Again) -> list
     said = "; ".join(told)
     harm = {"share_of_traffic": 1.0, **({"decisions_flipped": round(done.flips, 4)} if done.compared else {})}
     out: list[Part] = []
-    for step in steps:
-        lead = step.differences[0]
+    for one in steps:
+        step, lead = one.step, one.step.differences[0]
         proof = (
-            *_declared(step, window, again),
+            *_declared(one, window, again),
             *((Evidence("exact", said, {"replayed": done.compared, "flipped": done.flipped}),) if said else ()),
         )
-        says = f"a declared change: golden had {lead.path} {lead.shape}"
+        says = f"a declared change: {'was recorded' if one.now else 'golden had'} {lead.path} {lead.shape}"
         out.append((step.name, says, proof, harm, _overall(done, step.layer)))
     return out
 
@@ -154,21 +187,22 @@ def _overall(done: Change, layer: str) -> bool | None:
     return done.score_moved_sd >= _SD if done.score_moved_sd is not None else None
 
 
-def _declared(step: StepParity, window: Parity, again: Again) -> tuple[Evidence, ...]:
+def _declared(one: Changed, window: Parity, again: Again) -> tuple[Evidence, ...]:
     """That production does what the declared code does where golden did not; and where it does not yet."""
+    step = one.step
     now = next(s for s in window.steps if s.name == step.name)
-    says = (
-        f"{now.compared - now.differ} of {now.compared} predictions are what {step.name} of the declared code makes of "
-        f"their inputs; of golden's {step.compared}, {step.differ} are not: the change is declared"
-    )
+    same = f"{now.compared - now.differ} of {now.compared} predictions are what {step.name} of the declared code makes of their inputs; "
+    rest = f"{step.differ} of {step.compared} are not what golden's makes" if one.now else (
+        f"of golden's {step.compared}, {step.differ} are not"
+    )  # fmt: skip
     numbers = {
         "replayed": now.compared,
         "differ": now.differ,
         "golden_replayed": step.compared,
         "golden_differ": step.differ,
     }
-    first = Evidence("exact", says, numbers)
-    return (first, *left_behind(now, again)) if now.differ else (first,)
+    first = Evidence("exact", f"{same}{rest}: the change is declared", numbers)
+    return (first, *left_behind(now, again)) if now.differ and not one.now else (first,)
 
 
 def _done(change: Change) -> str:
@@ -178,11 +212,14 @@ def _done(change: Change) -> str:
 
 
 def _new(
-    name: str, says: str, evidence: tuple[Evidence, ...], harm: dict[str, float], harmful: bool | None, again: Again
-) -> Finding:
+    name: str, says: str, evidence: tuple[Evidence, ...], harm: dict[str, float], harmful: bool | None,
+    changed: Changed | None, again: Again,
+) -> Finding:  # fmt: skip
     layer = {"outputs": "model", "decision": "decision"}.get(name, "features")
+    where, since = changed.place if changed is not None else ((), None)
+    strange = again.strange(changed.step.differences[0], IDENTITY) if changed is not None and name == "outputs" else ""
     return Finding(
-        0, layer, name, (), None, 0.97, bool(harmful), harm, says, evidence, next=_next(again)
+        0, layer, strange or name, where, since, 0.97, bool(harmful), harm, says, evidence, next=_next(again)
     )  # fmt: skip
 
 

@@ -27,7 +27,9 @@ WEEKS = 6
 """Preceding weeks that stand in for golden where none is named."""
 
 
-def diagnose(golden: Any, window: Any, *, events: Any = None, app: str = "table") -> Report:
+def diagnose(
+    golden: Any, window: Any, *, events: Any = None, app: str = "table", pipeline: Any = None, golden_pipeline: Any = None
+) -> Report:  # fmt: skip
     """Diagnose one table against another; no log is needed.
 
     Args:
@@ -36,18 +38,63 @@ def diagnose(golden: Any, window: Any, *, events: Any = None, app: str = "table"
         window: the predictions in question, likewise.
         events: what happened around them: an iterable of `Event`, or a table of `ts`, `kind`, `what` and `context.<tag>`.
         app: the name that the report bears.
+        pipeline: the code that is declared to serve (see `whimbrel.replay.parity`): recorded inputs go through it again.
+        golden_pipeline: golden's code: a declared change is shared out among its artefacts.
 
     Raises:
-        InputError: a table cannot be read as predictions.
+        UsageError: golden's code is named alone.
+        InputError: a table cannot be read as predictions, or the pipeline cannot be loaded.
     """
+    _both_named(pipeline, golden_pipeline)
+    engine, first, second = _sources(golden, window, app)
+    known = _events(events)
+    report = _report(Sampling(engine), (first, Window(app)), (second, Window(app)), app, known)
+    if pipeline is None:
+        return report
+    return _weighed(report, engine, (second, Window(app)), (first, Window(app)), pipeline, golden_pipeline)
+
+
+def replayed(report: Report, golden: Any, window: Any, *, pipeline: Any, golden_pipeline: Any = None) -> Report:
+    """What replay adds to a report that `diagnose` made of these two tables: the same as if it had been given the code.
+
+    Raises:
+        InputError: a table cannot be read as predictions, or the pipeline cannot be loaded.
+    """
+    engine, first, second = _sources(golden, window, report.app)
+    here = Window(report.app)
+    return _weighed(report, engine, (second, here), (first, here), pipeline, golden_pipeline)
+
+
+def _sources(golden: Any, window: Any, app: str) -> tuple[Engine, Source, Source]:
     from whimbrel.engine import engine_named
     from whimbrel.store import source_of
 
-    engine = engine_named("duckdb")
     first, _ = source_of(golden, app=app)
     second, _ = source_of(window, app=app, schema=first.schema)
-    known = _events(events)
-    return _report(Sampling(engine), (first, Window(app)), (second, Window(app)), app, known)
+    return engine_named("duckdb"), first, second
+
+
+def _both_named(pipeline: Any, golden_pipeline: Any) -> None:
+    if golden_pipeline is not None and pipeline is None:
+        raise UsageError(
+            "golden's code is named, and not the code that is declared to serve", where="--golden-pipeline",
+            why="the two are compared with each other and with what was recorded", next="name the other with --pipeline",
+        )  # fmt: skip
+
+
+def _weighed(
+    report: Report, engine: Engine, window: tuple[Source, Window], golden: tuple[Source, Window], pipeline: Any,
+    golden_pipeline: Any,
+) -> Report:  # fmt: skip
+    """The report with what replay proves."""
+    if report.verdict == "insufficient":
+        return report
+    from whimbrel.diagnose.again import Again
+    from whimbrel.diagnose.exact import weigh
+
+    started = time.perf_counter()
+    weighed = weigh(report, Again(engine, report, window, golden, pipeline, golden_pipeline))
+    return replace(weighed, took_s=round(report.took_s + time.perf_counter() - started, 3))
 
 
 def _events(events: Any) -> tuple[Event, ...]:
@@ -75,23 +122,20 @@ def diagnose_log(
         EvidenceError: nothing is left to compare with.
         InputError: the pipeline cannot be loaded.
     """
-    if golden_pipeline is not None and pipeline is None:
-        raise UsageError(
-            "golden's code is named, and not the code that is declared to serve", where="--golden-pipeline",
-            why="the two are compared with each other and with what was recorded", next="name the other with --pipeline",
-        )  # fmt: skip
-    report = _diagnosed(log, app, window, golden, golden_window, engine)
-    if pipeline is None or report.verdict == "insufficient":
-        return report
-    from whimbrel.diagnose.again import Again
-    from whimbrel.diagnose.exact import weigh
+    from whimbrel.engine import engine_named
 
-    started = time.perf_counter()
-    again = Again(
-        log, report, replace(window, app=report.app), pipeline, golden_pipeline, golden, golden_window, engine
-    )
-    weighed = weigh(report, again)
-    return replace(weighed, took_s=round(report.took_s + time.perf_counter() - started, 3))
+    _both_named(pipeline, golden_pipeline)
+    report = _diagnosed(log, app, window, golden, golden_window, engine)
+    if pipeline is None:
+        return report
+    source, kept = log.source(report.app), log.golden(golden) if golden is not None else None
+    if kept is not None:
+        before = log.source(report.app, kept.version), kept.window
+    else:
+        span = report.golden
+        before = source, golden_window or Window(report.app, span.since, span.until, window.where)
+    asked = source, replace(window, app=report.app)
+    return _weighed(report, engine_named(engine), asked, before, pipeline, golden_pipeline)
 
 
 def _diagnosed(

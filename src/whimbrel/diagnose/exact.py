@@ -16,7 +16,7 @@ from whimbrel.diagnose import counterfactual, declared, undeclared
 from whimbrel.diagnose.again import Again, component_step
 from whimbrel.diagnose.verdict import sentence
 from whimbrel.errors import EvidenceError
-from whimbrel.model.parity import Parity
+from whimbrel.model.parity import Parity, StepParity
 from whimbrel.model.report import CannotTell, Finding, Report, Traffic, Verdict
 from whimbrel.model.swap import Rescored, Swap
 from whimbrel.model.window import Where
@@ -24,6 +24,8 @@ from whimbrel.model.window import Where
 _CODE = ("features", "model", "decision")
 _ENOUGH = 30
 """Replayed predictions of a slice that clear it."""
+_FEW = 0.02
+"""The share of predictions in which a step may differ, in golden as well, and still be what its code makes: requests that failed."""
 _SAME = ("equal", "within tolerance")
 
 
@@ -40,8 +42,7 @@ class _Weighed:
 def weigh(report: Report, again: Again) -> Report:
     """The report with what replay proves."""
     whole = again.parity()
-    changed = declared.steps(whole, again.golden_parity())
-    matrix = again.swap()
+    changed = declared.steps(again)
     weighed = _Weighed()
     for finding in report.findings:
         if finding.layer == "data":
@@ -52,38 +53,67 @@ def weigh(report: Report, again: Again) -> Report:
             _hear(finding, changed, again, weighed)
         else:
             weighed.findings.append(finding)
-    found_step = undeclared.first_new(whole)
-    if found_step is not None and all(component_step(f.component) != found_step.name for f in weighed.findings):
-        finding, note = undeclared.unseen(found_step, whole, again)
-        weighed.findings.append(finding)
-        weighed.notes += [note] if note else []
+    for step in undeclared.new_steps(whole):
+        _add(step, whole, again, weighed)
+    place = next((one.place for one in changed.values() if one.now), ((), None))
+    matrix = again.swap(*place)
     weighed.findings = declared.findings(weighed.findings, changed, matrix, whole, again)
     weighed.notes += _of_golden(again, matrix)
     traffic = counterfactual.told(report.traffic, again)
     return _settled(replace(report, traffic=traffic), whole, weighed, changed)
 
 
-def _hear(finding: Finding, changed: Collection[str], again: Again, weighed: _Weighed) -> None:
-    """One finding about code: proven, refuted, or left as it is."""
+def _hear(finding: Finding, changed: dict[str, declared.Changed], again: Again, weighed: _Weighed) -> None:
+    """One finding about code: proven, laid at an earlier step's door, refuted, or left as it is."""
     try:
         asked = again.parity(finding.where, finding.since)
+        changed |= {
+            name: one
+            for name, one in declared.steps(again, finding.where, finding.since).items()
+            if name not in changed
+        }
     except EvidenceError:
         asked = again.parity()  # too little of the slice is left to replay by itself
-    first = undeclared.first_new(asked)
-    if first is not None:
-        weighed.findings.append(undeclared.proven(finding, first, asked, again))
-    elif component_step(finding.component) not in changed and _clears(asked, finding.component):
+    own = component_step(finding.component)
+    at = next((i for i, step in enumerate(asked.steps) if step.name == own), None)
+    if at is None or finding.component in asked.steps[at].unmade:
+        weighed.findings.append(finding)  # looked up, or made elsewhere: no code here says what it should be
+        return
+    anew = [step for step in asked.steps[: at + 1] if undeclared.differs_anew(step)]
+    if anew:
+        weighed.findings.append(
+            undeclared.proven(finding, next((s for s in anew if s.name == own), anew[0]), asked, again)
+        )
+    elif own not in changed and _clears(asked, asked.steps[at], finding.component):
         said = f"{finding.component} moved, and its code does what it did in golden"
         weighed.refuted.append(Traffic(said, (finding.component,)))
     else:
         weighed.findings.append(finding)
 
 
-def _clears(parity: Parity, component: str) -> bool:
-    """Whether the step does in this slice what its code does, over enough predictions."""
-    step = next((s for s in parity.steps if s.name == component_step(component)), None)
-    same = step is not None and step.standing in _SAME and step.compared >= _ENOUGH
-    return same and parity.golden_replayed >= _ENOUGH and parity.first is None
+def _clears(parity: Parity, step: StepParity, component: str) -> bool:
+    """Whether the step does in this slice what its code does, over enough predictions; of a model all that it says must be judged."""
+    whole = not step.unmade if component.startswith("model.") else component not in step.unmade
+    return whole and _whole(step) and step.compared >= _ENOUGH and parity.golden_replayed >= _ENOUGH
+
+
+def _whole(step: StepParity) -> bool:
+    """Whether a step is what its code makes: everywhere, or but for a few that differed as seldom in golden."""
+    few = step.standing == "different" and step.differ <= _FEW * step.compared and not undeclared.differs_anew(step)
+    return step.standing in _SAME or few
+
+
+def _add(step: StepParity, whole: Parity, again: Again, weighed: _Weighed) -> None:
+    """A step that differs: a finding of its own, unless one says so already or says why."""
+    for i, finding in enumerate(weighed.findings):
+        if component_step(finding.component) == step.name:
+            return
+        if finding.layer not in _CODE and any(component_step(victim) == step.name for victim in finding.victims):
+            weighed.findings[i] = undeclared.explained(finding, step, whole, again)
+            return
+    finding, note = undeclared.unseen(step, whole, again)
+    weighed.findings.append(finding)
+    weighed.notes += [note] if note else []
 
 
 def _of_golden(again: Again, matrix: Swap | None) -> list[str]:
@@ -119,8 +149,9 @@ def _settled(report: Report, whole: Parity, weighed: _Weighed, changed: Collecti
     ranked = tuple(replace(finding, rank=rank) for rank, finding in enumerate(in_order, 1))
     verdict: Verdict = "fault" if any(f.harmful for f in ranked) else "notice" if ranked else "healthy"
     blamed = {f.layer for f in ranked}
-    judged = {s.layer for s in whole.steps if s.standing in _SAME}
+    judged = {s.layer for s in whole.steps if _whole(s) and not s.unmade}
     blind = {s.layer for s in whole.steps if s.standing == "not replayable"}
+    elsewhere = [s for s in whole.steps if s.unmade and s.layer not in blamed]
     cleared = tuple(
         layer
         for layer in dict.fromkeys((*report.cleared, *(j for j in _CODE if j in judged - blind)))
@@ -130,9 +161,8 @@ def _settled(report: Report, whole: Parity, weighed: _Weighed, changed: Collecti
     unknown += tuple(
         CannotTell(layer, "code that agrees with itself when it is run twice") for layer in sorted(blind - blamed)
     )
-    always = [
-        s.name for s in whole.steps if s.standing == "different" and not any(map(undeclared.is_new, s.differences))
-    ]
+    unknown += tuple(CannotTell(s.layer, f"code that makes {', '.join(s.unmade[:3])}") for s in elsewhere)
+    always = [s.name for s in whole.steps if s.standing == "different" and not undeclared.differs_anew(s)]
     notes = [f"{', '.join(always)}: the code differs from what golden recorded as well"] if always else []
     notes.append(
         f"replay of {whole.replayed}: {whole.sentence} A mismatch in {whole.misses_at_most:.2%} of them would have shown with 99% certainty"

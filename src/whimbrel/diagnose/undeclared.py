@@ -7,68 +7,110 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from whimbrel.diagnose.again import Again, component_step
+from whimbrel.diagnose.again import IDENTITY, Again, component_step
 from whimbrel.diagnose.command import command
 from whimbrel.errors import EvidenceError
 from whimbrel.model.parity import Difference, Parity, StepParity
 from whimbrel.model.report import Evidence, Finding
 from whimbrel.model.swap import Change
-from whimbrel.model.window import Where
+from whimbrel.model.window import Where, from_micros
 
 _FLIPS, _SD = 0.003, 0.05
+_CHANCE = 0.01
+"""A difference is new where golden's rate would show it as often in fewer windows than this."""
 _PLACE = ("hardware.", "recorder.process", "context.host", "context.pod", "context.node", "context.instance")
 
 
-def first_new(parity: Parity) -> StepParity | None:
-    """The first step that differs by more in the window than in golden: what always differed did not break now."""
-    for step in parity.steps:
-        if step.standing == "failed" and step.differ / max(step.compared, 1) > 2 * step.golden_failed + 0.001:
-            return step
-        if step.standing == "different" and any(is_new(one) for one in step.differences):
-            return step
-    return None
+def new_steps(parity: Parity) -> list[StepParity]:
+    """The steps that differ by more in the window than in golden: what always differed did not break now."""
+    return [step for step in parity.steps if differs_anew(step)]
+
+
+def differs_anew(step: StepParity) -> bool:
+    """Whether a step differs, or fails, by more than it did in golden."""
+    if step.standing == "failed":
+        return step.differ / max(step.compared, 1) > 2 * step.golden_failed + 0.001
+    return step.standing == "different" and any(is_new(one) for one in step.differences)
 
 
 def is_new(one: Difference) -> bool:
-    """Whether a field differs by more than it did in golden."""
-    before = one.golden_differ / max(one.golden_compared, 1)
-    return one.differ / max(one.compared, 1) > 2 * before + 0.001
+    """Whether a field differs more often than in golden."""
+    return oftener((one.differ, one.compared), (one.golden_differ, one.golden_compared))
+
+
+def oftener(here: tuple[int, int], there: tuple[int, int]) -> bool:
+    """Whether `here` has more hits of so many than chance gives it if `there` is like it (Fisher's exact test, one-sided); and twice the rate."""
+    (hits, n), (others, m) = here, there
+    if not hits or not m:
+        return bool(hits)
+    from scipy.stats import hypergeom
+
+    chance = float(hypergeom.sf(hits - 1, n + m, hits + others, n))
+    return chance < _CHANCE and hits / n > 2 * others / m
 
 
 def proven(finding: Finding, step: StepParity, parity: Parity, again: Again) -> Finding:
     """A finding that replay agrees with, or that replay lays at an earlier step's door."""
     proof = (_evidence(step, parity), *_origin(step, finding, again))
     finding = replace(finding, next=_next(finding, again))
+    harmful = finding.harmful or _harmful(again.departed(), again.on_golden())
     if component_step(finding.component) == step.name:
-        return replace(finding, evidence=(*proof, *finding.evidence), confidence=max(finding.confidence, 0.99))
-    component = step.differences[0].path if step.differences else step.name
+        return replace(
+            finding, evidence=(*proof, *finding.evidence), confidence=max(finding.confidence, 0.99), harmful=harmful
+        )
+    layer, component = _laid(step, next(iter(step.differences), None), again)
     return replace(
-        finding, layer=step.layer, component=component, what=_what(step), confidence=0.99,
+        finding, layer=layer, component=component, what=_what(step), confidence=0.99, harmful=harmful,
         evidence=(*proof, *finding.evidence), victims=tuple(dict.fromkeys((finding.component, *finding.victims))),
     )  # fmt: skip
 
 
+def explained(finding: Finding, step: StepParity, parity: Parity, again: Again) -> Finding:
+    """A finding that already says why a step differs: the step is among its victims. It bears the evidence."""
+    return replace(finding, evidence=(*finding.evidence, _evidence(step, parity), *_origin(step, finding, again)))
+
+
 def unseen(step: StepParity, parity: Parity, again: Again) -> tuple[Finding, str]:
     """A finding that only replay sees, harmful where the outcome shows it; and a note where there is no outcome to show it."""
-    lead = step.differences[0] if step.differences else None
+    lead = next((one for one in step.differences if is_new(one)), None)
     done = again.departed()
     share = step.differ / max(step.compared, 1)
     harm = {"share_of_traffic": round(share, 4)}
     if done.compared:
         harm["decisions_flipped"] = round(done.flips, 4)
+    elif step.name == "decision":
+        harm["decisions_flipped"] = round(share, 4)
     if done.score_moved_sd is not None:
         harm["score_moved_sd"] = round(done.score_moved_sd, 4)
+    harmful = _harmful(done, again.on_golden()) or (step.name == "decision" and share >= _FLIPS)
+    layer, component = _laid(step, lead, again)
     finding = Finding(
-        0, step.layer, lead.path if lead else step.name, lead.where if lead else (), None, 0.97, _harmful(done), harm,
-        _what(step), (_evidence(step, parity),), examples=lead.examples if lead else (),
+        0, layer, component, lead.where if lead else (), from_micros(lead.since) if lead and lead.since else None, 0.97,
+        harmful, harm, _what(step), (_evidence(step, parity),), examples=lead.examples if lead else (),
     )  # fmt: skip
     finding = replace(finding, evidence=(*finding.evidence, *_origin(step, finding, again)), next=_next(finding, again))
     note = f"what `{finding.component}` does to the outcome cannot be told: the record and the code have no decision and no score in common"
-    return finding, "" if done.judged else note
+    return finding, "" if done.judged or harmful else note
 
 
-def _harmful(done: Change) -> bool:
-    return done.flips >= _FLIPS if done.compared else (done.score_moved_sd or 0.0) >= _SD
+def _laid(step: StepParity, lead: Difference | None, again: Again) -> tuple[str, str]:
+    """Layer and component: the field; of outputs the model that made them, where it is another, or the host that alone errs."""
+    if lead is None:
+        return step.layer, step.name
+    if step.name == "outputs":
+        identity = again.strange(lead, IDENTITY)
+        if identity:
+            return step.layer, identity
+        if len(lead.where) == 1 and lead.where[0].path.startswith("hardware."):
+            return "hardware", lead.where[0].path
+    return step.layer, lead.path
+
+
+def _harmful(done: Change, golden: Change) -> bool:
+    """Whether production decided otherwise than the code, more often than it did in golden."""
+    if done.compared:
+        return done.flips - golden.flips >= _FLIPS
+    return (done.score_moved_sd or 0.0) - (golden.score_moved_sd or 0.0) >= _SD
 
 
 def _evidence(step: StepParity, parity: Parity) -> Evidence:

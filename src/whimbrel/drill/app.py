@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from whimbrel.drill.columns import HIDDEN, Columns, Request, objects
+from whimbrel.drill.columns import HIDDEN, Bools, Columns, Request, objects
 from whimbrel.drill.forest import Scorer
 from whimbrel.record.fingerprints import fingerprint
 
@@ -109,6 +109,40 @@ class App:
         """The same app under these fingerprints."""
         return replace(self, code=tuple(code.items()))
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The steps that are look-ups elsewhere, under `recorder.read`: what they returned is in the record."""
+        return tuple(self.sources)
+
+    @property
+    def remote(self) -> tuple[str, ...]:
+        """What a model says that answers elsewhere, and that cannot be asked again; empty where it runs in here."""
+        return ()
+
+    def run(self, name: str, seen: Request) -> dict[str, Any]:
+        """One step's values by path, of what was seen so far."""
+        given = {"source": self.sources[name]} if name in self.sources else {}
+        return {f"steps.{name}.{field}": value for field, value in self.step(name)(seen, **given).items()}
+
+    def answer(self, seen: Columns) -> Columns:
+        """What the model says of requests whose steps have run."""
+        canary = self.routed(seen)
+        margin = np.where(canary, self.canary(seen), self.model(seen)) if canary.any() else self.model(seen)
+        return {"outputs.margin": margin}
+
+    def conclude(self, seen: Columns) -> Columns:
+        """What follows from what the model said: the score, and what is decided where nothing fails."""
+        score = self.calibrate(seen["outputs.margin"])
+        return {"outputs.score": score, **self._route(seen), "decision": self.decide(score)}
+
+    def routed(self, seen: Columns) -> Bools:
+        """Which requests the canary answers: the id decides."""
+        canary: Bools = seen["luck.route"] < self.canary_share
+        return canary
+
+    def _route(self, seen: Columns) -> Columns:
+        return {"decisions.route": np.where(self.routed(seen), "canary", "stable").astype(object)}
+
     def serve(self, requests: Columns) -> Columns:
         """Many requests at once: the records that the recorder would have written, as columns."""
         out: Columns = {path: column for path, column in requests.items() if not path.startswith(HIDDEN)}
@@ -117,20 +151,19 @@ class App:
         seen, n = requests | steps, len(requests["ts"])
         for step, said in self.fingerprints().items():
             out[f"code.{step}"] = objects(said, n)
-        canary = requests["luck.route"] < self.canary_share
-        margin = np.where(canary, self.canary(seen), self.model(seen)) if canary.any() else self.model(seen)
-        failed = requests["luck.fail"] < self.fails
-        score = self.calibrate(margin)
+        canary, failed = self.routed(requests), requests["luck.fail"] < self.fails
+        wrote = self.answer(seen)
+        ends = self.conclude(seen | wrote)
+        if self.reads:
+            out["recorder.reads"] = objects(",".join(self.reads), n)
         out["model.name"] = objects(self.name, n)
         for name in ("version", "digest", "precision"):
             out[f"model.{name}"] = np.where(canary, getattr(self.canary, name), getattr(self.model, name)).astype(
                 object
             )
         out["model.variant"] = objects(self.variant, n)
-        out["outputs.margin"] = margin
-        out["outputs.score"] = score
-        out["decisions.route"] = np.where(canary, "canary", "stable").astype(object)
-        out["decision"] = np.where(failed, self.fallback, self.decide(score)).astype(object)
+        out |= wrote | ends
+        out["decision"] = np.where(failed, self.fallback, ends["decision"]).astype(object)
         out["error"] = np.array(["RulesTimeout" if f else None for f in failed.tolist()], dtype=object)
         out |= timeline(self, requests)
         out |= hardware(self.timing, requests)
@@ -157,10 +190,10 @@ def prepare(app: App, request: Request) -> dict[str, Any]:
     """All steps up to the model: `steps.<step>.<name>`, in the order in which they run."""
     seen: dict[str, Any] = dict(request)
     out: dict[str, Any] = {}
-    for step, run in app.steps:
-        given = {"source": app.sources[step]} if step in app.sources else {}
-        for name, value in run(seen, **given).items():
-            out[f"steps.{step}.{name}"] = seen[f"steps.{step}.{name}"] = value
+    for step, _ in app.steps:
+        made = app.run(step, seen)
+        out |= made
+        seen |= made
     return out
 
 

@@ -10,11 +10,16 @@ from whimbrel.drill.rates import Rate
 from whimbrel.drill.score import Score
 from whimbrel.report import html
 
+REPLAYED, ALONE = "with replay", "recorded data alone"
+
 
 def text(score: Score, *, cases: bool = True) -> str:
     """A line per case, then the rates, the simple rules beside them, and who was taken for whom."""
     lines = [*_cases(score), ""] if cases and score.cases else []
-    lines += [f"{name:<18} {rate}" for name, rate in score.rates.items() if rate.n]
+    alone = score.alone.rates if score.alone is not None else {}
+    if alone:
+        lines += [f"{'':<18} {REPLAYED:<28} {ALONE}"]
+    lines += [f"{name:<18} {rate!s:<28} {alone.get(name, '')}".rstrip() for name, rate in score.rates.items() if rate.n]
     lines += [f"{name:<18} {value}" for name, value in _numbers(score)]
     lines += _grouped(score)
     if any(said.right.n for said in score.confidence):
@@ -22,8 +27,7 @@ def text(score: Score, *, cases: bool = True) -> str:
         lines += [f"  {_span(said.low, said.high):<12} {said.right}" for said in score.confidence if said.right.n]
     if score.floors:
         lines += ["", f"{'beside simple rules':<34} {'layer':<26} {'component':<26} false alarms"]
-        ours = {name: score.rates[name] for name in ("layer", "component", "false_alarms")}
-        for name, rates in {"whimbrel": ours, **score.floors}.items():
+        for name, rates in {**_ours(score), **score.floors}.items():
             cells = (str(rates[which]) for which in ("layer", "component", "false_alarms"))
             lines.append(f"  {name:<32} {next(cells):<26} {next(cells):<26} {next(cells)}")
     lines += ["", "true layer → answered layer"]
@@ -40,9 +44,19 @@ def page(score: Score, command: str) -> str:
         "drill.html", score=score, command=command, numbers=_numbers(score), rows=rows,
         layers=sorted({answer for row in score.confusion.values() for answer in row}),
         groups=[(name, score.by(name)) for name in ("layer", "app", "severity", "shape")],
-        floors={"whimbrel": {n: score.rates[n] for n in ("layer", "component", "false_alarms")}, **score.floors},
+        floors={**_ours(score), **score.floors}, alone=score.alone.rates if score.alone is not None else {},
+        heads=(REPLAYED, ALONE),
         sure=[(_span(said.low, said.high), said.right) for said in score.confidence if said.right.n],
     )  # fmt: skip
+
+
+def _ours(score: Score) -> dict[str, dict[str, Rate]]:
+    """Our own answers beside the simple rules': with replay, and from recorded data alone."""
+    told = {"whimbrel": score} if score.alone is None else {"whimbrel, with replay": score, "whimbrel": score.alone}
+    return {
+        name: {which: one.rates[which] for which in ("layer", "component", "false_alarms")}
+        for name, one in told.items()
+    }
 
 
 def _numbers(score: Score) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from whimbrel.drill.apps import subject
 from whimbrel.drill.columns import Bools, Columns, length, merge, take
+from whimbrel.drill.declared import Declared, Release
 from whimbrel.drill.plant import Site, Wanted, events_around, site, variants
 from whimbrel.drill.records import drop, known_by, served
 from whimbrel.drill.table import to_arrow
@@ -94,13 +95,15 @@ class Drawn:
     until: datetime
     asked_on: datetime
     """What was known then is what there is: labels that came later are missing."""
+    codes: tuple[Declared, Declared] | None = None
+    """The code that is declared to have answered, and golden's."""
 
     def asked_at(self, moment: datetime) -> Drawn:
         """The same, had it been asked about at that moment."""
         before = self.window["ts"] < moment.timestamp()
         window = known_by(take(self.window, before), moment)
         events = tuple(event for event in self.events if event.ts < moment)
-        return Drawn(self.golden, window, events, self.truth, self.since, moment, moment)
+        return replace(self, window=window, events=events, until=moment, asked_on=moment)
 
     def tables(self) -> Case:
         """As tables."""
@@ -148,20 +151,22 @@ def columns(asked: Asked, cache: Path | None = None) -> Drawn:
     rng = np.random.default_rng([asked.seed, zlib.crc32(asked.fault.encode())])
     since, until = _window(app, asked.day, asked.days, rng)
     start = since - timedelta(days=asked.golden_days or app.golden_days)
-    golden = drop(served(here.app, here.between(start, since)))
-    requests = here.between(since, until)
+    earlier, requests = here.between(start, since), here.between(since, until)
+    golden = drop(served(here.app, earlier))
     events = [*releases(start, until), *_chatter(start, until, rng)]
     if asked.fault in app.calm:
         start = datetime.fromtimestamp(float(requests["ts"][int(rng.uniform(0.05, 0.6) * length(requests))]), UTC)
         requests, changed, hit, more = app.calm[asked.fault](here, requests, start, rng)
+        released = [Release.of(changed, requests, hit)]
         window, truth = served(here.app, requests), Truth(asked.fault, app=app.name)
         window = drop(merge(window, hit, served(changed, take(requests, hit))))
     else:
-        window, truth, more = _broken(app, here, requests, asked, rng)
+        window, truth, more, released = _broken(app, here, requests, asked, rng)
     asked_on = until + timedelta(days=app.labelled_days if truth.layer == "labels" or since.day % 3 == 0 else 0)
     everything = tuple(sorted([*events, *more], key=lambda event: (event.ts, event.what)))
     golden, window = known_by(golden, asked_on), known_by(window, asked_on)
-    return Drawn(golden, window, everything, truth, since, until, asked_on)
+    codes = (Declared(here.app, (earlier, requests), released), Declared(here.app, (earlier, requests)))
+    return Drawn(golden, window, everything, truth, since, until, asked_on, codes)
 
 
 def default_cache() -> Path:
@@ -171,8 +176,11 @@ def default_cache() -> Path:
 
 def _broken(
     app: Subject, here: World, requests: Columns, asked: Asked, rng: np.random.Generator
-) -> tuple[Columns, Truth, list[Event]]:
-    """The window with one fault in it, or two: the second is planted where the first is already at work."""
+) -> tuple[Columns, Truth, list[Event], list[Release]]:
+    """The window with one fault in it, or two: the second is planted where the first is already at work.
+
+    With the truth, the events, and the apps that were declared, each with the requests that it answers.
+    """
     window, events, truths = served(here.app, requests), [], []
     hits: list[Site] = []
     for name in asked.fault.split("+"):
@@ -182,22 +190,36 @@ def _broken(
         truths.append(Truth.of(found, app.name))
         events += events_around(found, rng, asked.herring)
     if len(hits) == 1:
-        return hits[0].planted.serve(window, requests, hits[0].hit), truths[0], events
+        return hits[0].planted.serve(window, requests, hits[0].hit), truths[0], events, _released(hits, requests)
     first, second = hits[0], hits[-1]
     window = second.planted.hit(first.planted.hit(window, requests, first.hit), requests, second.hit & ~first.hit)
     both = first.hit & second.hit
     if both.any():
         window = _overlapping(first, second, window, requests, both)
-    return drop(window), _twice(asked.fault, truths), events
+    return drop(window), _twice(asked.fault, truths), events, _released(hits, requests)
+
+
+def _released(hits: list[Site], requests: Columns) -> list[Release]:
+    """The changed apps that somebody declared, with the requests that each of them answers."""
+    rows: dict[tuple[int, ...], Bools] = {(i,): one.hit for i, one in enumerate(hits)}
+    if len(hits) > 1:
+        both = hits[0].hit & hits[1].hit
+        rows = {(0,): hits[0].hit & ~both, (1,): hits[1].hit & ~both, (0, 1): both}
+    out = []
+    for which, inside in rows.items():
+        declared = [hits[i].planted for i in which if hits[i].planted.declared]
+        if declared:
+            app = declared[0].world.app
+            for planted in declared:
+                app = planted.apply(app)
+            out.append(Release.of(app, requests, inside))
+    return out
 
 
 def _overlapping(first: Site, second: Site, window: Columns, requests: Columns, both: Bools) -> Columns:
     """Rows that both hit: both changed inputs, the second's artefacts on top of the first's."""
     arrived = first.planted.requests(second.planted.requests(take(requests, both)))
-    app = first.planted.app()
-    if second.planted.fault.app is not None:
-        app = second.planted.fault.app(app, second.planted.strength, second.planted.world)
-    out = served(app, arrived)
+    out = served(second.planted.apply(first.planted.app()), arrived)
     for planted in (first.planted, second.planted):
         if planted.fault.records is not None:
             out |= planted.fault.records(arrived | out, planted.strength)

@@ -93,8 +93,18 @@ class Planted:
         healthy: Served = self.world.app
         if self.fault.app is None:
             return healthy
-        broken: Served = self.fault.app(healthy, self.strength, self.world)
+        broken: Served = self.apply(healthy)
         return broken if self.seen else broken.saying(healthy.fingerprints())
+
+    def apply(self, app: Any) -> Any:
+        """An app with the fault in it."""
+        return app if self.fault.app is None else self.fault.app(app, self.strength, self.world)
+
+    @property
+    def declared(self) -> bool:
+        """Whether somebody released it: a step under a fingerprint of its own, a model that was trained anew."""
+        layer = self.fault.layer
+        return self.fault.app is not None and (layer == "training" or (self.seen and layer == "features"))
 
     def requests(self, requests: Columns) -> Columns:
         """The requests as they arrive where the fault hits."""

@@ -55,6 +55,8 @@ class Graded:
     detected_min: float | None = None
     """Minutes that those took to come in."""
     floors: Mapping[str, Floor] = field(default_factory=dict)
+    alone: Graded | None = None
+    """The same case from recorded data alone, where this answer had code to run; None where it had none."""
 
     @property
     def found(self) -> bool:
@@ -109,6 +111,7 @@ class Graded:
             "layer": self.layer_hit, "component": self.component_hit, "component_top3": self.component_near,
             "slice": self.slice_hit, "slice_f1": self.overlap, "detected_rows": self.detected_rows,
             "detected_min": self.detected_min, "took_s": self.took_s,
+            **({"alone": self.alone.to_dict()} if self.alone is not None else {}),
         }  # fmt: skip
 
 

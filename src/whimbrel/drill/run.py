@@ -18,9 +18,11 @@ from typing import TypeAlias
 import numpy as np
 
 from whimbrel.diagnose import diagnose as by_whimbrel
+from whimbrel.diagnose import replayed
 from whimbrel.drill.apps import NAMES, subject
-from whimbrel.drill.case import Asked, Drawn, columns, default_cache
-from whimbrel.drill.columns import length
+from whimbrel.drill.case import Asked, Case, Drawn, columns, default_cache
+from whimbrel.drill.columns import Columns, length
+from whimbrel.drill.declared import Declared
 from whimbrel.drill.faults import SEVERITIES
 from whimbrel.drill.floors import absent, floors
 from whimbrel.drill.grade import Graded, crashed, grade
@@ -65,6 +67,7 @@ class Drill:
     seed: int = 0
     detect: bool = False
     floors: bool = True
+    replay: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Task:
     asked: Asked
     detect: bool = False
     floors: bool = False
+    replay: bool = False
 
 
 def run(
@@ -132,7 +136,9 @@ def tasks(drill: Drill) -> list[Task]:
     asked = [*_planted(drill, apps), *_untouched(drill, apps)]
     order = {app.name: i for i, app in enumerate(apps)}
     asked = sorted(asked, key=lambda one: order[one.app])
-    return [Task(replace(one, golden_days=drill.golden_days), drill.detect, drill.floors) for one in asked]
+    return [
+        Task(replace(one, golden_days=drill.golden_days), drill.detect, drill.floors, drill.replay) for one in asked
+    ]
 
 
 def _planted(drill: Drill, apps: list[Subject]) -> list[Asked]:
@@ -231,11 +237,26 @@ def ask(task: Task, cache: Path, diagnose: Diagnose | None = None) -> Graded:
         return crashed(made.truth, error, seed=seed, took_s=round(time.perf_counter() - started, 3))
     took_s = round(time.perf_counter() - started, 3)
     graded = grade(made.truth, report, seed=seed, took_s=took_s, window=drawn.window)
+    if task.replay and drawn.codes is not None:
+        graded = _replayed(graded, report, drawn.codes, made, drawn.window)
     if task.floors:
         graded = replace(graded, floors=floors(drawn))
     if task.detect and graded.truth.layer and graded.layer_hit and graded.alarmed:
-        graded = timed(graded, drawn, by)
+        graded = timed(graded, drawn, by)  # from recorded data alone
     return graded
+
+
+def _replayed(alone: Graded, report: Report, codes: tuple[Declared, Declared], made: Case, window: Columns) -> Graded:
+    """The answer once the code has run, with that from recorded data alone beside it."""
+    started, seed = time.perf_counter(), alone.seed
+    try:
+        report = replayed(report, made.golden, made.window, pipeline=codes[0], golden_pipeline=codes[1])
+    except Exception as error:  # noqa: BLE001  one case that ends badly must not cost the answers to all others
+        graded = crashed(made.truth, error, seed=seed, took_s=round(time.perf_counter() - started, 3))
+    else:
+        took_s = round(alone.took_s + time.perf_counter() - started, 3)
+        graded = grade(made.truth, report, seed=seed, took_s=took_s, window=window)
+    return replace(graded, alone=alone)
 
 
 def timed(graded: Graded, drawn: Drawn, by: Diagnose) -> Graded:

@@ -57,6 +57,13 @@ class Score:
         return tuple(case for case in self.cases if not case.truth.layer)
 
     @property
+    def alone(self) -> Score | None:
+        """The same cases from recorded data alone, where the answers had code to run."""
+        if not any(case.alone for case in self.cases):
+            return None
+        return Score(tuple(case.alone or case for case in self.cases))
+
+    @property
     def rates(self) -> dict[str, Rate]:
         """The rates that count, by name."""
         planted, untouched = self.planted, self.untouched
@@ -164,7 +171,9 @@ class Score:
         """Plain JSON: `whimbrel.drill/2`."""
         detection = self.detection
         return {
-            "schema": SCHEMA, "rates": _plain(self.rates), "slice_f1": self.slice_f1,
+            "schema": SCHEMA, "rates": _plain(self.rates),
+            "recorded_data_alone": _plain(self.alone.rates) if self.alone is not None else None,
+            "slice_f1": self.slice_f1,
             "onset_error_min": self.onset_error_min,
             "detection": None if detection is None else {"predictions": detection[0], "minutes": detection[1]},
             "by": {name: {group: _plain(rates) for group, rates in self.by(name).items()}

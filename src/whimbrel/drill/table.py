@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 TIMES = ("ts", "label_ts")
 """Epoch seconds in here, timestamps in UTC out there."""
 
+LISTS = ("recorder.reads",)
+"""Names joined by commas in here, lists of them out there."""
+
 
 def to_arrow(columns: Columns) -> Table:
     """An Arrow table; NaN and None become null, and a column with any text in it becomes text."""
@@ -27,6 +30,8 @@ def to_arrow(columns: Columns) -> Table:
 def _array(path: str, column: NDArray[Any]) -> Array:
     from arro3.core import Array, DataType
 
+    if path in LISTS:
+        return _lists([text.split(",") if text else [] for text in column.tolist()])
     if path in TIMES:
         micros = [None if v != v else round(v * 1e6) for v in column.tolist()]
         return Array(micros, type=DataType.int64()).cast(DataType.timestamp("us", tz="UTC"))
@@ -36,6 +41,13 @@ def _array(path: str, column: NDArray[Any]) -> Array:
     if not np.isnan(column).any():
         return Array.from_numpy(column)
     return Array([None if v != v else v for v in column.tolist()], type=DataType.float64())
+
+
+def _lists(items: list[list[str]]) -> Array:
+    from arro3.core import Array, DataType, list_array
+
+    ends = np.cumsum([0, *map(len, items)], dtype=np.int32)
+    return list_array(Array.from_numpy(ends), Array([v for item in items for v in item], type=DataType.string()))
 
 
 def _text(value: Any) -> str | None:

@@ -20,7 +20,8 @@ class Difference:
     """One field in which what was recorded and what the code makes of the same inputs differ.
 
     `compared` and `differ` count predictions of the window; `golden_compared` and `golden_differ` those of golden.
-    `shape` says in words what kind of change it is, `where` whom it reaches, as far as one condition can say it.
+    `shape` says in words what kind of change it is, `where` whom it reaches, as far as two conditions can say it; `since` is the
+    time of the first prediction that differs, in µs since 1970.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Difference:
     where: Where = ()
     golden_compared: int = 0
     golden_differ: int = 0
+    since: int | None = None
     examples: tuple[Mapping[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,13 +59,15 @@ class StepParity:
     """The largest relative difference that passes for noise, measured by replaying golden."""
     golden_failed: float = 0.0
     """The share of golden's predictions that fail there as well: code that cannot be run at all is nobody's fault."""
+    unmade: tuple[str, ...] = ()
+    """Fields that were recorded, in golden as well, and that this code never makes: they are not judged."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return {
             "name": self.name, "layer": self.layer, "standing": self.standing, "compared": self.compared,
             "differ": self.differ, "says": self.says, "tolerance": self.tolerance, "golden_failed": self.golden_failed,
-            "differences": [one.to_dict() for one in self.differences],
+            "differences": [one.to_dict() for one in self.differences], "unmade": list(self.unmade),
         }  # fmt: skip
 
 

@@ -16,13 +16,13 @@ In: a log and a pipeline, or flat records. Out: a `Parity`. `diagnose/` and `cli
 """
 
 from whimbrel.replay.beside import beside, named
-from whimbrel.replay.parity import Sampled, parity, replay, sampled
+from whimbrel.replay.parity import drawn, parity, replay, sampled
 from whimbrel.replay.pipelines import Pipeline, pipeline_of
 from whimbrel.replay.played import Played
 from whimbrel.replay.rescore import rescore
 from whimbrel.replay.swap import departed, swap
 
 __all__ = [
-    "Pipeline", "Played", "Sampled", "beside", "departed", "named", "parity", "pipeline_of", "replay", "rescore", "sampled",
+    "Pipeline", "Played", "beside", "departed", "drawn", "named", "parity", "pipeline_of", "replay", "rescore", "sampled",
     "swap",
 ]  # fmt: skip

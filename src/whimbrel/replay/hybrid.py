@@ -50,6 +50,7 @@ class Hybrid:
         old, new = ([self._by_step(answers[i].out) for i in whole] for answers in (first, second))
         self.labels = [records[i].get("label") for i in whole]
         mine = {step for made in (*old, *new) for step in made if step.startswith("steps.")}
+        mine |= {"outputs", "decision"}
         self.records = [{p: v for p, v in given[i].items() if step_of(p) not in mine} for i in whole]
         self._example = [given[i] for i in whole[:1]]
         self.order = tuple(dict.fromkeys(s for made in old for s in made if s.startswith("steps.")))

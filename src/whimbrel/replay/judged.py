@@ -6,6 +6,7 @@ ran. Tolerance is what golden's own replay differs by; what does not even agree 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,8 +32,10 @@ _UNKNOWN = 1e-6
 """The tolerance where there is no golden to measure it on: that of single precision."""
 _EXAMPLES = 3
 _GROUPS = {"outputs": "outputs", "decision": "decision", "decisions": "decision"}
-_WHOM = ("context.", "hardware.", "model.", "code.", "recorder.process")
-"""What a difference may be confined to; of two that say as much, the earlier."""
+_WHOM = (("context.", "hardware."), ("model.", "code.", "recorder.process"))
+"""What a difference may be confined to, what says it best first; of two that say as much, the earlier."""
+_CHANCE = 1e-4
+"""A condition that all rows that differ meet is named where they would do so by chance more seldom than this."""
 
 _BLURRED = 1e-3
 """Decisions that may flip for noise in their score: one, and at most this share of them."""
@@ -89,12 +92,14 @@ def judge(window: Side, golden: Side) -> list[StepParity]:
     outputs: _Rows | None = None
     steps = _steps(window)
     identical = _identical([path for paths in steps.values() for path in paths], window, golden)
-    for name, paths in steps.items():
+    for name, all_paths in steps.items():
+        unmade = _unmade(all_paths, window, golden)
+        paths = [path for path in all_paths if path not in unmade] or all_paths
         if identical.issuperset(paths):
-            out.append(_equal(name, window, golden))
+            out.append(replace(_equal(name, window, golden), unmade=unmade))
             continue
         found, rows = _judge_step(name, paths, window, golden, outputs if name == "decision" else None)
-        out.append(found)
+        out.append(replace(found, unmade=unmade))
         if name == "outputs":
             outputs = rows
     return _with_failures(out, window, golden)
@@ -119,6 +124,13 @@ def step_of(path: str) -> str:
     """The step that a field belongs to: `steps.<step>`, `outputs` or `decision`; empty where it is none's."""
     head, _, rest = path.partition(".")
     return f"steps.{rest.partition('.')[0]}" if head == "steps" else _GROUPS.get(head, "")
+
+
+def _unmade(paths: Sequence[str], window: Side, golden: Side) -> tuple[str, ...]:
+    """Fields that golden's records hold and that the code never makes, of window or golden."""
+    made = np.any(window.answers.out.held(paths), axis=0) | np.any(golden.answers.out.held(paths), axis=0)
+    held = np.any(golden.records.held(paths), axis=0)
+    return tuple(compress(paths, held & ~made))
 
 
 def _judge_step(
@@ -209,30 +221,54 @@ def _difference(path: str, column: _Column, golden: tuple[int, int], records: Re
     return Difference(
         path, int(column.there.sum()), len(rows),
         shape([column.recorded[i] for i in rows], [column.replayed[i] for i in rows], column.replayed, rows.tolist()),
-        _whom(column.wrong, column.there, records), *golden,
+        _whom(column.wrong, column.there, records), *golden, _first(records, rows),
         tuple(
             {"id": ids[i], "recorded": column.recorded[i], "replayed": column.replayed[i]} for i in rows[:_EXAMPLES]
         ),
     )  # fmt: skip
 
 
+def _first(records: Records, rows: NDArray[np.intp]) -> int | None:
+    times = records.matrix(["ts"])[rows, 0]
+    return int(np.nanmin(times)) if np.isfinite(times).any() else None
+
+
 def _whom(wrong: Bools, there: Bools, records: Records) -> Where:
-    """One condition that holds for the rows that differ and for hardly any other; none where there is no such."""
-    best: tuple[float, Where] = (0.0, ())
+    """The one or two conditions that hold for the rows that differ, and that so many rows would not all meet by chance.
+
+    Only rows since the first that differs count. Who asked and where it ran come before which version answered.
+    """
     n = int(wrong.sum())
-    if n < 3 or n >= 0.98 * there.sum():
+    ts = records.matrix(["ts"])[:, 0]
+    since = there & ~(ts < ts[wrong].min())
+    if n < 3 or n >= 0.98 * since.sum():
         return ()
     known = sorted(records.present())
-    for path in (path for group in _WHOM for path in known if path.startswith(group)):
-        values = records.objects(path)
-        ((value, hit),) = Counter(map(str, values[wrong])).most_common(1)
-        if value == "None" or hit < 0.98 * n:
+    for groups in _WHOM:
+        paths = [path for group in groups for path in known if path.startswith(group)]
+        found = [(path, *hit) for path in paths if (hit := _commonest(records.objects(path), wrong, n)) is not None]
+        first = _narrower(found, since, n)
+        if first is None:
             continue
-        inside = sum(str(v) == value for v in values[there])
-        score = hit / inside
-        if inside <= 0.95 * there.sum() and score > best[0]:
-            best = (score, (Condition(path, value),))
-    return best[1] if best[0] >= 0.5 else ()
+        second = _narrower([one for one in found if one[0] != first[0]], since & first[2], n)
+        return tuple(Condition(path, value) for path, value, _ in ((first,) if second is None else (first, second)))
+    return ()
+
+
+def _commonest(values: NDArray[Any], wrong: Bools, n: int) -> tuple[str, Bools] | None:
+    """The value that nearly all rows that differ have, and who else has it, shape (rows,)."""
+    ((value, hit),) = Counter(map(str, values[wrong])).most_common(1)
+    if value == "None" or hit < 0.98 * n:
+        return None
+    return value, np.array([str(v) == value for v in values], dtype=bool)
+
+
+def _narrower(found: Sequence[tuple[str, str, Bools]], rows: Bools, n: int) -> tuple[str, str, Bools] | None:
+    """The condition that the fewest of these rows meet, where n of them would not all do so by chance."""
+    counts = [int((inside & rows).sum()) for _, _, inside in found]
+    if not counts or n * math.log(max(min(counts), 1) / int(rows.sum())) > math.log(_CHANCE):
+        return None
+    return found[counts.index(min(counts))]
 
 
 def _swapped(differences: list[Difference], columns: Mapping[str, _Column]) -> list[Difference]:

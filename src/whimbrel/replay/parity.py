@@ -101,16 +101,21 @@ def sampled(
         raise UsageError(f"the log holds no app {name!r}", where="--app", next=f"choose one of {', '.join(apps)}")
     asker, source = engine_named(engine), log.source(name)
     window = replace(window, app=name) if window is not None else Window(name)
-    records = asker.records(source, window, ids=ids or _chosen(asker, source, window, n))
+    asked = (source, window)
+    records = drawn(asker, *asked, n, ids=ids)
     if not records:
         raise EvidenceError(
             "there is nothing to replay", where=f"app {name}", why="the window holds no such predictions",
             next="whimbrel status says what the log holds",
         )  # fmt: skip
-    before_source, before = _golden(log, source, window, golden, golden_window, records)
-    good = asker.records(before_source, before, ids=_chosen(asker, before_source, before, min(n, GOLDEN_N)))
-    spans = (_span(window, records), _span(before, good, golden or ""))
-    return Sampled(name, records, good, spans, (source, window), (before_source, before))
+    before = _golden(log, source, window, golden, golden_window, records)
+    good = drawn(asker, *before, min(n, GOLDEN_N))
+    return Sampled(name, records, good, (_span(window, records), _span(before[1], good, golden or "")), asked, before)
+
+
+def drawn(engine: Engine, source: Source, window: Window, n: int, *, ids: Sequence[str] = ()) -> Records:
+    """The records of `n` predictions of a window, spread over hosts, versions and slices; or those that bear these ids."""
+    return engine.records(source, window, ids=ids or _chosen(engine, source, window, n))
 
 
 def replay(

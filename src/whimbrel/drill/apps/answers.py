@@ -149,29 +149,43 @@ class Answering(App):
         n = len(requests["ts"])
         for step, said in self.fingerprints().items():
             out[f"code.{step}"] = objects(said, n)
-        canary = requests["luck.route"] < self.canary_share
+        canary, failed = self.routed(requests), requests["luck.fail"] < self.fails
         written = self._written(requests | steps, canary)
-        margin = np.array([w.margin for w in written])
-        text = np.array([w.text for w in written], dtype=object)
-        parsed = np.array([self.parse(w.text) for w in written], dtype=bool)
-        failed = requests["luck.fail"] < self.fails
-        score = np.where(parsed, self.calibrate(margin), 0.0)
+        wrote: Columns = {
+            "outputs.text": np.array([w.text for w in written], dtype=object),
+            "outputs.finish": np.array([w.finish for w in written], dtype=object),
+            "outputs.margin": np.array([w.margin for w in written]),
+        }
+        ends = self.conclude(requests | wrote)
         out["model.name"] = objects("otter", n)
         for name in ("version", "digest", "precision"):
             of = [getattr(self.canary, name), getattr(self.model, name)]
             out[f"model.{name}"] = np.where(canary, *of).astype(object)
         out["model.variant"] = objects(self.variant, n)
-        out["outputs.text"] = text
-        out["outputs.finish"] = np.array([w.finish for w in written], dtype=object)
-        out["outputs.margin"] = margin
-        out["outputs.score"] = score
-        out["decisions.route"] = np.where(canary, "canary", "stable").astype(object)
-        out["decisions.parsed"] = np.where(parsed, "ok", "failed").astype(object)
-        out["decision"] = np.where(failed | ~parsed, self.fallback, self.decide(score)).astype(object)
+        out |= wrote | ends
+        out["decision"] = np.where(failed, self.fallback, ends["decision"]).astype(object)
         out["error"] = np.array(["GuardTimeout" if f else None for f in failed.tolist()], dtype=object)
         out |= self._usage(steps, written) | hardware(self.timing, requests)
         out |= self._times(requests, out)
-        return out | {"label": self._judged(requests, steps, margin)}
+        return out | {"label": self._judged(requests, steps, wrote["outputs.margin"])}
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """None: the index belongs to the release, and is searched again."""
+        return ()
+
+    @property
+    def remote(self) -> tuple[str, ...]:
+        """The provider's model writes another text each time."""
+        return ("outputs.text", "outputs.finish", "outputs.margin")
+
+    def conclude(self, seen: Columns) -> Columns:
+        """What follows from the provider's text: whether it can be read, the score, the guardrail's decision."""
+        parsed = np.array([self.parse(str(text or "")) for text in seen["outputs.text"].tolist()], dtype=bool)
+        score = np.where(parsed, self.calibrate(seen["outputs.margin"]), 0.0)
+        decision = np.where(parsed, self.decide(score), self.fallback).astype(object)
+        read = np.where(parsed, "ok", "failed").astype(object)
+        return {"outputs.score": score, **self._route(seen), "decisions.parsed": read, "decision": decision}
 
     def _written(self, seen: Columns, canary: Any) -> list[Any]:
         index: Index = self.sources["retrieve"]
