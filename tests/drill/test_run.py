@@ -15,7 +15,7 @@ from whimbrel.drill.run import Drill, run, tasks
 from whimbrel.errors import UsageError
 from whimbrel.model.report import Finding, Report, Span
 
-SMALL = Drill(apps=("loans",), days=1, golden_days=2, untouched=1, floors=False)
+SMALL = Drill(apps=("loans",), days=1, golden_days=2, untouched=1, floors=False, replay=False)
 
 
 def always_income(golden: Any, window: Any, *, events: Any, app: str) -> Report:
