@@ -171,6 +171,12 @@ class Again:
         columns = self._columns(paths, taken, where)
         return rescore(self.pipeline, taken.records, columns, golden=self.good().records)
 
+    def feeds(self, paths: Sequence[str], field: str) -> list[str]:
+        """Those of these raw inputs that a field is made of."""
+        from whimbrel.replay import feeds
+
+        return feeds(self.pipeline, self.sampled().records, paths, field)
+
     def _columns(self, paths: Sequence[str], taken: Sampled, where: Where) -> dict[str, tuple[Column, Column]]:
         """Each input's column in the slice and in golden: the same slice there, all of golden where that holds too few."""
         engine = self.engine

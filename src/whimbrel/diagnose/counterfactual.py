@@ -17,6 +17,8 @@ from whimbrel.model.swap import Rescored
 MOST = 6
 """Inputs that moved with the world and are re-scored."""
 _FLIPS, _SD = 0.003, 0.05
+RECEIVED = 0.8
+"""How sure it is that a raw input broke what its step made of it, where several may have."""
 _SOFT = ("marginal", "invariant")
 """Evidence about a single field: what putting golden's distribution back undoes. A broken relation it does not."""
 
@@ -142,9 +144,7 @@ def _weight(finding: Finding, one: Rescored) -> tuple[bool, float, float]:
 
 def told(traffic: Sequence[Traffic], again: Again) -> tuple[Traffic, ...]:
     """Traffic with what each raw input's move does to the outcome, those that do most first."""
-    mine = {
-        t.explains[0]: i for i, t in enumerate(traffic) if len(t.explains) == 1 and t.explains[0].startswith("inputs.")
-    }
+    mine = {path: i for i, t in enumerate(traffic) if (path := _input(t))}
     found = [one for one in again.rescore(list(mine)[:MOST], (), None) if one.back.judged] if mine else []
     out = list(traffic)
     for place, one in zip(sorted(mine[one.path] for one in found), _by_weight(found), strict=True):
@@ -156,6 +156,29 @@ def told(traffic: Sequence[Traffic], again: Again) -> tuple[Traffic, ...]:
         )
         out[place] = replace(said, what=f"{said.what}; {what}")
     return tuple(out)
+
+
+def received(finding: Finding, traffic: Sequence[Traffic], again: Again) -> Finding | None:
+    """Who broke a step whose code did nothing else than in golden: the input that moved most of those it is made of; None where none did.
+
+    `finding` is what the step broke, `traffic` what moved, the most first.
+    """
+    moved = [path for t in traffic if (path := _input(t))][:MOST]
+    path = next(iter(again.feeds(moved, finding.component)), None) if moved else None
+    if path is None:
+        return None
+    says = f"{finding.component} is made of {path}, and its code does what it did in golden: what broke it was handed to it"
+    return replace(
+        finding, layer="data", component=path, what=f"arrives otherwise: {finding.component} {finding.what}",
+        evidence=(Evidence("exact", says), *finding.evidence), confidence=RECEIVED,
+        victims=tuple(dict.fromkeys((finding.component, *finding.victims))),
+    )  # fmt: skip
+
+
+def _input(traffic: Traffic) -> str:
+    """The one raw input that moved; empty where it is none or several."""
+    path = traffic.explains[0] if len(traffic.explains) == 1 else ""
+    return path if path.startswith("inputs.") else ""
 
 
 def _by_weight(found: Sequence[Rescored]) -> list[Rescored]:

@@ -208,7 +208,9 @@ def _declared(one: Changed, window: Parity, again: Again) -> tuple[Evidence, ...
 def _done(change: Change) -> str:
     if change.compared:
         return f"{change.flipped} of {change.compared} decisions"
-    return f"the score by {change.score_moved_sd or 0.0:.3g} standard deviations"
+    if change.score_moved_sd is None:
+        return "nothing that could be told"
+    return f"the score by {change.score_moved_sd:.3g} standard deviations"
 
 
 def _new(

@@ -26,6 +26,8 @@ _ENOUGH = 30
 """Replayed predictions of a slice that clear it."""
 _FEW = 0.02
 """The share of predictions in which a step may differ, in golden as well, and still be what its code makes: requests that failed."""
+_HARD = 0.9
+"""The confidence from which on a finding is about a broken contract or an exact relation."""
 _SAME = ("equal", "within tolerance")
 
 
@@ -37,6 +39,8 @@ class _Weighed:
     refuted: list[Traffic] = field(default_factory=list)
     rescored: dict[str, Rescored] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    orphans: list[Finding] = field(default_factory=list)
+    """Refuted findings about something that the world does not do: if the code did not, what it received did."""
 
 
 def weigh(report: Report, again: Again) -> Report:
@@ -59,6 +63,9 @@ def weigh(report: Report, again: Again) -> Report:
     matrix = again.swap(*place)
     weighed.findings = declared.findings(weighed.findings, changed, matrix, whole, again)
     weighed.notes += _of_golden(again, matrix)
+    if not weighed.findings and weighed.orphans:
+        handed = counterfactual.received(weighed.orphans[0], report.traffic, again)
+        weighed.findings += [] if handed is None else [handed]
     traffic = counterfactual.told(report.traffic, again)
     return _settled(replace(report, traffic=traffic), whole, weighed, changed)
 
@@ -87,6 +94,8 @@ def _hear(finding: Finding, changed: dict[str, declared.Changed], again: Again, 
     elif own not in changed and _clears(asked, asked.steps[at], finding.component):
         said = f"{finding.component} moved, and its code does what it did in golden"
         weighed.refuted.append(Traffic(said, (finding.component,)))
+        if finding.confidence >= _HARD:
+            weighed.orphans.append(finding)
     else:
         weighed.findings.append(finding)
 

@@ -19,10 +19,10 @@ from whimbrel.replay.beside import beside, named
 from whimbrel.replay.parity import drawn, parity, replay, sampled
 from whimbrel.replay.pipelines import Pipeline, pipeline_of
 from whimbrel.replay.played import Played
-from whimbrel.replay.rescore import rescore
+from whimbrel.replay.rescore import feeds, rescore
 from whimbrel.replay.swap import departed, swap
 
 __all__ = [
-    "Pipeline", "Played", "beside", "departed", "drawn", "named", "parity", "pipeline_of", "replay", "rescore", "sampled",
+    "Pipeline", "Played", "beside", "departed", "drawn", "feeds", "named", "parity", "pipeline_of", "replay", "rescore", "sampled",
     "swap",
 ]  # fmt: skip

@@ -73,6 +73,39 @@ def rescore(
     ]
 
 
+def feeds(
+    pipeline: Any, records: Sequence[Record], paths: Sequence[str], field: str, *, limit_s: float = LIMIT_S
+) -> list[str]:
+    """Those of these raw inputs that a field of a step, an output or the decision is made of: with others' values it changes.
+
+    Args:
+        pipeline: the code, as `parity` takes it.
+        records: predictions, flat; at most `RUN` of them are run.
+        paths: raw inputs, `inputs.<name>`.
+        field: what the code makes, by its path.
+        limit_s: seconds that one run of the code may take.
+    """
+    records = thinned(records)
+    code = pipeline if isinstance(pipeline, str) else pipeline_of(pipeline)
+
+    def run(asked: Sequence[Record]) -> list[Record]:
+        answers = play(code, known(asked), free=True, limit_s=limit_s).answers
+        return [{} if answer.failed else answer.out for answer in answers]
+
+    bare = _without_steps(records, run)
+    if bare is None:
+        return []
+    asked = [bare, *([{**r, path: bare[i - 1].get(path)} for i, r in enumerate(bare)] for path in paths)]
+    answers = run([{p: v for p, v in record.items() if v is not None} for part in asked for record in part])
+    n = len(records)
+    made = [[one.get(field) for one in answers[i : i + n]] for i in range(0, len(answers), n)]
+    return [
+        path
+        for path, column in zip(paths, made[1:], strict=True)
+        if any(gap(a, b) > 1e-9 for a, b in zip(made[0], column, strict=True))
+    ]
+
+
 def _rescored(
     path: str, records: Sequence[Record], arm: Sequence[list[Any]], columns: tuple[Column, Column], came: Outcome,
     outcomes: Sequence[Outcome], labels: Sequence[Any], spread: float | None,

@@ -227,6 +227,8 @@ def _sentence(artefacts: Sequence[Artefact], whole: Change, n: int) -> str:
     if not artefacts:
         return f"EQUAL: the declared code makes of {n} predictions' raw inputs what golden's does, step by step."
     names = ", ".join(f"`{one.name}`" for one in artefacts)
+    if not whole.judged:
+        return f"DECLARED: {names} differ{'s' * (len(artefacts) == 1)} from golden's; what that does to the outcome cannot be told."
     done = f"{whole.flipped} of {whole.compared} decisions" if whole.compared else "the score"
     if not whole.flipped and whole.compared:
         alone = [one for one in artefacts if one.alone.flipped]
