@@ -34,12 +34,12 @@ def recorded(n: int, *, wrong: Any = None, first: int = START) -> list[dict[str,
     rng = np.random.default_rng(n)
     rows = []
     for i in range(n):
-        row = {
+        row: dict[str, Any] = {
             "id": f"{first}-{i}", "ts": first + i * 1_000_000, "inputs.x": float(rng.normal()),
             "context.tenant": "abc"[int(rng.integers(3))], "context.channel": "uv"[int(rng.integers(2))],
             "outputs.remark": "fine",
         }  # fmt: skip
-        row["outputs.score"] = 2 * float(row["inputs.x"])
+        row["outputs.score"] = 2 * row["inputs.x"]
         if wrong is not None and wrong(i, row):
             row["outputs.score"] += 1
         rows.append(row)

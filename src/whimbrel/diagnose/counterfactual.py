@@ -164,12 +164,12 @@ def received(finding: Finding, traffic: Sequence[Traffic], again: Again) -> Find
     `finding` is what the step broke, `traffic` what moved, the most first.
     """
     moved = [path for t in traffic if (path := _input(t))][:MOST]
-    path = next(iter(again.feeds(moved, finding.component)), None) if moved else None
-    if path is None:
+    made_of = again.feeds(moved, finding.component) if moved else []
+    if not made_of:
         return None
-    says = f"{finding.component} is made of {path}, and its code does what it did in golden: what broke it was handed to it"
+    says = f"{finding.component} is made of {made_of[0]}, and its code does what it did in golden: what broke it was handed to it"
     return replace(
-        finding, layer="data", component=path, what=f"arrives otherwise: {finding.component} {finding.what}",
+        finding, layer="data", component=made_of[0], what=f"arrives otherwise: {finding.component} {finding.what}",
         evidence=(Evidence("exact", says), *finding.evidence), confidence=RECEIVED,
         victims=tuple(dict.fromkeys((finding.component, *finding.victims))),
     )  # fmt: skip
