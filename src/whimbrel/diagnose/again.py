@@ -171,8 +171,8 @@ class Again:
         columns = self._columns(paths, taken, where)
         return rescore(self.pipeline, taken.records, columns, golden=self.good().records)
 
-    def feeds(self, paths: Sequence[str], field: str) -> list[str]:
-        """Those of these raw inputs that a field is made of."""
+    def feeds(self, paths: Sequence[str], field: str = "") -> list[str] | None:
+        """Those of these raw inputs that a field is made of, or anything at all; None where that cannot be told."""
         from whimbrel.replay import feeds
 
         return feeds(self.pipeline, self.sampled().records, paths, field)

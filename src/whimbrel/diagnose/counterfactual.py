@@ -33,7 +33,7 @@ def weighed(finding: Finding, again: Again) -> list[tuple[Finding, Rescored | No
         return [(finding, None)]
     found = again.rescore([finding.component], finding.where, finding.since)
     if not found or not found[0].back.judged:
-        return [(finding, None)]
+        return [(_unread(finding, again), None)]
     told = _told(finding, found[0])
     others = [path for path in finding.victims if path.startswith("inputs.")][:MOST]
     freed = (
@@ -44,6 +44,14 @@ def weighed(finding: Finding, again: Again) -> list[tuple[Finding, Rescored | No
     left = tuple(path for path in finding.victims if path not in {one.path for one in freed})
     own = [(_told(_freed(finding, one.path), one), one) for one in freed]
     return [(replace(told, victims=left), found[0]), *own]
+
+
+def _unread(finding: Finding, again: Again) -> Finding:
+    """A finding about an input from which nothing that the code makes changes, where no outcome can be had: it harms nobody."""
+    if again.feeds([finding.component]) != []:
+        return finding
+    says = f"with other predictions' {finding.component} in its place nothing that the code makes changes: it does not read it"
+    return replace(finding, harmful=False, evidence=(Evidence("exact", says), *finding.evidence))
 
 
 def _told(finding: Finding, one: Rescored) -> Finding:

@@ -133,7 +133,10 @@ def diagnose_log(
         before = log.source(report.app, kept.version), kept.window
     else:
         span = report.golden
-        before = source, golden_window or Window(report.app, span.since, span.until, window.where)
+        before = (
+            source,
+            replace(golden_window or Window(report.app, span.since, span.until, window.where), app=report.app),
+        )
     asked = source, replace(window, app=report.app)
     return _weighed(report, engine_named(engine), asked, before, pipeline, golden_pipeline)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from whimbrel.diagnose import counterfactual, declared, undeclared
 from whimbrel.diagnose.again import Again, component_step
@@ -62,10 +63,12 @@ def weigh(report: Report, again: Again) -> Report:
     place = next((one.place for one in changed.values() if one.now), ((), None))
     matrix = again.swap(*place)
     weighed.findings = declared.findings(weighed.findings, changed, matrix, whole, again)
-    weighed.notes += _of_golden(again, matrix)
-    if not weighed.findings and weighed.orphans:
+    unmade = {path for step in whole.steps for path in step.unmade}
+    if weighed.orphans and all(finding.component in unmade for finding in weighed.findings):
         handed = counterfactual.received(weighed.orphans[0], report.traffic, again)
         weighed.findings += [] if handed is None else [handed]
+    weighed.findings = _unanswered(_taken_down(weighed.findings, whole), again)
+    weighed.notes += _of_golden(again, matrix)
     traffic = counterfactual.told(report.traffic, again)
     return _settled(replace(report, traffic=traffic), whole, weighed, changed)
 
@@ -143,6 +146,64 @@ def _of_golden(again: Again, matrix: Swap | None) -> list[str]:
         if unlike:
             notes.append(f"{matrix.golden} is not what made golden: it differs at {', '.join(unlike)}")
     return notes
+
+
+def _taken_down(findings: Sequence[Finding], whole: Parity) -> list[Finding]:
+    """Findings about what no code here makes are victims of a step before them that replay proved, where both reach the same rows."""
+    place = {step.name: i for i, step in enumerate(whole.steps)}
+    unmade = {path for step in whole.steps for path in step.unmade}
+    out = list(findings)
+    for fallen in findings:
+        own = component_step(fallen.component)
+        unjudged = fallen.component in unmade or (
+            fallen.component.startswith("model.") and own in map(component_step, unmade)
+        )
+        if not unjudged:
+            continue
+        for i, one in enumerate(out):
+            # what arrives comes before all steps
+            at = -1 if one.layer == "data" else place.get(component_step(one.component), len(place))
+            earlier = at < place.get(own, -1)
+            if earlier and _proven(one) and _same_rows(one, fallen):
+                out[i] = replace(
+                    one, harmful=one.harmful or fallen.harmful, harm={**fallen.harm, **one.harm},
+                    victims=tuple(dict.fromkeys((*one.victims, fallen.component, *fallen.victims))),
+                )  # fmt: skip
+                out.remove(fallen)
+                break
+    return out
+
+
+def _unanswered(findings: Sequence[Finding], again: Again) -> list[Finding]:
+    """A step that recorded nothing where its code has a value, while something was slow for the same rows: what it waited for did it."""
+    out = list(findings)
+    for fallen in findings:
+        step = component_step(fallen.component)
+        if not (_proven(fallen) and step.startswith("steps.")):
+            continue
+        span = f"spans.{step.partition('.')[2]}"
+        slow = next((f for f in out if f.layer == "serving" and f.harmful and _same_rows(f, fallen)), None)
+        if slow is None or span not in again.good().records.paths:
+            continue
+        found = next(s for s in again.parity(fallen.where, fallen.since).steps if s.name == step)
+        if any(one.shape.startswith("null where") for one in found.differences):
+            out[out.index(slow)] = replace(
+                slow, component=span, evidence=(*slow.evidence, *fallen.evidence), confidence=max(slow.confidence, 0.9),
+                victims=tuple(dict.fromkeys((fallen.component, *fallen.victims, *slow.victims))),
+            )  # fmt: skip
+            out.remove(fallen)
+    return out
+
+
+def _proven(finding: Finding) -> bool:
+    return bool(finding.evidence) and finding.evidence[0].kind == "exact" and finding.layer in ("data", "features")
+
+
+def _same_rows(one: Finding, other: Finding) -> bool:
+    """Whether two findings name one slice, or a part of the other's, and set in within hours of each other: a ramp shows later in one field than in another."""
+    slices = [set(finding.where) for finding in (one, other)]
+    apart = abs(one.since - other.since) if one.since is not None and other.since is not None else timedelta(0)
+    return (slices[0] <= slices[1] or slices[1] <= slices[0]) and apart <= timedelta(hours=6)
 
 
 def _merged(findings: Sequence[Finding]) -> list[Finding]:

@@ -2,7 +2,7 @@
 
     apps ─▶ world: requests, an app, hosts, luck ─┐
     values ─▶ kinds ─▶ faults ─▶ plant ───────────┼─▶ case (golden, window, events, truth) ─▶ run ─▶ grade ─▶ score ─▶ board
-    natural ──────────────────────────────────────┘      │                                    ├── floors: simple rules beside it
+    natural ──────────────────────────────────────┘      │ └── declared: its code again          ├── floors: simple rules beside it
     own ─▶ userapp: the user's recorded app ──────▶ run   └─▶ live: one by one, recorded ─▶ demo   └── kept: a killed drill goes on
 
 In: an app's name (`apps.NAMES`), a fault's name, a seed. Out: `case.case` gives two tables and the truth about them,

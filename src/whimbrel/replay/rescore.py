@@ -74,15 +74,17 @@ def rescore(
 
 
 def feeds(
-    pipeline: Any, records: Sequence[Record], paths: Sequence[str], field: str, *, limit_s: float = LIMIT_S
-) -> list[str]:
+    pipeline: Any, records: Sequence[Record], paths: Sequence[str], field: str = "", *, limit_s: float = LIMIT_S
+) -> list[str] | None:
     """Those of these raw inputs that a field of a step, an output or the decision is made of: with others' values it changes.
+
+    None where that cannot be told, for the code needs recorded steps or fails.
 
     Args:
         pipeline: the code, as `parity` takes it.
         records: predictions, flat; at most `RUN` of them are run.
         paths: raw inputs, `inputs.<name>`.
-        field: what the code makes, by its path.
+        field: what the code makes, by its path; anything at all where it is empty.
         limit_s: seconds that one run of the code may take.
     """
     records = thinned(records)
@@ -94,16 +96,18 @@ def feeds(
 
     bare = _without_steps(records, run)
     if bare is None:
-        return []
+        return None
     asked = [bare, *([{**r, path: bare[i - 1].get(path)} for i, r in enumerate(bare)] for path in paths)]
     answers = run([{p: v for p, v in record.items() if v is not None} for part in asked for record in part])
     n = len(records)
-    made = [[one.get(field) for one in answers[i : i + n]] for i in range(0, len(answers), n)]
-    return [
-        path
-        for path, column in zip(paths, made[1:], strict=True)
-        if any(gap(a, b) > 1e-9 for a, b in zip(made[0], column, strict=True))
-    ]
+    names = [field] if field else list(dict.fromkeys(name for one in answers for name in one))
+    parts = [answers[i : i + n] for i in range(0, len(answers), n)]
+
+    def changes(part: Sequence[Record]) -> bool:
+        pairs = zip(parts[0], part, strict=True)
+        return any(gap(before.get(name), after.get(name)) > 1e-9 for before, after in pairs for name in names)
+
+    return [path for path, part in zip(paths, parts[1:], strict=True) if changes(part)]
 
 
 def _rescored(
