@@ -110,9 +110,9 @@ def _clears(parity: Parity, step: StepParity, component: str) -> bool:
 
 
 def _whole(step: StepParity) -> bool:
-    """Whether a step is what its code makes: everywhere, or but for a few that differed as seldom in golden."""
-    few = step.standing == "different" and step.differ <= _FEW * step.compared and not undeclared.differs_anew(step)
-    return step.standing in _SAME or few
+    """Whether a step is what its code makes: everywhere, or but for so few that golden's rate gives them easily."""
+    few = step.standing == "different" and step.differ <= _FEW * step.compared
+    return step.standing in _SAME or (few and not undeclared.differs_anew(step, undeclared.PERHAPS))
 
 
 def _add(step: StepParity, whole: Parity, again: Again, weighed: _Weighed) -> None:

@@ -16,8 +16,8 @@ from whimbrel.model.swap import Change
 from whimbrel.model.window import Where, from_micros
 
 _FLIPS, _SD = 0.003, 0.05
-_CHANCE = 0.01
-"""A difference is new where golden's rate would show it as often in fewer windows than this."""
+CHANCE, PERHAPS = 0.01, 0.2
+"""A difference is new where golden's rate would show it as often in fewer windows than the first; up to the second it may be."""
 _PLACE = ("hardware.", "recorder.process", "context.host", "context.pod", "context.node", "context.instance")
 
 
@@ -26,27 +26,27 @@ def new_steps(parity: Parity) -> list[StepParity]:
     return [step for step in parity.steps if differs_anew(step)]
 
 
-def differs_anew(step: StepParity) -> bool:
-    """Whether a step differs, or fails, by more than it did in golden."""
+def differs_anew(step: StepParity, chance: float = CHANCE) -> bool:
+    """Whether a step differs, or fails, by more than it did in golden; `chance` is how often golden's rate may look like it."""
     if step.standing == "failed":
         return step.differ / max(step.compared, 1) > 2 * step.golden_failed + 0.001
-    return step.standing == "different" and any(is_new(one) for one in step.differences)
+    return step.standing == "different" and any(is_new(one, chance) for one in step.differences)
 
 
-def is_new(one: Difference) -> bool:
+def is_new(one: Difference, chance: float = CHANCE) -> bool:
     """Whether a field differs more often than in golden."""
-    return oftener((one.differ, one.compared), (one.golden_differ, one.golden_compared))
+    return oftener((one.differ, one.compared), (one.golden_differ, one.golden_compared), chance)
 
 
-def oftener(here: tuple[int, int], there: tuple[int, int]) -> bool:
+def oftener(here: tuple[int, int], there: tuple[int, int], chance: float = CHANCE) -> bool:
     """Whether `here` has more hits of so many than chance gives it if `there` is like it (Fisher's exact test, one-sided); and twice the rate."""
     (hits, n), (others, m) = here, there
     if not hits or not m:
         return bool(hits)
     from scipy.stats import hypergeom
 
-    chance = float(hypergeom.sf(hits - 1, n + m, hits + others, n))
-    return chance < _CHANCE and hits / n > 2 * others / m
+    by_chance = float(hypergeom.sf(hits - 1, n + m, hits + others, n))
+    return by_chance < chance and hits / n > 2 * others / m
 
 
 def proven(finding: Finding, step: StepParity, parity: Parity, again: Again) -> Finding:
