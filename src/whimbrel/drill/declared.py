@@ -81,8 +81,17 @@ class Declared:
         heed("outputs")
         heard = not free and bool(records.held(self._usual.remote).all())
         if heard or not self._usual.remote:
+            seen |= {"luck.sent": seen["luck.route"] if free else self._sent(records, seen)}
             out |= _everywhere(apps, seen, _ends)
         yield Answers(Records.of_columns({path: _told(column) for path, column in out.items()}, n))
+
+    def _sent(self, records: Records, seen: Columns) -> NDArray[np.float64]:
+        """The dice of the route that each request is recorded to have taken; the model is judged on what was sent to it."""
+        route = records.objects("decisions.route")
+        out: NDArray[np.float64] = np.where(
+            route == "canary", 0.0, np.where(route == "stable", 1.0, seen["luck.route"])
+        )
+        return out
 
     def _apps(self, ids: NDArray[Any]) -> list[tuple[App, Bools]]:
         """Each app with the rows that it is declared to answer."""
@@ -118,7 +127,7 @@ class Declared:
 
 def _ends(app: App, seen: Columns) -> Columns:
     """What comes after the steps; what a model that answers elsewhere said is heard from the record."""
-    said = {} if app.remote else app.answer(seen)
+    said = {} if app.remote else app.answer(seen | {"luck.route": seen["luck.sent"]})
     return said | app.conclude(seen | said)
 
 
