@@ -25,22 +25,22 @@ CALM = 2
 """Windows in which nothing is wrong, in each app; none may be called a fault."""
 
 
-REPLAYED = {"answers": 5}
-"""With replay, of the same: in one app alone, for each case takes a sixth longer."""
-
-
 @pytest.mark.parametrize("app", list(CUT))
 def test_planted_faults_are_laid_at_the_right_door_and_calm_windows_are_left_in_peace(cache: Path, app: str) -> None:
     calm = 0 if app == "flights" else CALM
     asked = Drill(
-        (app,), CUT[app], where="all", shape="step", untouched=calm, days=1, golden_days=8, seed=3, floors=False,
-        replay=app in REPLAYED,
-    )  # fmt: skip
+        (app,),
+        CUT[app],
+        where="all",
+        shape="step",
+        untouched=calm,
+        days=1,
+        golden_days=8,
+        seed=3,
+        floors=False,
+        replay=False,
+    )
     score = run(asked, cache=cache)
-    if score.alone is not None:
-        assert score.rates["layer"].hits >= REPLAYED[app], text(score)
-        assert score.rates["false_alarms"].hits == 0, text(score)
-        score = score.alone
     assert score.rates["layer"].hits >= LAYERS_FOUND[app], text(score)
     assert score.rates["component"].hits >= LAYERS_FOUND[app] - 1, text(score)
     assert score.rates["false_alarms"].hits == 0, text(score)
