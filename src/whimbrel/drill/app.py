@@ -115,6 +115,12 @@ class App:
         return tuple(self.sources)
 
     @property
+    def replays(self) -> bool:
+        """Whether recorded requests can be run again: who serves in a way of its own must say what follows from its model."""
+        own = type(self)
+        return own.serve is App.serve or own.conclude is not App.conclude
+
+    @property
     def remote(self) -> tuple[str, ...]:
         """What a model says that answers elsewhere, and that cannot be asked again; empty where it runs in here."""
         return ()

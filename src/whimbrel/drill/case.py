@@ -165,7 +165,9 @@ def columns(asked: Asked, cache: Path | None = None) -> Drawn:
     asked_on = until + timedelta(days=app.labelled_days if truth.layer == "labels" or since.day % 3 == 0 else 0)
     everything = tuple(sorted([*events, *more], key=lambda event: (event.ts, event.what)))
     golden, window = known_by(golden, asked_on), known_by(window, asked_on)
-    codes = (Declared(here.app, (earlier, requests), released), Declared(here.app, (earlier, requests)))
+    codes = None
+    if here.app.replays:
+        codes = Declared(here.app, (earlier, requests), released), Declared(here.app, (earlier, requests))
     return Drawn(golden, window, everything, truth, since, until, asked_on, codes)
 
 
