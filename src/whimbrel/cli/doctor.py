@@ -10,8 +10,9 @@ from whimbrel.settings import Settings
 
 
 @click.command(short_help="What is wrong with my set-up.", epilog=examples("whimbrel doctor --home /var/lib/whimbrel"))
+@click.option("--files", is_flag=True, help="Read every data file, and check its content against its checksum.")
 @asks("home")
-def doctor(asked: Asked) -> int:
+def doctor(asked: Asked, files: bool) -> int:
     """Send a canary record the whole way, and say how far behind the log is, what was lost and what is full.
 
     The canary is a process that records one prediction, begins another and is killed with `kill -9`; both must come
@@ -24,7 +25,7 @@ def doctor(asked: Asked) -> int:
     from whimbrel.store.health import examine
 
     with out.progress("examining"):
-        found = examine(open_log(Settings.load(home=asked.home).home))
+        found = examine(open_log(Settings.load(home=asked.home).home), files=files)
     if asked.as_json:
         out.answer_json(found)
     else:

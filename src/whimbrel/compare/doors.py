@@ -18,6 +18,7 @@ from whimbrel.model.fields import Schema
 from whimbrel.model.profile import Profile
 from whimbrel.model.report import Span
 from whimbrel.model.window import Window, from_micros, iso
+from whimbrel.store.despite import despite_damage
 from whimbrel.store.reach import pieces
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def compare(golden: Any, window: Any, *, app: str = "table") -> Comparison:
     return compare_profiles(made, engine.profile(after, asked, made.binning))
 
 
+@despite_damage
 def compare_log(
     log: Log,
     app: str | None = None,
@@ -90,9 +92,11 @@ def compare_log(
         before = _past(chosen, source, window) if golden_window is None else replace(golden_window, app=app)
         made = shelf.golden(held, source, before, lambda: _profile(chosen, source, before, source.schema))
     found = shelf.window(held, source, window, made.binning)
-    return compare_profiles(
+    told = compare_profiles(
         made, found, golden_span=_span(before, made, golden or ""), window_span=_span(window, found, "")
     )
+    notes = dict.fromkeys((*told.notes, *source.left_out(window), *source.left_out(before)))
+    return replace(told, notes=tuple(notes))
 
 
 def golden_profile(log: Log, golden: Golden, *, engine: str | Engine = "duckdb") -> Profile:

@@ -16,6 +16,7 @@ from whimbrel.model.event import Event
 from whimbrel.model.report import Report, Span
 from whimbrel.model.rows import Rows
 from whimbrel.model.window import Window, from_micros
+from whimbrel.store.despite import despite_damage
 
 if TYPE_CHECKING:
     from whimbrel.store import Log
@@ -107,6 +108,7 @@ def _events(events: Any) -> tuple[Event, ...]:
     return events_of(events)
 
 
+@despite_damage
 def diagnose_log(
     log: Log, app: str | None = None, *, window: Window, golden: str | None = None,
     golden_window: Window | None = None, engine: str | Engine = "duckdb", pipeline: Any = None,
@@ -173,10 +175,12 @@ def _report(
 ) -> Report:  # fmt: skip
     before, after = (samples.rows(source, chosen, ROWS) for source, chosen in (golden, window))
     schema = golden[0].schema + window[0].schema
-    return diagnose_rows(
+    report = diagnose_rows(
         before, after, schema, app=app, events=events,
         golden_span=_span(golden[1], before, name), window_span=_span(window[1], after), trained=trained,
     )  # fmt: skip
+    left_out = [note for source, chosen in (golden, window) for note in source.left_out(chosen)]
+    return replace(report, notes=tuple(dict.fromkeys((*report.notes, *left_out))))
 
 
 def _against_the_past(

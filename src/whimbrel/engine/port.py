@@ -32,6 +32,8 @@ class Facts:
     rows: int | None = None
     ids: tuple[str, str] | None = None
     times: tuple[int, int] | None = None
+    modified: int = 0
+    """When it joined its table, ms since 1970; 0 where that is not known."""
 
     def beyond(self, window: Window, *, margin: int = 0) -> bool:
         """Whether the file surely holds nothing of the window's stretch of time, nor of `margin` µs around it."""
@@ -53,6 +55,7 @@ class Facts:
 
 
 UNKNOWN = Facts()
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +79,7 @@ class Source:
     that arrived later (and `decisions` of `id`, `path`, `value`), joined by id and winning over the row's own. `counters`
     are joined by process or host and by time; there the row's own win.
     `table`, where it is set, is anything with `__arrow_c_stream__` whose columns are already those of `files`.
-    `facts` are of all these files; one that has none may hold anything.
+    `facts` are of all these files, and of `damaged` ones that are left out; a file that has none may hold anything.
     """
 
     app: str
@@ -87,6 +90,8 @@ class Source:
     counters: Counters | None = None
     table: Any = field(default=None, repr=False)
     facts: Mapping[str, Facts] = field(default_factory=dict, repr=False)
+    damaged: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Files that cannot be read and are left out, each with why; `facts` has them too."""
 
     def within(self, window: Window) -> Source:
         """The same, without files that surely hold nothing of the window or of what joins its rows: they are never opened."""
@@ -106,6 +111,18 @@ class Source:
                 beside, files=tuple(f for f in near if any(known.get(f, UNKNOWN).looks_at(a) for a in own))
             )
         return replace(self, files=files, labels=joins(self.labels), decisions=joins(self.decisions), counters=beside)
+
+    def left_out(self, window: Window) -> tuple[str, ...]:
+        """What an answer about a window must say: the damaged files that may hold some of it."""
+        bad = {file: why for file, why in self.damaged.items() if not self.facts.get(file, UNKNOWN).beyond(window)}
+        notes = []
+        for file, why in list(bad.items())[:_SHOWN]:
+            rows = self.facts.get(file, UNKNOWN).rows
+            held = "its rows are" if rows is None else f"its {rows:,} rows are"
+            notes.append(f"{file} is damaged ({why}); {held} left out: put a sound copy in its place")
+        if len(bad) > _SHOWN:
+            notes.append(f"{len(bad) - _SHOWN} more files are damaged and left out: whimbrel doctor lists them")
+        return tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)

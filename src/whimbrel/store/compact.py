@@ -21,6 +21,7 @@ from whimbrel.store.delta import Table
 from whimbrel.store.intake import working
 from whimbrel.store.layout import Layout
 from whimbrel.store.relaid import merged, swap
+from whimbrel.store.seal import check
 from whimbrel.store.sql import roomy, store_errors
 
 TARGET = 128 << 20
@@ -74,9 +75,19 @@ def _table(layout: Layout, table: Table, least: int, target: int, notes: Path | 
     if not table.exists:
         return total
     with store_errors(table.folder, "compact"):
-        for run in list(runs(table.named_facts(table.open()), least, target)):
-            total += _merge(layout, table, run, notes)
+        sound = table.sound(table.open())[0]
+        named = {file.removeprefix(f"{table.folder}/"): facts for file, facts in sound.items()}
+        for run in [_whole(table, run) for run in runs(named, least, target)]:
+            if len(run) > 1:
+                total += _merge(layout, table, run, notes)
     return total
+
+
+def _whole(table: Table, files: dict[str, Facts]) -> dict[str, Facts]:
+    """Those of the files (by path inside the table) that are what was written: damage must not spread into merged ones."""
+    prefix = f"{table.folder}/"
+    bad = check({f"{prefix}{path}": facts for path, facts in files.items()}, table.notes)
+    return {path: facts for path, facts in files.items() if f"{prefix}{path}" not in bad}
 
 
 def runs(files: dict[str, Facts], least: int, target: int) -> Iterator[dict[str, Facts]]:

@@ -22,6 +22,7 @@ from whimbrel.engine.port import Facts
 from whimbrel.errors import StoreError
 from whimbrel.model.window import micros
 from whimbrel.store.alone import alone
+from whimbrel.store.seal import damaged, sealed
 from whimbrel.store.sql import literal, name, store_errors
 
 if TYPE_CHECKING:
@@ -69,10 +70,14 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A Delta table in `folder`; `lock` is the file that its writers on this machine take turns by."""
+    """A Delta table in `folder`; `lock` is the file that its writers on this machine take turns by.
+
+    `notes` is where it is noted which files are damaged (see `seal.py`).
+    """
 
     folder: Path
     lock: Path
+    notes: Path
     partition_by: tuple[str, ...] = ()
 
     @property
@@ -98,14 +103,20 @@ class Table:
     def facts(self, delta: DeltaTable) -> dict[str, Facts]:
         """What Delta's own statistics say of the files of an opened table, by absolute path."""
         told = delta.get_add_actions(flatten=True)
-        names = ("path", "size_bytes", "num_records", "min.id", "max.id", "min.ts", "max.ts")
+        names = ("path", "size_bytes", "num_records", "min.id", "max.id", "min.ts", "max.ts", "modification_time")
         columns = (told[name].to_pylist() if name in told.schema.names else [None] * told.num_rows for name in names)
         found = {}
-        for path, size, rows, low, high, first, last in zip(*columns, strict=True):
+        for path, size, rows, low, high, first, last, made in zip(*columns, strict=True):
             ids = None if low is None or high is None else (str(low), str(high))
             times = None if first is None or last is None else (micros(first), micros(last))
-            found[str(self.folder / unquote(path))] = Facts(int(size or 0), rows, ids, times)
+            found[str(self.folder / unquote(path))] = Facts(int(size or 0), rows, ids, times, int(made or 0))
         return found
+
+    def sound(self, delta: DeltaTable) -> tuple[dict[str, Facts], dict[str, str]]:
+        """What Delta says of the files that can be read; and those that are damaged, with why."""
+        facts = self.facts(delta)
+        bad = damaged(facts, self.notes)
+        return {file: one for file, one in facts.items() if file not in bad}, bad
 
     def named_facts(self, delta: DeltaTable) -> dict[str, Facts]:
         """The same, by path inside the table."""
@@ -133,6 +144,8 @@ class Table:
         for short, column in (("min_ts", "min.ts"), ("max_ts", "max.ts")):
             picked.append(f"epoch_us({name(column)}) AS {short}" if column in present else f"NULL::BIGINT AS {short}")
         path = f"{literal(str(self.folder) + '/')} || url_decode(path) AS path"
+        bad = ", ".join(map(literal, damaged(self.facts(delta), self.notes)))
+        where = f"({where}) AND path NOT IN ({bad})" if bad else where
         with con.cursor() if con else connect() as own:
             own.register("facts", facts)
             rows = own.execute(
@@ -143,16 +156,8 @@ class Table:
 
     def overlapping(self, delta: DeltaTable, low: str, high: str) -> list[str]:
         """The files of an opened table that may hold an id from `low` to `high`, as absolute paths."""
-        facts = delta.get_add_actions(flatten=True)
-        columns = (
-            facts[name].to_pylist() if name in facts.schema.names else None for name in ("path", "min.id", "max.id")
-        )
-        paths, least, most = (column or [None] * facts.num_rows for column in columns)
-        return [
-            str(self.folder / unquote(path))
-            for path, first, last in zip(paths, least, most, strict=True)
-            if (first is None or first <= high) and (last is None or last >= low)
-        ]
+        asked = Facts(ids=(low, high))
+        return [file for file, facts in self.sound(delta)[0].items() if facts.shares_ids(asked)]
 
     def update(self, change: Callable[[], Result]) -> Result:
         """Run `change`, which reads the table and commits to it, until no other writer came in between.
@@ -166,7 +171,9 @@ class Table:
             for attempt in range(_ATTEMPTS):
                 try:
                     return change()
-                except CommitFailedError:
+                except CommitFailedError as error:
+                    if any(sign in str(error).lower() for sign in ("unsupported", "table feature")):  # by no attempt
+                        raise
                     time.sleep(min(0.05 * 2**attempt, 2.0))
         raise StoreError(
             f"gave up after {_ATTEMPTS} attempts to commit: another writer always came first", where=str(self.folder),
@@ -221,13 +228,14 @@ class Table:
         (made,) = alone.glob("*.parquet")
         path = Path(*(f"{key}={value}" for key, value in told.partition.items()), f"part-{alone.name}.parquet")
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-        made.rename(self.folder / path)
+        whole = sealed(made.rename(self.folder / path))
         rmtree(alone)
-        return replace(told, path=str(path), size=(self.folder / path).stat().st_size)
+        return replace(told, path=str(whole.relative_to(self.folder)), size=whole.stat().st_size)
 
     def written(self, told: Sequence[Any]) -> Written:
         """A file that DuckDB's COPY wrote under the table's folder, from the row that it returned of it."""
         path, rows, size, _, stats, partition, *_ = told
+        path = sealed(Path(path))
 
         def ends(column: str) -> tuple[str, str] | None:
             found = stats.get(column, {})
@@ -235,7 +243,7 @@ class Table:
             return (found["min"], found["max"]) if exact and "min" in found and "max" in found else None
 
         keys = {key.strip('"'): value for key, value in (partition or {}).items()}
-        return Written(str(Path(path).relative_to(self.folder)), size, rows, keys, ends('"id"'), ends('"ts"'))
+        return Written(str(path.relative_to(self.folder)), size, rows, keys, ends('"id"'), ends('"ts"'))
 
     def discard(self, batch: str) -> None:
         """Remove the files of a write that failed."""

@@ -73,11 +73,11 @@ class Health:
         }  # fmt: skip
 
 
-def examine(log: Log) -> Health:
-    """Look at everything. What is broken is said, never raised."""
+def examine(log: Log, *, files: bool = False) -> Health:
+    """Look at everything; at the content of all data files only where `files` asks for it. What is broken is said, never raised."""
     found = waiting(log.layout)
     policy, budget = _policy()
-    checks = [_switch(), policy, *_disk(log.home), _canary(log.home)]
+    checks = [_switch(), policy, *_disk(log.home), _canary(log.home), *_files(log, whole=files)]
     checks += [check for one in found for check in _recorders(one, budget)]
     checks += [_sidecar(log), *_kept(log)]
     return Health(log.home, tuple(checks), found)
@@ -126,6 +126,25 @@ def _disk(home: Path) -> Iterator[Check]:
     says = f"{size(free)} free ({part:.0%}), {files:.0%} of files free, at {home}"
     full = free < _ROOM or files < 0.02
     yield Check("disk", "bad" if full else "ok", says, "free some space: a full disk loses records" if full else "")
+
+
+def _files(log: Log, *, whole: bool) -> Iterator[Check]:
+    """Data files that are not what was written."""
+    try:
+        apps = log.apps()
+        bad = {f: why for app in apps for f, why in (log.check(app) if whole else log.source(app).damaged).items()}
+    except WhimbrelError as error:
+        yield Check("files", "bad", error.what, error.next)
+        return
+    for file, why in bad.items():
+        yield Check("files", "bad", f"{file} is damaged: {why}; answers leave it out", "put a sound copy in its place")
+    if apps and not bad:
+        said = (
+            "the content of all data files is what was written"
+            if whole
+            else "sizes and times of data files are as they were written"
+        )
+        yield Check("files", "ok", said, "" if whole else "whimbrel doctor --files reads them all")
 
 
 @contextmanager

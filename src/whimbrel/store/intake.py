@@ -199,7 +199,7 @@ def normalise(con: DuckDBPyConnection, raw: Raw, *, app: str, mapping: Mapping[s
         if batch.refused and not batch.good:
             raise nothing_readable(raw.label, batch.refused, "")
         shaped = shape(con, batch, app, known)
-        keep, duplicates, rows = _fresh(con, Table(Path(), Path()), None, batch, app)
+        keep, duplicates, rows = _fresh(con, Table(Path(), Path(), Path()), None, batch, app)
         table = arrow.Table.from_arrow(con.sql(shaped.select(keep), params={"app": app}))
         con.register("normalised", table)
         rescued = _rescued(con, "normalised")

@@ -69,11 +69,8 @@ def drop(layout: Layout, app: str, before: datetime, needs: Sequence[Need], *, d
     table = layout.predictions(app)
     with store_errors(table.folder), working(layout) as con:
         delta = table.open()
-        old = {
-            path: facts
-            for path, facts in _with_times(con, table, table.named_facts(delta)).items()
-            if _is_old(facts, before)
-        }
+        whole = {file.removeprefix(f"{table.folder}/"): facts for file, facts in table.sound(delta)[0].items()}
+        old = {path: facts for path, facts in _with_times(con, table, whole).items() if _is_old(facts, before)}
         plan = _planned(con, table, app, old, needs)
         late = 0
         if plan.rows:
@@ -164,7 +161,8 @@ def _drop_late(con: DuckDBPyConnection, table: Table, plan: _Plan, *, dry: bool)
         return 0
     delta, dropped = table.open(), 0
     whole = [*plan.gone.values(), *(facts for facts, _ in plan.thinned.values())]
-    for path, facts in table.named_facts(delta).items():
+    for file, facts in table.sound(delta)[0].items():
+        path = file.removeprefix(f"{table.folder}/")
         if not any(facts.shares_ids(other) for other in whole):
             continue
         (count,) = one(con, f"SELECT count(*) FROM {_rows(table, [path])} WHERE id IN (SELECT id FROM gone)")

@@ -38,17 +38,17 @@ class Layout:
     @property
     def events(self) -> Table:
         """Deploys, config changes, incidents."""
-        return Table(self.home / "events", self.home / "locks" / "events")
+        return Table(self.home / "events", self.home / "locks" / "events", self._damaged)
 
     @property
     def processes(self) -> Table:
         """One row per start of a recorded process."""
-        return Table(self.home / "processes", self.home / "locks" / "processes")
+        return Table(self.home / "processes", self.home / "locks" / "processes", self._damaged)
 
     @property
     def hardware(self) -> Table:
         """One row for each thing that a sidecar looked at, each time it looked."""
-        return Table(self.home / "hardware", self.home / "locks" / "hardware")
+        return Table(self.home / "hardware", self.home / "locks" / "hardware", self._damaged)
 
     def dataset(self, name: str) -> Table:
         """All versions of one set of training data."""
@@ -114,6 +114,11 @@ class Layout:
         found = [app_name(folder.name) for folder in root.iterdir()] if root.is_dir() else []
         return tuple(sorted(app for app in found if app and self.predictions(app).exists))
 
+    @property
+    def _damaged(self) -> Path:
+        """Notes about data files that are damaged."""
+        return self.quarantine / "files"
+
     def _table(self, kind: str, app: str, partition_by: tuple[str, ...] = ()) -> Table:
         if not app or not app.isprintable() or len(folder_name(app)) > _LONGEST_APP:
             raise UsageError(
@@ -121,4 +126,4 @@ class Layout:
                 why=f"a name is printable, not empty, and no longer than {_LONGEST_APP} characters", next="choose a shorter, plain name",
             )  # fmt: skip
         folder = folder_name(app)
-        return Table(self.home / kind / folder, self.home / "locks" / f"{kind}-{folder}", partition_by)
+        return Table(self.home / kind / folder, self.home / "locks" / f"{kind}-{folder}", self._damaged, partition_by)

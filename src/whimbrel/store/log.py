@@ -235,16 +235,27 @@ class Log:
         schema = read_schema(delta)
         if labels.exists:
             schema += read_schema(labels.open())
-        late = decisions.facts(decisions.open()) if decisions.exists else {}
+        late, lost = decisions.sound(decisions.open()) if decisions.exists else ({}, {})
         if late:
             schema += Schema(tuple(Field(path, Kind.TEXT) for path in _paths(late) if path not in schema))
         beside, seen = counters_of(self.layout, schema)
         if beside is not None:
             schema += Schema(tuple(Field(path, Kind.NUMBER) for path in beside.facts if path not in schema))
-        arrived = labels.facts(labels.open()) if labels.exists else {}
-        own = table.facts(delta)
-        facts = {**own, **arrived, **late, **seen}
-        return Source(app, schema, tuple(own), tuple(arrived), tuple(late), beside, facts=facts)
+        arrived, gone = labels.sound(labels.open()) if labels.exists else ({}, {})
+        own, bad = table.sound(delta)
+        facts = {**table.facts(delta), **arrived, **late, **seen} if bad else {**own, **arrived, **late, **seen}
+        unread = {**bad, **gone, **lost}
+        return Source(app, schema, tuple(own), tuple(arrived), tuple(late), beside, facts=facts, damaged=unread)
+
+    def check(self, app: str) -> dict[str, str]:
+        """Read every data file of an app as a whole; those that are damaged, and why. Answers leave them out from then on."""
+        from whimbrel.store.seal import check
+
+        found: dict[str, str] = {}
+        for table in (self.layout.predictions(app), self.layout.labels(app), self.layout.decisions(app)):
+            if table.exists:
+                found |= check(table.facts(table.open()), table.notes)
+        return found
 
     def find(self, ident: str, *, app: str | None = None) -> Found:
         """The prediction of this id, or of the only id that begins so; what recorders left waiting is looked through as well.

@@ -59,6 +59,7 @@ def merged(
             dict(values or {}),
         ).fetchall()
         written = table.written(told[0])
+        path = written.path
         if written.rows != counted:
             raise StoreError(
                 f"{counted:,} rows were read and {written.rows:,} written", where=str(table.folder / path),

@@ -142,6 +142,11 @@ def _first_line(error: Exception) -> str:
 
 _ADVICE = (
     (
+        ("unsupported minimum", "unsupported: feature", "unsupported feature", "table feature"),
+        "the table was written by a newer version of whimbrel or of another writer of Delta tables",
+        "bring whimbrel up to date: pip install --upgrade whimbrel deltalake; the table is as it was",
+    ),
+    (
         ("no space", "disk full", "file too large"),
         "the disk is full, or a limit on file size was reached",
         "free some space, then run the same command again: nothing half-written was counted",
