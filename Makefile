@@ -3,10 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types rules drill skews bench recorder soak torch spark lock clean
+.PHONY: help demo test lint types rules drill skews bench recorder s3 soak torch spark lock clean
 
 help:  ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 .venv/.ready: requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "whimbrel needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
@@ -52,6 +52,10 @@ torch: .venv/.ready  ## PyTorch: the door and the replay, tested against PyTorch
 spark: .venv/.ready  ## Spark: every engine's tests on a cluster of a master and two workers (downloads 480 MB, needs Java 17)
 	test -d .venv/spark || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/spark pyspark
 	PYTHONPATH=.venv/spark $(BIN)/python -m pytest tests/engine
+
+s3: .venv/.ready  ## the log's tables in S3, tested against a server started here (downloads moto)
+	test -d .venv/s3 || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/s3 "moto[s3]" flask flask-cors
+	$(BIN)/python -m pytest tests/store/test_s3.py
 
 soak: .venv/.ready  ## the recorder and the ledger under kills, forks and threads, at full count (minutes)
 	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py tests/record/test_mapped.py tests/ledger/test_writer.py tests/store/test_kills.py

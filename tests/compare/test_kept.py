@@ -134,13 +134,15 @@ def test_a_second_window_reads_only_the_files_that_were_not_read(log: Log) -> No
 
 
 def test_an_answer_needs_no_data_file_once_all_are_profiled(log: Log) -> None:
-    """The data files are taken away: a comparison of whole days, with and without a condition, says what it said before."""
+    """The data files hold nothing any more: a comparison of whole days, with and without a condition, says what it said before."""
     log.set_golden("march", GOLDEN)
     conditions = ((), (Condition("context.country", "US"),))
     asked = [replace(WINDOW, where=where) for where in conditions]
     before = [compare_log(log, window=window, golden=golden) for window in asked for golden in ("march", None)]
     for file in log.source("shop").files:
-        Path(file).unlink()
+        told = Path(file).stat()
+        Path(file).write_bytes(bytes(told.st_size))
+        os.utime(file, ns=(told.st_atime_ns, told.st_mtime_ns))
     after = [compare_log(log, window=window, golden=golden) for window in asked for golden in ("march", None)]
     assert after == before
 

@@ -7,7 +7,7 @@ answer is made. `tests/engine/` holds every engine to the same answers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -92,6 +92,8 @@ class Source:
     facts: Mapping[str, Facts] = field(default_factory=dict, repr=False)
     damaged: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Files that cannot be read and are left out, each with why; `facts` has them too."""
+    fetch: Callable[[Source], None] | None = field(default=None, repr=False)
+    """Has the files of a source (this one, `within` a window) where they can be read; None where they are."""
 
     def within(self, window: Window) -> Source:
         """The same, without files that surely hold nothing of the window or of what joins its rows: they are never opened."""

@@ -120,7 +120,7 @@ def _commit(
     if cursor.rows == _ALL:
         return  # the files may be gone by now
     held: Rows | None = None
-    for after, paths, rows in _batches(con, cursor, _files_at(table, cursor) if files is None else files):
+    for after, paths, rows in _batches(con, table, cursor, _files_at(table, cursor) if files is None else files):
         if held is not None:
             yield held
         held = Rows(paths, rows, Cursor(cursor.version, after, cursor.whole))
@@ -129,11 +129,12 @@ def _commit(
 
 
 def _batches(
-    con: DuckDBPyConnection, cursor: Cursor, files: Sequence[str]
+    con: DuckDBPyConnection, table: Table, cursor: Cursor, files: Sequence[str]
 ) -> Iterator[tuple[int, tuple[str, ...], list[tuple[Any, ...]]]]:
     """Rows of files from the cursor's on, each batch with how many are read then."""
     done = 0
     for file in files:
+        table.fetch([file])
         count = con.execute(f"SELECT count(*) FROM read_parquet([{literal(file)}])").fetchall()[0][0]
         skip = min(count, max(0, cursor.rows - done))
         done += skip
@@ -158,20 +159,31 @@ def _added(table: Table, version: int) -> list[str] | None:
 
 def _adds(table: Table, version: int) -> list[dict[str, Any]] | None:
     """What a commit says of the files that it appended; None where it is not there yet."""
-    log = table.folder / "_delta_log"
-    try:
-        lines = (log / f"{version:020d}.json").read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        if any(path.stem.isdigit() and int(path.stem) > version for path in log.glob("*.json")):
-            raise StoreError(
-                f"version {version} of a table is forgotten", where=str(log), why="it was cleaned up before the ledger read it",
-                next="start the ledger anew, from the table as it stands: whimbrel ledger init --new-origin NAME",
-            ) from None  # fmt: skip
+    lines = _told(table, version)
+    if lines is None:
         return None
     actions = [json.loads(line) for line in lines]
     if any("remove" in action for action in actions):
         return []
     return [action["add"] for action in actions if "add" in action and action["add"].get("dataChange", True)]
+
+
+def _told(table: Table, version: int) -> list[str] | None:
+    """The lines of a commit; None where it is not there yet."""
+    name = f"_delta_log/{version:020d}.json"
+    for last in (False, True):
+        try:
+            data = table.remote.read(name) if table.remote else (table.folder / name).read_bytes()
+            return data.decode("utf-8").splitlines()
+        except FileNotFoundError:
+            if version > table.open().version():
+                return None
+            if last:  # it did not just come
+                raise StoreError(
+                    f"version {version} of a table is forgotten", where=f"{table.uri}/_delta_log", why="it was cleaned up before the ledger read it",
+                    next="start the ledger anew, from the table as it stands: whimbrel ledger init --new-origin NAME",
+                ) from None  # fmt: skip
+    return None
 
 
 def row_of(table: Table, ident: str, *, con: DuckDBPyConnection | None = None) -> dict[str, Any] | None:

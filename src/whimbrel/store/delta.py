@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
@@ -22,6 +22,7 @@ from whimbrel.engine.port import Facts
 from whimbrel.errors import StoreError
 from whimbrel.model.window import micros
 from whimbrel.store.alone import alone
+from whimbrel.store.remote import Remote
 from whimbrel.store.seal import damaged, sealed
 from whimbrel.store.sql import literal, name, store_errors
 
@@ -72,17 +73,34 @@ class Written:
 class Table:
     """A Delta table in `folder`; `lock` is the file that its writers on this machine take turns by.
 
-    `notes` is where it is noted which files are damaged (see `seal.py`).
+    `notes` is where it is noted which files are damaged (see `seal.py`). Where the table lies in a `remote` storage, `folder` holds copies of
+    the files that were read or written here.
     """
 
     folder: Path
     lock: Path
     notes: Path
     partition_by: tuple[str, ...] = ()
+    remote: Remote | None = None
+
+    @property
+    def uri(self) -> str:
+        """Where the table is."""
+        return self.remote.uri if self.remote else str(self.folder)
+
+    @property
+    def options(self) -> dict[str, str] | None:
+        """What `deltalake` needs to get there."""
+        return dict(self.remote.options) if self.remote else None
 
     @property
     def exists(self) -> bool:
         """Whether the table was ever created; a log folder without a commit is what a full disk left."""
+        if self.remote:
+            from deltalake import DeltaTable
+
+            with store_errors(self.uri, "read"):
+                return bool(DeltaTable.is_deltatable(self.uri, self.options))
         return next((self.folder / "_delta_log").glob("*.*"), None) is not None
 
     def open(self, version: int | None = None) -> DeltaTable:
@@ -93,12 +111,21 @@ class Table:
         """
         from deltalake import DeltaTable
 
-        with store_errors(self.folder, "read"):
-            return DeltaTable(str(self.folder), version=version)
+        with store_errors(self.uri, "read"):
+            return DeltaTable(self.uri, version=version, storage_options=self.options)
 
     def files(self, delta: DeltaTable) -> tuple[str, ...]:
-        """The Parquet files of an opened table, as absolute paths."""
-        return tuple(self.facts(delta))
+        """The Parquet files of an opened table, as absolute paths, to be read: they are here."""
+        facts = self.facts(delta)
+        self.fetch(facts)
+        return tuple(facts)
+
+    def fetch(self, files: Iterable[str], known: Mapping[str, Facts] | None = None) -> None:
+        """Have files (absolute paths) here, where the table lies elsewhere. Raises StoreError: the storage fails, or one is damaged."""
+        if self.remote:
+            prefix, told = f"{self.folder}/", known or {}
+            with store_errors(self.uri, "read"):
+                self.remote.fetch(self.folder, {file.removeprefix(prefix): told.get(file) for file in files})
 
     def facts(self, delta: DeltaTable) -> dict[str, Facts]:
         """What Delta's own statistics say of the files of an opened table, by absolute path."""
@@ -115,8 +142,13 @@ class Table:
     def sound(self, delta: DeltaTable) -> tuple[dict[str, Facts], dict[str, str]]:
         """What Delta says of the files that can be read; and those that are damaged, with why."""
         facts = self.facts(delta)
-        bad = damaged(facts, self.notes)
+        bad = self._damaged(facts)
         return {file: one for file, one in facts.items() if file not in bad}, bad
+
+    def _damaged(self, facts: Mapping[str, Facts]) -> dict[str, str]:
+        """Which files are known to be damaged; of a remote table, those that are not here are not."""
+        here = facts if self.remote is None else {file: one for file, one in facts.items() if Path(file).exists()}
+        return damaged(here, self.notes)
 
     def named_facts(self, delta: DeltaTable) -> dict[str, Facts]:
         """The same, by path inside the table."""
@@ -144,7 +176,7 @@ class Table:
         for short, column in (("min_ts", "min.ts"), ("max_ts", "max.ts")):
             picked.append(f"epoch_us({name(column)}) AS {short}" if column in present else f"NULL::BIGINT AS {short}")
         path = f"{literal(str(self.folder) + '/')} || url_decode(path) AS path"
-        bad = ", ".join(map(literal, damaged(self.facts(delta), self.notes)))
+        bad = ", ".join(map(literal, self._damaged(self.facts(delta))))
         where = f"({where}) AND path NOT IN ({bad})" if bad else where
         with con.cursor() if con else connect() as own:
             own.register("facts", facts)
@@ -152,12 +184,17 @@ class Table:
                 f"SELECT {columns} FROM (SELECT {path}, {', '.join(picked)} FROM facts) WHERE {where}",
                 list(values),
             ).fetchall()
+        if (self.remote and columns.split(",")[-1].strip() == "path") or columns.startswith("path"):
+            at = 0 if columns.startswith("path") else -1
+            self.fetch([row[at] for row in rows])
         return [tuple(row) for row in rows]
 
     def overlapping(self, delta: DeltaTable, low: str, high: str) -> list[str]:
         """The files of an opened table that may hold an id from `low` to `high`, as absolute paths."""
         asked = Facts(ids=(low, high))
-        return [file for file, facts in self.sound(delta)[0].items() if facts.shares_ids(asked)]
+        found = [file for file, facts in self.sound(delta)[0].items() if facts.shares_ids(asked)]
+        self.fetch(found)
+        return found
 
     def update(self, change: Callable[[], Result]) -> Result:
         """Run `change`, which reads the table and commits to it, until no other writer came in between.
@@ -167,7 +204,7 @@ class Table:
         """
         from deltalake.exceptions import CommitFailedError
 
-        with store_errors(self.folder), alone(self.lock, "writing to this table", wait_s=_LOCK_WAIT_S):
+        with store_errors(self.uri), alone(self.lock, "writing to this table", wait_s=_LOCK_WAIT_S):
             for attempt in range(_ATTEMPTS):
                 try:
                     return change()
@@ -187,7 +224,7 @@ class Table:
         if not self.exists:
             self.folder.mkdir(parents=True, exist_ok=True)
             DeltaTable.create(
-                str(self.folder), schema=Schema(list(fields)), mode="ignore", partition_by=list(self.partition_by),
+                self.uri, storage_options=self.options, schema=Schema(list(fields)), mode="ignore", partition_by=list(self.partition_by),
                 configuration=CONFIGURATION,
             )  # fmt: skip
         elif fields:
@@ -262,15 +299,23 @@ class Table:
         made = int(time.time() * 1000)
         last = delta.transaction_version(_WRITER)
         try:
+            self.put(written)
             delta.create_write_transaction(
                 [AddAction(w.path, w.size, w.partition, made, True, _stats(w)) for w in written],
                 mode="append", schema=delta.schema(), partition_by=list(self.partition_by),
                 commit_properties=CommitProperties(app_transactions=[Transaction(_WRITER, 0 if last is None else last + 1)]),
             )  # fmt: skip
         except Exception:
-            for w in written:
+            # What a storage far away says of a commit may be wrong: an answer is lost, the commit is not. Files that are no part
+            # of the table after all are swept later.
+            for w in () if self.remote else written:
                 (self.folder / w.path).unlink(missing_ok=True)
             raise
+
+    def put(self, written: Iterable[Written]) -> None:
+        """Have written files where the table is, before they are committed."""
+        if self.remote:
+            self.remote.put(self.folder, [one.path for one in written])
 
     def layout_change(self, delta: DeltaTable) -> CommitProperties:
         """What a commit that takes files out of the table must carry, so that of two at once only one succeeds.
@@ -297,6 +342,7 @@ class Table:
         from deltalake.transaction import AddAction, RemoveAction
 
         made = int(time.time() * 1000)
+        self.put(new)
         gone = [RemoveAction(path, not same_rows, made, size, partition_of(path)) for path, size in old.items()]
         came = [AddAction(w.path, w.size, w.partition, made, not same_rows, _stats(w)) for w in new]
         delta.create_write_transaction(

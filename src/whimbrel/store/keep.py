@@ -182,5 +182,6 @@ def _swapped(table: Table, old: dict[str, int], new: Sequence[Written]) -> None:
 
 
 def _rows(table: Table, files: Sequence[str]) -> str:
+    table.fetch([str(table.folder / file) for file in files])
     listed = ", ".join(literal(str(table.folder / file)) for file in files)
     return f"read_parquet([{listed}], hive_partitioning = false)"

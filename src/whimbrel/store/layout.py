@@ -7,6 +7,7 @@ from pathlib import Path
 
 from whimbrel.errors import UsageError
 from whimbrel.store.delta import Table, app_name, check_home, folder_name
+from whimbrel.store.remote import Remote
 
 DEFAULT_APP = "default"
 """The app of rows that name none."""
@@ -19,6 +20,8 @@ class Layout:
     """The folders and tables of a log; nothing is created before it is written to."""
 
     home: Path
+    storage: Remote | None = None
+    """Where the tables lie, if not under `home`."""
 
     def __post_init__(self) -> None:
         check_home(self.home)
@@ -38,17 +41,17 @@ class Layout:
     @property
     def events(self) -> Table:
         """Deploys, config changes, incidents."""
-        return Table(self.home / "events", self.home / "locks" / "events", self._damaged)
+        return self._in("events", "events")
 
     @property
     def processes(self) -> Table:
         """One row per start of a recorded process."""
-        return Table(self.home / "processes", self.home / "locks" / "processes", self._damaged)
+        return self._in("processes", "processes")
 
     @property
     def hardware(self) -> Table:
         """One row for each thing that a sidecar looked at, each time it looked."""
-        return Table(self.home / "hardware", self.home / "locks" / "hardware", self._damaged)
+        return self._in("hardware", "hardware")
 
     def dataset(self, name: str) -> Table:
         """All versions of one set of training data."""
@@ -112,7 +115,9 @@ class Layout:
         """The apps that have predictions, by name."""
         root = self.home / "predictions"
         found = [app_name(folder.name) for folder in root.iterdir()] if root.is_dir() else []
-        return tuple(sorted(app for app in found if app and self.predictions(app).exists))
+        if self.storage is not None:
+            found += [app_name(name) for name in self.storage.below("predictions").folders()]
+        return tuple(sorted(app for app in set(found) if app and self.predictions(app).exists))
 
     @property
     def _damaged(self) -> Path:
@@ -126,4 +131,9 @@ class Layout:
                 why=f"a name is printable, not empty, and no longer than {_LONGEST_APP} characters", next="choose a shorter, plain name",
             )  # fmt: skip
         folder = folder_name(app)
-        return Table(self.home / kind / folder, self.home / "locks" / f"{kind}-{folder}", self._damaged, partition_by)
+        return self._in(f"{kind}/{folder}", f"{kind}-{folder}", partition_by)
+
+    def _in(self, path: str, lock: str, partition_by: tuple[str, ...] = ()) -> Table:
+        # Versions of training data stay here: they are written by other means.
+        remote = self.storage.below(path) if self.storage and not path.startswith("datasets/") else None
+        return Table(self.home / path, self.home / "locks" / lock, self._damaged, partition_by, remote)

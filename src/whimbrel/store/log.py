@@ -14,6 +14,7 @@ from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.window import Window
 from whimbrel.settings import Settings
 from whimbrel.store.layout import Layout
+from whimbrel.store.remote import Remote, remote_of
 from whimbrel.store.values import Added, Golden, Status
 
 if TYPE_CHECKING:
@@ -34,20 +35,27 @@ Progress = Callable[[str, int, int], None]
 """Called with a file's name, bytes done and bytes in all, before each file and at the end."""
 
 
-def open_log(home: str | Path | None = None) -> Log:
+def open_log(
+    home: str | Path | None = None, *, storage: str | None = None, storage_options: Mapping[str, str] | None = None
+) -> Log:
     """The log in a folder: `home`, else `WHIMBREL_HOME`, else `./.whimbrel`. Nothing is created before something is added.
+
+    Args:
+        home: the folder.
+        storage: where the tables lie, if not in that folder, such as `s3://lake/whimbrel`; else `WHIMBREL_STORAGE` says so.
+        storage_options: what `deltalake` needs to get there, beside what the environment says (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, …).
 
     Raises:
         StoreError: the folder cannot hold a log.
     """
-    return Log(Settings.load(home=home).home)
+    return Log(Settings.load(home=home).home, storage=remote_of(storage, storage_options))
 
 
 class Log:
     """The log in one folder. Many threads and processes may use it at once."""
 
-    def __init__(self, home: str | Path) -> None:
-        self.layout = Layout(Path(home).expanduser().absolute())
+    def __init__(self, home: str | Path, *, storage: Remote | None = None) -> None:
+        self.layout = Layout(Path(home).expanduser().absolute(), storage)
 
     def __repr__(self) -> str:
         return f"Log({str(self.home)!r})"
@@ -245,7 +253,20 @@ class Log:
         own, bad = table.sound(delta)
         facts = {**table.facts(delta), **arrived, **late, **seen} if bad else {**own, **arrived, **late, **seen}
         unread = {**bad, **gone, **lost}
-        return Source(app, schema, tuple(own), tuple(arrived), tuple(late), beside, facts=facts, damaged=unread)
+        return Source(
+            app, schema, tuple(own), tuple(arrived), tuple(late), beside, facts=facts, damaged=unread,
+            fetch=self._fetch if self.layout.storage else None,
+        )  # fmt: skip
+
+    def _fetch(self, source: Source) -> None:
+        """Have a source's files here, from wherever the tables lie."""
+        app, layout = source.app, self.layout
+        seen = source.counters.files if source.counters else ()
+        for table, files in (
+            (layout.predictions(app), source.files), (layout.labels(app), source.labels),
+            (layout.decisions(app), source.decisions), (layout.hardware, seen),
+        ):  # fmt: skip
+            table.fetch(files, source.facts)
 
     def check(self, app: str) -> dict[str, str]:
         """Read every data file of an app as a whole; those that are damaged, and why. Answers leave them out from then on."""

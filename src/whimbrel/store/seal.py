@@ -31,13 +31,16 @@ def sealed(path: Path) -> Path:
     return whole
 
 
-def broken(path: Path, facts: Facts) -> str:
-    """Why a file is not what was written, read as a whole; empty where it is, or where its name says nothing and it can be decoded."""
+def broken(path: Path, facts: Facts, *, name: str = "") -> str:
+    """Why a file is not what was written, read as a whole; empty where it is, or where its name says nothing and it can be decoded.
+
+    `name` is the name that it will bear, where it does not yet.
+    """
     try:
         size = path.stat().st_size
         if facts.size and size != facts.size:
             return f"it has {size:,} bytes of {facts.size:,}"
-        seal = _SEAL.search(path.name)
+        seal = _SEAL.search(name or path.name)
         if seal is None:
             return _undecodable(path)
         return "" if _digest(path) == seal[1] else "its content is not what its checksum says"

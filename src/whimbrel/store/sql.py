@@ -142,6 +142,11 @@ def _first_line(error: Exception) -> str:
 
 _ADVICE = (
     (
+        ("generic s3 error", "error performing", "objectstore", "object store", "error sending request"),
+        "the storage does not answer, or refuses what it is asked",
+        "nothing is lost: run the same command again once it answers; see AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_REGION",
+    ),
+    (
         ("unsupported minimum", "unsupported: feature", "unsupported feature", "table feature"),
         "the table was written by a newer version of whimbrel or of another writer of Delta tables",
         "bring whimbrel up to date: pip install --upgrade whimbrel deltalake; the table is as it was",

@@ -75,6 +75,8 @@ class View:
             InputError: the source has no `id` or `ts`.
         """
         source = source.within(window)
+        if source.fetch is not None:
+            source.fetch(source)
         if source.table is not None:
             relation = connection.sql(f"FROM {MEMORY}")
             groups = [Group((), dict(zip(relation.columns, relation.types, strict=True)))]
