@@ -168,6 +168,14 @@ def _adds(table: Table, version: int) -> list[dict[str, Any]] | None:
     return [action["add"] for action in actions if "add" in action and action["add"].get("dataChange", True)]
 
 
+def _latest(table: Table) -> int:
+    """The number of the last commit; of a table that lies here without reading any, for one may be missing."""
+    if table.remote:
+        return int(table.open().version())
+    log = table.folder / "_delta_log"
+    return max((int(path.stem) for path in log.glob("*.json") if path.stem.isdigit()), default=-1)
+
+
 def _told(table: Table, version: int) -> list[str] | None:
     """The lines of a commit; None where it is not there yet."""
     name = f"_delta_log/{version:020d}.json"
@@ -176,7 +184,7 @@ def _told(table: Table, version: int) -> list[str] | None:
             data = table.remote.read(name) if table.remote else (table.folder / name).read_bytes()
             return data.decode("utf-8").splitlines()
         except FileNotFoundError:
-            if version > table.open().version():
+            if version > _latest(table):
                 return None
             if last:  # it did not just come
                 raise StoreError(

@@ -128,7 +128,8 @@ def _append(con: DuckDBPyConnection, layout: Layout, batch: Batch, app: str) -> 
             version = delta.version() if delta else -1
             table.widen(delta_fields(shaped.schema, label_ts=shaped.label_ts))
             delta = table.open()
-            if delta.version() != version + 1 or any(f.path not in read_schema(delta) for f in shaped.schema):
+            held = read_schema(delta)
+            if delta.version() != version + 1 or any(f.path not in held for f in shaped.schema):
                 return change()  # another writer came in between: what is new must be asked again
         con.execute(f"SET partitioned_write_flush_threshold = {flush_threshold(len(shaped.schema.fields))}")
         con.execute("SET preserve_insertion_order = false")

@@ -58,7 +58,8 @@ def append(layout: Layout, app: str, held: Arrays) -> Added | None:
             version = delta.version() if delta else -1
             table.widen(delta_fields(schema, label_ts=False))
             delta = table.open()
-            if delta.version() != version + 1 or any(field.path not in read_schema(delta) for field in schema):
+            there = read_schema(delta)
+            if delta.version() != version + 1 or any(field.path not in there for field in schema):
                 return change()  # another writer came in between: what is new must be asked again
         with scratch(layout) as folder:
             written = _written(table, folder, held, schema)

@@ -24,8 +24,12 @@ from whimbrel.model.window import Window
 
 def parts_of(source: Source, window: Window) -> list[Part]:
     """The parts of a window: each file that may hold rows of it with the files that may join these, in the source's order."""
-    files = (file for file in source.within(window).files if may_hold(file, window))
-    return [(replace(replace(source, files=(file,)).within(window), facts={}), window) for file in files]
+    near = source.within(window)
+    if near.fetch is not None:  # the driver's way to a storage, with its credentials, is not handed to workers
+        near.fetch(near)
+    files = (file for file in near.files if may_hold(file, window))
+    parts = (replace(source, files=(file,)).within(window) for file in files)
+    return [(replace(part, facts={}, fetch=None), window) for part in parts]
 
 
 def extents_together(found: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:
