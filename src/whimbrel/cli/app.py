@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
+from whimbrel import settings
 from whimbrel.cli.compact import compact, ingest
 from whimbrel.cli.compare import compare
 from whimbrel.cli.data import data
@@ -52,14 +54,18 @@ class InOrder(click.Group):
     ),
 )
 @click.option("--engine", metavar="ENGINE", help="Who aggregates, as the commands that aggregate take it themselves.")
+@click.option("--memory", metavar="SIZE", help="What a command may hold, such as 2GB (else $WHIMBREL_MEMORY).")
 @click.version_option(__version__, "--version", "-V", package_name="whimbrel", message="whimbrel %(version)s")
 @click.pass_context
-def whimbrel(context: click.Context, engine: str | None) -> None:
+def whimbrel(context: click.Context, engine: str | None, memory: str | None) -> None:
     """A flight recorder and fault finder for production ML and AI apps.
 
     Exit status: 0 nothing wrong, 1 something was found, 2 usage, 3 input that can't be read, 4 not enough
     evidence, 5 the engine or store failed, 70 our own bug, 130 interrupted.
     """
+    if memory is not None:
+        os.environ[settings.ENV_MEMORY] = memory  # for processes that it starts, too
+        settings.memory()
     if engine is not None and context.invoked_subcommand is not None:
         if not _takes_engine(whimbrel.commands[context.invoked_subcommand]):
             raise UsageError(

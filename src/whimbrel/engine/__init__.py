@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from whimbrel.engine.port import Capabilities, Engine, Source
 from whimbrel.errors import UsageError
+from whimbrel.settings import memory
 
 __all__ = ["Capabilities", "Engine", "Source", "engine_named"]
 
@@ -28,7 +29,8 @@ def engine_named(name: str | Engine = "duckdb") -> Engine:
     if name == "duckdb":
         from whimbrel.engine.duckdb import DuckDB  # DuckDB takes 0.2 s to import: only who asks a question pays
 
-        return DuckDB()
+        most = memory()
+        return DuckDB(memory=f"{most // 2}B" if most else None, hold=most // 4 if most else None)
     if name == "spark" or name.startswith(("spark:", "spark?")):
         from whimbrel.engine.spark import Spark
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from whimbrel.errors import InputError, StoreError, WhimbrelError
+from whimbrel.settings import memory
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -49,14 +50,16 @@ def _threads() -> int:
 
 def _usual_mib() -> int:
     """MiB that an import holds before it spills."""
-    return 384 + 192 * _threads()
+    most = memory()
+    usual = 384 + 192 * _threads()
+    return usual if most is None else min(usual, most // 2 // _MIB)
 
 
 def roomy(con: DuckDBPyConnection, ask: Callable[[], Result]) -> Result:
-    """Run `ask`; where very wide rows do not fit into the usual memory, again with twice as much, up to half of the machine's."""
+    """Run `ask`; where very wide rows do not fit into the usual memory, again with twice as much, up to half of the machine's or of `--memory`."""
     import duckdb
 
-    most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MIB // 2
+    most = (memory() or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) // _MIB // 2
     room = _usual_mib()
     while True:
         try:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["DuckDB"]
 
 
+_LEAST_ROWS = 1_000
+_CELL = 64
+"""Bytes that a value of a sample may take on its way: as DuckDB's, as Arrow's, as an array's, and a text among them."""
+
+
 class DuckDB:
     """An `Engine` on DuckDB, in this process. Many threads may ask one of these at once.
 
@@ -34,11 +39,14 @@ class DuckDB:
         threads: how many to use; as many as there are processors where it is not given.
         memory: what DuckDB may hold before it spills to the temporary folder, as "2GB"; its own default (80% of the
             machine's) where it is not given.
+        hold: bytes that a sample of rows may take, beside that; of very many fields fewer rows are drawn. As many as are asked
+            for, where it is not given.
     """
 
-    def __init__(self, *, threads: int | None = None, memory: str | None = None) -> None:
+    def __init__(self, *, threads: int | None = None, memory: str | None = None, hold: int | None = None) -> None:
         self._threads = threads
         self._memory = memory
+        self._hold = hold
 
     @property
     def capabilities(self) -> Capabilities:
@@ -63,6 +71,8 @@ class DuckDB:
         if limit < 1:
             raise UsageError(f"a sample of {limit} rows is none", where="limit", next="give a limit of at least 1")
         fields = tuple(source.schema) if paths is None else fields_of(source, paths)
+        if self._hold is not None:
+            limit = max(_LEAST_ROWS, min(limit, self._hold // (_CELL * max(1, len(fields)))))
         with self.asking(source, window) as view:
             return sampled(view, fields, limit, view.extent()[0] if total is None else total)
 
