@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Program
-from tests.compare.world import START, shop
+from tests.compare.world import shop
 from whimbrel.engine import engine_named
+from whimbrel.engine.duckdb import DuckDB
 from whimbrel.errors import UsageError
 from whimbrel.model.window import Window
 from whimbrel.settings import memory
-from whimbrel.store import open_log
+from whimbrel.store import source_of
 from whimbrel.store.sql import connect, one
 
 
@@ -34,17 +34,12 @@ def test_what_is_no_memory_is_refused(text: str, tmp_path: Path) -> None:
 def test_imports_and_questions_hold_less_where_they_are_told_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = open_log(tmp_path / "home")
-    log.add(shop(4, per_day=1_500), app="shop")
-    free = engine_named().rows(log.source("shop"), Window("shop"), limit=5_000)
     monkeypatch.setenv("WHIMBREL_MEMORY", "256MB")
     with connect(tmp_path) as con:
         (limit,) = one(con, "SELECT current_setting('memory_limit')")
     assert limit == "122.0 MiB"
-    ask = engine_named()
-    held = ask.rows(log.source("shop"), Window("shop"), limit=5_000)
-    assert len(held.ids) == len(free.ids)  # a few fields fit
-    wide = {f"inputs.x{i}": 1.0 for i in range(900)}
-    log.append("wide", [{"id": f"{n}", "ts": START + timedelta(seconds=n)} | wide for n in range(1_500)])
-    drawn = len(ask.rows(log.source("wide"), Window("wide"), limit=5_000).ids)
-    assert drawn < 1_400  # 900 do not, all of them
+    frame = shop(4, per_day=1_000)
+    source, _ = source_of(frame)
+    assert len(engine_named().rows(source, Window("table"), limit=4_000).ids) == len(frame)  # a few fields fit
+    narrow = DuckDB(hold=64 * len(tuple(source.schema)) * 1_500)
+    assert 1_000 < len(narrow.rows(source, Window("table"), limit=4_000).ids) < 2_000  # as of many fields
