@@ -275,7 +275,9 @@ class Log:
         found: dict[str, str] = {}
         for table in (self.layout.predictions(app), self.layout.labels(app), self.layout.decisions(app)):
             if table.exists:
-                found |= check(table.facts(table.open()), table.notes)
+                facts = table.facts(table.open())
+                here = {file: one for file, one in facts.items() if not table.remote or Path(file).exists()}
+                found |= check(here, table.notes)
         return found
 
     def find(self, ident: str, *, app: str | None = None) -> Found:

@@ -46,6 +46,8 @@ def thinned(layout: Layout, source: Source, window: Window, share: float) -> Sou
     if level < LEAST_LEVEL or source.table is not None:
         return source
     source = source.within(window)
+    if source.fetch is not None:
+        source.fetch(source)
     large = {file for file, facts in source.facts.items() if facts.size >= LEAST_BYTES}
     wanted = [file for file in (*source.files, *source.labels, *source.decisions) if file in large]
     folder = layout.profiles / folder_name(source.app) / "rows"
