@@ -17,7 +17,7 @@ START = 1_700_000_000_000_000 // HOUR_US * HOUR_US
 SCHEMA = Schema.from_pairs([
     ("context.tenant", Kind.TEXT), ("inputs.question", Kind.TEXT), ("steps.render.prompt", Kind.TEXT),
     ("code.render", Kind.TEXT), ("model.version", Kind.TEXT), ("outputs.answer", Kind.TEXT), ("decision", Kind.TEXT),
-    ("usage.output_tokens", Kind.NUMBER),
+    ("usage.output_tokens", Kind.NUMBER), ("usage.cost_eur", Kind.NUMBER),
 ])  # fmt: skip
 
 ASKED = {
@@ -108,6 +108,7 @@ def serve(c: Cells, hit: np.ndarray, *, before: Break | None = None, after: Brea
         after(c, hit)
     length = np.array([len(text) for text in c["outputs.answer"]])
     c["usage.output_tokens"] = np.round(length / 4 * np.exp(c["noise"])) * c.get("dearer", 1.0)
+    c["usage.cost_eur"] = (2e-5 + 3e-6 * c["usage.output_tokens"]) * c.get("bill", 1.0)
     c["decision"] = np.where(c["refused"], "person", "send").astype(object)
     return c
 

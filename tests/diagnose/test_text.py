@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from tests.diagnose import helpline
 from whimbrel.diagnose.contrast import contrast
 from whimbrel.diagnose.language import declines, language
-from whimbrel.diagnose.text import Mark, ending, marks, shape
+from whimbrel.diagnose.text import Mark, condition, ending, letters, marks, shape
 
 # ---------------------------------------------------------------- one text
 
@@ -61,6 +63,36 @@ def test_formats_and_endings() -> None:
         "closed",
         "question",
         "open",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("went_through", "text"),
+    [
+        ("whole", "Où est mon colis ? Il coûte 5 €."),
+        ("whole", "https://example.org/a/very/long/path/without/blanks"),
+        ("whole", "荷物は月曜日に届きますのでもう少しお待ちください。"),
+        ("whole", "if a < b and c > d"),
+        ("broken encoding", "Où est mon colis ?".encode().decode("latin-1")),
+        ("broken encoding", "O\ufffd est mon colis ?"),
+        ("markup", "<p>Where is my parcel?</p>"),
+        ("escaped", "Where&nbsp;is my parcel?"),
+        ("escaped", r"Where is\nmy parcel?"),
+        ("without blanks", "whereismyparcelplease"),
+    ],
+)
+def test_what_a_text_went_through_is_told(went_through: str, text: str) -> None:
+    """Addresses have no blanks to lose, nor have scripts that write without; a formula is no markup."""
+    assert condition(text) == went_through
+
+
+def test_small_letters_and_capitals() -> None:
+    """A text without letters has neither."""
+    assert [letters(text) for text in ("where is it?", "WHERE IS IT?", "Where is it?", "12 34")] == [
+        "lower",
+        "capitals",
+        "both",
         None,
     ]
 
@@ -166,6 +198,44 @@ def _fences(c: helpline.Cells, hit: np.ndarray) -> None:
 def _flatter(c: helpline.Cells, hit: np.ndarray) -> None:
     for i in np.flatnonzero(hit & (np.arange(len(hit)) % 2 == 0)):
         c["outputs.answer"][i] = "Great question! " + c["outputs.answer"][i]
+
+
+def _questions(change: Callable[[str], str]) -> helpline.Break:
+    """The questions arrive otherwise, and the prompts that hold them with them."""
+
+    def broken(c: helpline.Cells, hit: np.ndarray) -> None:
+        for i in np.flatnonzero(hit):
+            was = c["inputs.question"][i]
+            c["inputs.question"][i] = change(was)
+            c["steps.render.prompt"][i] = c["steps.render.prompt"][i].replace(was, change(was))
+
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("share", "says", "change"),
+    [
+        (1.0, "'tagged'", lambda text: f"<p>{text}</p>"),
+        (0.3, "one and the same text", lambda _: "Type your question here"),
+        (1.0, "they are cut", lambda text: text[:24]),
+    ],
+)
+def test_questions_that_arrive_damaged_are_the_datas(share: float, says: str, change: Callable[[str], str]) -> None:
+    """Whatever the prompt and the answers make of it: what came in is what golden never had."""
+    found = helpline.report(after=_questions(change), share=share).findings[0]
+    assert (found.layer, found.component) == ("data", "inputs.question")
+    assert says in found.what
+
+
+def _dearer(c: helpline.Cells, hit: np.ndarray) -> None:
+    c["bill"] = np.where(hit, 1.1, 1.0)
+
+
+def test_a_bill_is_held_against_what_was_counted() -> None:
+    """Tokens move with the answers; a price that rose by a tenth does not."""
+    found = helpline.report(after=_dearer).findings[0]
+    assert (found.layer, found.component) == ("serving", "usage.cost_eur")
+    assert "1.1 times larger" in found.what
 
 
 def test_answers_in_another_language_for_one_tenant() -> None:

@@ -153,7 +153,7 @@ def test_a_table_has_only_what_a_recorder_could_know(here: World) -> None:
 
 def test_the_cache_gives_back_what_was_parsed(cache: Path, here: World) -> None:
     again = data.read(cache)
-    assert len(NAMES) == 5
+    assert len(NAMES) == 6
     assert len(list(cache.glob("*.npz"))) == 10  # the flights, and three models each for flights, bikes and taxi
     np.testing.assert_array_equal(again.weather["temp"], here.app.sources["weather"].values["temp"])
     assert length(again.requests) == 336_776

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from whimbrel.drill.apps import NAMES, answers, bikes, loans, subject, tabular, taxi
+from whimbrel.drill.apps.clerk import Clerk
 from whimbrel.drill.apps.corpus import REFUSAL, passages
 from whimbrel.drill.apps.writer import Writer
 from whimbrel.drill.case import Asked, Drawn, columns
@@ -123,6 +124,33 @@ def test_an_answer_without_passages_is_a_refusal(cache: Path) -> None:
     broken, clean = answered(cache, "T01")
     declines = [np.mean([REFUSAL in text for text in rows["outputs.text"]]) for rows in (broken, clean)]
     assert declines[0] > 0.5 > 0.3 > declines[1]
+
+
+# -- the language model with tools -------------------------------------------------------------------------------------
+def test_the_clerk_plans_with_the_number_it_reads_and_asks_where_there_is_none() -> None:
+    clerk = Clerk("one")
+    plan = clerk.plan("Please refund KA-12345, it was returned.", 0.0)
+    assert (plan.intent, plan.tool, json.loads(plan.arguments)) == ("refund", "find_order", {"order": "KA-12345"})
+    assert clerk.plan("Where is order […]?", 0.0).tool == "read_rules"
+    seen = {"status": "packed", "amount": 12.5, "days": 0.0, "tries": 1.0, "intent": "refund", "order": "KA-12345",
+            "language": "en", "crowd": 0.0, "rules": True}  # fmt: skip
+    told = json.loads(clerk.write(seen, 0.0, 0.0).body)
+    assert told["refund"] == 12.5
+    assert "12.5 euro" in told["reply"]
+    assert json.loads(replace(clerk, cents=True).write(seen, 0.0, 0.0).body)["refund"] == 1250
+    lost = json.loads(clerk.write(seen | {"status": None}, 0.0, 0.0).body)
+    assert lost["refund"] == 0
+    assert "number of your order" in lost["reply"]
+    assert replace(clerk, most_tokens=9).write(seen, 0.0, 0.0).stop == "max_tokens"
+
+
+def test_numbers_that_are_masked_are_missing_in_every_step_after(cache: Path) -> None:
+    asked = Asked("F20", "agent", where="all", severity="loud", day=date(2025, 9, 10), days=1, golden_days=1, seed=2)
+    broken, clean = columns(asked, cache).window, columns(replace(asked, fault="none"), cache).window
+    assert broken["steps.redact.masked"].sum() > 1.5 * clean["steps.redact.masked"].sum()
+    found = [np.mean(rows["steps.find_order.status"] != None) for rows in (broken, clean)]  # noqa: E711
+    assert found[0] < 0.5 < 0.8 < found[1]
+    assert (broken["decision"] == "reply").mean() < 0.6 * (clean["decision"] == "reply").mean()
 
 
 # -- real rows ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ field without any relation to its upstream is judged by its contracts and its di
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +15,14 @@ import numpy as np
 
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import LAYER_OF
+from whimbrel.diagnose.gist import from_words
 from whimbrel.diagnose.relations import Relation, learn, split
 from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Floats
 
+_PRICED = re.compile(r"cost|price|bill|charge|credit|usd|eur|gbp|cents")
+_WRITTEN = re.compile(r"output|completion|generated|written|reason")
 _DECIDED = frozenset({Role.MODEL, Role.CODE})
 """Which model answers follows from the route, not the other way about."""
 
@@ -47,7 +51,7 @@ def learn_all(case: Case) -> Boundaries:
         found = learn(case, parts, variable, worded, trees=False)
         if found is None and len(worded) < len(parents):
             found = learn(case, parts, variable, parents, trees=False)
-        if found is not None:
+        if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
         elif variable.field.role is not Role.INPUT and parents:
             loose.append((variable, parents))
@@ -80,6 +84,16 @@ def _nearest(parents: Sequence[Variable], most: int = 40) -> list[Variable]:
     return list(parents[:most])
 
 
+def priced(path: str) -> bool:
+    """Whether a usage field is money: it follows from the amounts beside it."""
+    return _PRICED.search(path.casefold()) is not None
+
+
+def written(path: str) -> bool:
+    """Whether a usage field counts what the model wrote: it follows from the outputs."""
+    return _WRITTEN.search(path.casefold()) is not None
+
+
 def upstream(case: Case, field: Field) -> list[Variable]:
     """What a field may depend on, nearest first."""
     steps = case.schema.steps
@@ -102,7 +116,9 @@ def upstream(case: Case, field: Field) -> list[Variable]:
             return [*case.of(Role.OUTPUT), *case.of(Role.CONTEXT), *found, *inputs]
         case Role.USAGE:
             found = [v for step in reversed(steps) for v in case.of(Role.STEP) if v.field.step == step]
-            return [*case.of(Role.OUTPUT), *found, *inputs] if "output" in field.path else [*found, *inputs]
+            if priced(field.path):  # a bill is made from what was counted
+                return [*(v for v in case.of(Role.USAGE) if not priced(v.path)), *found, *inputs]
+            return [*case.of(Role.OUTPUT), *found, *inputs] if written(field.path) else [*found, *inputs]
         case _:
             return []
 

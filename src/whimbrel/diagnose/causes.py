@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL
@@ -23,8 +24,14 @@ from whimbrel.model.rows import Bools
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
 
+MOSTLY = 0.75
+"""A suspect's rows lie within a cause's when this share of them does."""
+
 _MODEL_FACTS = {"model.version": 0, "model.precision": 1, "model.variant": 2, "model.name": 3, "model.digest": 4}
 """What names a model, the most telling first."""
+
+_KEPT = re.compile(r"cache|reuse")
+"""What the provider kept of a prompt is the provider's doing."""
 
 HALTED = float(np.log(3.0))
 """Calls that take so much longer are not merely slower: they wait for something that does not answer."""
@@ -77,7 +84,7 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
     if role is Role.SPAN:
         # A slow span that goes with wrong values explains them; one that goes with none stands for itself, last.
         wrong = [s for s in rest if role_of(s.component) in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.ERROR)]
-        halted = suspect.hit.channel.signature != "slower" or suspect.shift > HALTED
+        halted = suspect.shift > HALTED or any(h.channel.binary for h in suspect.hits)
         takes_down = halted and any(_together(suspect, s) for s in wrong)
         first = -1.0 if takes_down else 1.0
         if suspect.component == TOTAL:
@@ -96,7 +103,17 @@ def _unanswered(suspect: Suspect, error: Suspect) -> bool:
 
 def _together(a: Suspect, b: Suspect) -> bool:
     """Whether two suspects depart on the same rows."""
-    return overlap(a.bad, b.bad) >= SAME and overlap(b.bad, a.bad) >= SAME
+    left, right = _worst(a), _worst(b)
+    return overlap(left, right) >= SAME and overlap(right, left) >= SAME
+
+
+def _worst(suspect: Suspect) -> Bools:
+    """The rows that show it; of a span those that are far out, where they are known: a mean that rises hides which calls did it."""
+    far = {h.channel.signature: h.channel.values == 1 for h in suspect.hits if h.channel.binary}
+    if role_of(suspect.component) is not Role.SPAN or not far:
+        return suspect.bad
+    out: Bools = suspect.affected & (far["halted"] if "halted" in far else np.any(list(far.values()), axis=0))
+    return out
 
 
 def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
@@ -114,7 +131,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     if own is Role.ERROR:
         return shared >= SAME or overlap(suspect.bad, guilty.bad) >= SAME
     if other is Role.SPAN:
-        return _together(suspect, guilty)
+        return _together(suspect, guilty) or overlap(suspect.bad, _worst(guilty)) >= MOSTLY
     if other is Role.ERROR:
         return _unanswered(suspect, guilty)
     if _same_source(suspect, guilty):
@@ -124,7 +141,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         marks = [name.startswith(f"{guilty.component}#") for name in suspect.hit.channel.detail["relation"].parents]
         return all(marks) and shared >= SAME
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
-        shared >= SAME or overlap(suspect.bad, guilty.affected) >= 0.75
+        shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY
     )
 
 
@@ -158,6 +175,9 @@ def _name(
         host = [c for c in suspect.where if c.path == "hardware.host"]
         if host and len(suspect.where) == 1 and not _ranks_kept(case, suspect):
             return Cause(suspect, "hardware.host", "hardware", (suspect.component,))
+        told = next((s for s in soft if _tells(s) and _together(suspect, s)), None)
+        if told is not None and not _strange_text(case, suspect):
+            return Cause(suspect, told.component, "decision", (suspect.component,), (told,))
     if role is Role.STEP:
         step = split(suspect.component)[1]
         code = next((s for s in identities if s.component == f"code.{step}" and _coincide(suspect, s)), None)
@@ -168,6 +188,16 @@ def _name(
     if role is Role.USAGE:
         return Cause(suspect, *_usage(suspect, identities))
     return Cause(suspect, suspect.component, suspect.layer)
+
+
+def _tells(suspect: Suspect) -> bool:
+    """Whether what was done with the model's answer says something that it never said in golden: it could not be read."""
+    return role_of(suspect.component) is Role.DECISION and suspect.hit.channel.signature == "unseen"
+
+
+def _strange_text(case: Case, suspect: Suspect) -> bool:
+    """Whether the suspect is about what the model wrote itself."""
+    return f"{suspect.component}#characters" in case.variables
 
 
 def _served(case: Case, suspect: Suspect, soft: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
@@ -210,10 +240,12 @@ def _ranks_kept(case: Case, suspect: Suspect) -> bool:
 def _usage(suspect: Suspect, identities: Sequence[Suspect]) -> tuple[str, str]:
     """More tokens in is a prompt that grew; more tokens out is a model that talks; the rest is the service."""
     name = split(suspect.component)[1]
+    if priced(name) or _KEPT.search(name):
+        return suspect.component, "serving"
     if "input" in name or "prompt" in name:
         steps = [s for s in identities if s.component.startswith("code.") and _coincide(suspect, s)]
         return (f"steps.{split(steps[0].component)[1]}" if steps else suspect.component), "features"
-    if "output" in name or "completion" in name:
+    if written(name):
         model = _identity_of(suspect, identities, Role.MODEL)
         return (model.component if model else suspect.component), "model"
     return suspect.component, "serving"
@@ -302,7 +334,7 @@ def _far(suspect: Suspect) -> bool:
 
 def _host_slow(case: Case, proofs: Sequence[Suspect], soft: Sequence[Suspect]) -> list[Cause]:
     """Several spans slower together on one host: the host, not the spans."""
-    slow = [s for s in proofs if s.hit.channel.signature == "slower" and s.shift > 0]
+    slow = [s for s in proofs if s.hit.channel.signature in ("slower", "tail", "halted") and s.shift > 0]
     spans = [v for v in case.of(Role.SPAN) if v.path != TOTAL]
     hosts = {c for s in slow for c in s.where if c.path.startswith("hardware.")}
     out = []

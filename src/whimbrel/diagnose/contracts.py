@@ -9,15 +9,19 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.text import FORMS
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
 
 VALUE_ROLES = (Role.INPUT, Role.STEP, Role.OUTPUT)
+COUNTED = (Role.STEP, Role.OUTPUT, Role.USAGE)
+"""What the app makes itself: a value that never varied there is a setting."""
 
 LAYER_OF = {
     Role.INPUT: "data",
@@ -44,6 +48,15 @@ GRADED = 40
 FAR = 2.0
 """Widths of golden's range beyond its ends that no season reaches."""
 
+LEAST_FIXED = 200
+"""Values that golden must have of a field before one that never varied, or a form that never came, says anything."""
+
+DIFFERENT = 0.3
+"""Share of texts of one length that are not the same texts: one text that many send is no cut."""
+
+STRANGE = 0.003
+"""Share of golden's texts below which a form is one that they do not have."""
+
 _ENDS = {2.0**7 - 1, 2.0**15 - 1, 2.0**15, 2.0**16 - 1, 2.0**31 - 1, 2.0**31, 2.0**32 - 1, 2.0**63}
 
 _NOTHING = {"", "none", "null", "nan", "n/a", "na", "nil", "unknown", "undefined", "missing", "?", "-", "--", "unk", "#n/a", "(null)", "not set"}  # fmt: skip
@@ -58,7 +71,15 @@ def channels(case: Case) -> list[Channel]:
         if variable.numbers is not None:
             out += _numeric(case, variable)
         elif not variable.derived:
+            out += [*_category(case, variable), *_texts(case, variable)]
+        elif variable.name.partition("#")[2] in FORMS:
+            out += _form(case, variable)
+    for variable in case.of(Role.DECISION):
+        if variable.codes is not None and not variable.derived:
             out += _category(case, variable)
+    for variable in case.of(*COUNTED):
+        if variable.numbers is not None and not variable.derived:
+            out += _fixed(case, variable)
     return out
 
 
@@ -96,6 +117,9 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
     low, high = float(golden.min()), float(golden.max())
     if not variable.derived or variable.name.endswith("]"):
         out += channels_of_atoms(case, variable)
+    elif variable.field.role is Role.INPUT and variable.name.endswith("#characters"):
+        out += _cut(case, variable)
+    if not variable.derived or variable.name.endswith("]"):
         out += _fraction(variable, golden)
         out += _grid(variable, golden)
     outside = (values < low) | (values > high)
@@ -120,20 +144,21 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
     values, counts = np.unique(window, return_counts=True)
     gained = counts / window.size - _shares(golden, values)
     order = np.argsort(-gained)[:3]
-    natural = _natural_gain(case, variable)
+    natural, natural_new = _natural_gain(case, variable)
     # One of a handful of values that all occur has a share that moves with the world; it is no atom until it is new.
     listed = np.unique(golden).size <= HANDFUL
     most_before = 0.1 if listed else 0.5
     out = []
     for i in order:
         before = counts[i] / window.size - gained[i]
-        if counts[i] < 15 or gained[i] < max(0.004, 2.0 * natural) or before > most_before * counts[i] / window.size:
+        usual = natural if before > 0 else natural_new
+        if counts[i] < 15 or gained[i] < max(0.004, 2.0 * usual) or before > most_before * counts[i] / window.size:
             continue
         value = float(values[i])
         outside = value < golden.min() or value > golden.max()
         hit = np.where(variable.missing, np.nan, variable.numbers == value)
         out.append(_channel(variable, "atom", hit, floor=0.004, detail={
-            "value": value, "outside": bool(outside), "before": float(before), "natural": float(natural),
+            "value": value, "outside": bool(outside), "before": float(before), "natural": float(usual),
             "listed": listed, "sentinel": _is_sentinel(value),
         }))  # fmt: skip
     return out
@@ -152,10 +177,13 @@ def _shares(sample: Floats, values: Floats) -> Floats:
     return out
 
 
-def _natural_gain(case: Case, variable: Variable) -> float:
-    """The most that one value of one golden block gained over the rest of golden: crowds share a value, rightly."""
+def _natural_gain(case: Case, variable: Variable) -> tuple[float, float]:
+    """The most that one value of one golden block gained over the rest of golden: crowds share a value, rightly.
+
+    Second, the same of values that the rest does not have at all.
+    """
     assert variable.numbers is not None
-    most = 0.0
+    most, most_new = 0.0, 0.0
     known = case.golden & np.isfinite(variable.numbers)
     for b in range(case.block_count):
         block = variable.numbers[known & (case.blocks == b)]
@@ -166,7 +194,9 @@ def _natural_gain(case: Case, variable: Variable) -> float:
         top = np.argsort(-counts)[:5]
         top.sort()
         most = max(most, float(np.max(counts[top] / block.size - _shares(rest, values[top]) - 2 / block.size)))
-    return most
+        strange = counts[~np.isin(values, rest)]
+        most_new = max(most_new, float(strange.max(initial=0)) / block.size - 2 / block.size)
+    return most, most_new
 
 
 def _fraction(variable: Variable, golden: Floats) -> list[Channel]:
@@ -201,6 +231,72 @@ def _on_grid(values: Floats, decimals: int) -> Bools:
     scaled = values * 10.0**decimals
     on: Bools = np.abs(scaled - np.round(scaled)) <= 1e-6 * np.maximum(np.abs(scaled), 1.0)
     return on
+
+
+def _fixed(case: Case, variable: Variable) -> list[Channel]:
+    """Another value where golden had but one. A flag, or nothing, may only not have happened yet: 0 and 1 are no settings."""
+    assert variable.numbers is not None
+    known = np.isfinite(variable.numbers)
+    golden = variable.numbers[case.golden & known]
+    if golden.size < LEAST_FIXED or golden.min() != golden.max() or golden[0] in (0.0, 1.0):
+        return []
+    other = variable.numbers != golden[0]
+    if not (other & known & case.window).any():
+        return []
+    detail = {"value": float(golden[0]), "variable": variable.name}
+    return [_channel(variable, "fixed", np.where(known, other, np.nan), detail=detail)]
+
+
+# ---------------------------------------------------------------- texts
+
+
+def _cut(case: Case, variable: Variable) -> list[Channel]:
+    """One length that many different texts have and none goes beyond, where golden's do: they are cut there."""
+    text = case.variables[variable.path]
+    assert text.codes is not None
+    assert variable.numbers is not None
+    out = []
+    for channel in channels_of_atoms(case, variable):
+        rows = case.window & (channel.values == 1)
+        if np.unique(text.codes[rows]).size >= DIFFERENT * rows.sum():
+            at = float(channel.detail["value"])
+            values = np.where(variable.numbers >= at, channel.values, np.nan)
+            detail = {"value": at, "variable": variable.name}
+            out.append(replace(channel, signature="cut", values=values, floor=0.05, detail=detail))
+    return out
+
+
+def _form(case: Case, variable: Variable) -> list[Channel]:
+    """Texts in a form that golden's hardly ever had: markup, capitals, fences, a broken encoding."""
+    assert variable.codes is not None
+    size = len(variable.vocabulary)
+    golden = np.bincount(variable.codes[case.golden & ~variable.missing], minlength=size)
+    if golden.sum() < LEAST_FIXED:
+        return []
+    strange = golden < STRANGE * golden.sum()
+    flags = np.append(strange, False)[variable.codes]
+    if not (flags & case.window).any():
+        return []
+    window = np.bincount(variable.codes[case.window & ~variable.missing], minlength=size)
+    top = [variable.vocabulary[i] for i in np.argsort(-np.where(strange, window, -1))[:3] if strange[i] and window[i]]
+    detail = {"values": top, "variable": variable.name}
+    return [_channel(variable, "form", np.where(variable.missing, np.nan, flags), floor=0.02, detail=detail)]
+
+
+def _texts(case: Case, variable: Variable) -> list[Channel]:
+    """One and the same text again and again, where golden's were as good as all different: a placeholder, a canned answer."""
+    if f"{variable.name}#characters" not in case.variables:
+        return []
+    assert variable.codes is not None
+    as_numbers = replace(
+        variable, codes=None, vocabulary=(), numbers=np.where(variable.codes < 0, np.nan, variable.codes.astype(float))
+    )
+    out = []
+    for channel in channels_of_atoms(case, as_numbers):
+        text = variable.vocabulary[int(channel.detail["value"])]
+        detail = {"text": text, "before": channel.detail["before"], "variable": variable.name}
+        out.append(replace(channel, signature="repeated", floor=0.01, detail=detail))
+    return out
 
 
 # ---------------------------------------------------------------- categories

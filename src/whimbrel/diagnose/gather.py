@@ -5,7 +5,7 @@ In: a `Case`, a `Scan` and its hits. Out: `Suspect`s in causal order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -33,12 +33,22 @@ _HARD = {
     "renamed",
     "constant",
     "offset",
+    "fixed",
+    "form",
 }
 _NEVER = 0.0005
 SLIGHT = 0.5
 """Golden spreads by which an output must leave its fitted model before that counts on traffic that may be of another kind."""
 TORN = 2.0
 """Times its usual error by which a fitted model must err more before that alone proves a change of what it models."""
+_BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
+    "repeated": lambda hit, _: Proof.HARD if hit.channel.detail["before"] == 0 and hit.shift > 0.02 else Proof.SOFT,
+    "cut": lambda _, shift: Proof.HARD if shift > 0.6 else Proof.SOFT,  # hardly any text goes on where most did
+    "beyond": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,  # a few are outliers; most are another unit
+    "grid": lambda hit, _: Proof.HARD if hit.after > 0.5 else Proof.FIRM,
+    "null": lambda hit, _: Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM,
+}
+"""What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
 
@@ -70,8 +80,9 @@ def _hours(case: Case, rows: Bools) -> float:
 
 def _plainness(suspect: Suspect) -> int:
     order = (
-        *("type", "nothing", "twin", "renamed", "constant", "unit", "offset", "beyond", "codebook", "atom", "null"),
-        *("broken", "slower"),
+        *("type", "nothing", "twin", "renamed", "constant", "unit", "offset", "beyond", "codebook", "fixed", "form"),
+        *("cut", "atom", "repeated", "null"),
+        *("broken", "slower", "halted"),
     )
     signature = suspect.hit.channel.signature
     return len(order) - order.index(signature) if signature in order else 0
@@ -173,12 +184,8 @@ def _proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
         if channel.detail["listed"] and not channel.detail["sentinel"]:
             return Proof.SOFT  # one more entry in a price list
         return Proof.HARD if channel.detail["outside"] or hit.shift > 0.02 else Proof.FIRM
-    if channel.signature == "beyond":
-        return Proof.HARD if shift > 0.5 else Proof.SOFT  # a few are outliers; most are another unit
-    if channel.signature == "grid":
-        return Proof.HARD if hit.after > 0.5 else Proof.FIRM
-    if channel.signature == "null":
-        return Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM
+    if channel.signature in _BY_SIZE:
+        return _BY_SIZE[channel.signature](hit, shift)
     if channel.signature in _SOFT:
         return Proof.SOFT
     if channel.kind == "residual" and not channel.exact:

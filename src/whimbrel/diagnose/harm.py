@@ -46,7 +46,7 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     if role_of(cause.component) is Role.DECISION:
         # Here the outcome itself is what broke: the departing rows are the flipped ones.
         numbers["decisions_flipped"] = round(float(cause.suspect.bad.sum() / max(affected.sum(), 1)), 4)
-        return Harm(numbers, numbers["decisions_flipped"] > 0.003)
+        return Harm(numbers, numbers["decisions_flipped"] > 0.003 and not _tried(case, cause))
     routed = cause.layer == "decision" and cause.suspect.hit.channel.signature.startswith("share:")
     if routed and not _announced(case, cause):
         # Nobody said so: who is answered by what has changed, and an experiment's shares are a promise.
@@ -115,14 +115,28 @@ def _release(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) 
     return numbers, not announced or numbers.get("decisions_flipped", 0.0) > 0.1
 
 
+def _tried(case: Case, cause: Cause) -> bool:
+    """Whether it is an experiment that somebody announced: an arm that golden never had decides otherwise, as it is meant to."""
+    arms = {c.value.casefold() for c in cause.suspect.where if c.path == "model.variant"}
+    variant = case.variables.get("model.variant")
+    if not arms or variant is None or variant.codes is None:
+        return False
+    known = {variant.vocabulary[code].casefold() for code in np.unique(variant.codes[case.golden & ~variant.missing])}
+    return not arms & known and any(arms & said for said in _said(case, cause))
+
+
+def _said(case: Case, cause: Cause) -> list[set[str]]:
+    """The words of each event around the onset."""
+    return [set(re.split(r"[^\w.]+", event.what.casefold())) for event in events_near(case, cause.suspect)]
+
+
 def _announced(case: Case, cause: Cause) -> bool:
     """Whether an event around the onset names a model, or what is new: any other deploy may have brought it unasked."""
     channels = [witness.hit.channel for witness in (cause.suspect, *cause.witnesses)]
     new = {value.casefold() for c in channels if c.signature == "identity" for value in c.detail["new"]}
     routed = {c.signature.partition(":")[2].casefold() for c in channels if c.signature.startswith("share:")}
     named = new | routed | ({"model", "models"} if new else {"experiment", "rollout", "traffic"})
-    said = (set(re.split(r"[^\w.]+", event.what.casefold())) for event in events_near(case, cause.suspect))
-    return any(words & named for words in said)
+    return any(words & named for words in _said(case, cause))
 
 
 def _losses(case: Case, parts: Split) -> tuple[Floats, Floats] | None:
@@ -172,25 +186,27 @@ def _depends(
     x = np.stack(columns, axis=1)
     x[np.isinf(x)] = np.nan
     rng = np.random.default_rng(0)
+    judged = False
     for _, target, _ in outcomes:
         assert target.numbers is not None
         y = target.numbers
         train, check = (rows[np.isfinite(y[rows])] for rows in (parts.train, parts.check))
         if train.size < 200 or check.size < 100:
-            return None
+            continue
         x[:, ~np.isfinite(x[train]).any(axis=0)] = 0.0  # a field that golden never filled tells nothing apart
         model = HistGradientBoostingRegressor(max_iter=80, learning_rate=0.15, max_leaf_nodes=24, random_state=0)
         model.fit(x[train], y[train])
         known = (y[check] - model.predict(x[check])) ** 2
         if float(known.mean()) > 0.6 * float(np.var(y[check])):
-            return None
+            continue
+        judged = True
         shuffled = x[check].copy()
         order = rng.permutation(check.size)
         shuffled[:, mine] = shuffled[order][:, mine]
         worse = (y[check] - model.predict(shuffled)) ** 2 - known
         if float(worse.mean()) > 3.0 * float(worse.std()) / np.sqrt(check.size) + 1e-5:
             return True
-    return False
+    return False if judged else None
 
 
 def _coded(variable: Variable) -> Floats:

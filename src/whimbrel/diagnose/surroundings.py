@@ -6,11 +6,11 @@ sources, hardware counters, fingerprints and versions that golden never saw, and
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from whimbrel.diagnose.boundaries import Boundaries
+from whimbrel.diagnose.boundaries import Boundaries, priced
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.contracts import LAYER_OF, channels_of_atoms
 from whimbrel.diagnose.scan import Channel
@@ -19,12 +19,24 @@ from whimbrel.model.rows import Bools, Floats
 
 TOTAL = "spans.total"
 
+UNHEARD = float(np.log(1.5))
+"""Calls that take so much longer than golden's longest are not its tail."""
+
+
+@dataclass(frozen=True, eq=False)
+class Usage:
+    """Amounts within golden's range and their logarithms, shape (n, amounts); `beyond`, shape (n,), is 1 above it, -1 below, else 0."""
+
+    amounts: Floats
+    beyond: Floats
+
 
 def channels(case: Case, boundaries: Boundaries) -> list[Channel]:
     """Every channel of the surroundings."""
     out: list[Channel] = []
+    usage = _usage(case)
     for variable in case.of(Role.SPAN):
-        out += _span(case, variable)
+        out += _span(case, variable, usage)
     out += _errors(case)
     for variable in case.of(Role.USAGE):
         if variable.name not in boundaries.relations and variable.numbers is not None:
@@ -44,10 +56,13 @@ def _channel(variable: Variable, signature: str, values: Floats | Bools, kind: s
     return Channel(variable.path, layer, signature, kind, values.astype(np.float64), **more)  # type: ignore[arg-type]
 
 
-def _span(case: Case, variable: Variable) -> list[Channel]:
+def _span(case: Case, variable: Variable, usage: Usage | None) -> list[Channel]:
     if variable.numbers is None:
         return []
-    out = [_given_load(case, channel) for channel in _logarithm(case, variable, "slower", floor=0.05)]
+    out = [
+        _given_load(case, _given_usage(case, channel, usage))
+        for channel in _logarithm(case, variable, "slower", floor=0.05)
+    ]
     golden = case.golden & ~variable.missing
     if golden.sum() < 30:
         return out
@@ -60,6 +75,9 @@ def _span(case: Case, variable: Variable) -> list[Channel]:
         bound = float(np.quantile(level, 0.97)) + 0.05
         tail = np.where(np.isfinite(slower.values), slower.values > bound, np.nan)
         out = [slower, _channel(variable, "tail", tail, "marginal", floor=0.03)]
+        never = np.where(np.isfinite(slower.values), slower.values > float(level.max()) + UNHEARD, np.nan)
+        if (never[case.window] == 1).any():
+            out.append(_channel(variable, "halted", never, "marginal", floor=0.005))
     return out + channels_of_atoms(case, variable)
 
 
@@ -76,6 +94,46 @@ def _logarithm(case: Case, variable: Variable, signature: str, *, floor: float) 
     centre, spread = float(np.median(np.log(np.maximum(known, low)))), float(np.std(np.log(np.maximum(known, low))))
     values = np.clip(values - centre, -6 * spread - 1, 6 * spread + 3)
     return [_channel(variable, signature, values, "marginal", sign=0, floor=floor, binary=False)]
+
+
+def _usage(case: Case) -> Usage | None:
+    """What each prediction used, as far as golden used as much, and on which side of that it lies; None where nothing is recorded."""
+    columns: list[Floats] = []
+    beyond = np.zeros(len(case.ts))
+    for variable in case.of(Role.USAGE):
+        if variable.numbers is None or priced(variable.path) or variable.missing.mean() > 0.02:
+            continue
+        known = variable.numbers[case.golden & ~variable.missing]
+        low, high = float(known.min()), float(known.max())
+        beyond = np.where(
+            variable.numbers > high, 1.0, np.where((variable.numbers < low) & (beyond == 0), -1.0, beyond)
+        )
+        column = np.clip(np.nan_to_num(variable.numbers, nan=float(np.median(known))), low, high)
+        columns += [column, np.log1p(np.maximum(column, 0.0))]
+    return Usage(np.stack(columns, axis=1), beyond) if columns else None
+
+
+def _given_usage(case: Case, channel: Channel, usage: Usage | None) -> Channel:
+    """A span given what the prediction used (tokens, calls): golden's least squares, where they explain it, are taken off.
+
+    Who reads more than golden ever did may take longer, and who reads less shorter: only the contrary is a departure.
+    """
+    if usage is None:
+        return channel
+    known = np.flatnonzero(case.golden & np.isfinite(channel.values))
+    if known.size < 200:
+        return channel
+    centre, spread = usage.amounts[known].mean(axis=0), usage.amounts[known].std(axis=0)
+    varies = np.flatnonzero(spread > 1e-12 * np.maximum(np.abs(centre), 1.0))
+    design = (usage.amounts[:, varies] - centre[varies]) / spread[varies]
+    middle = channel.values[known].mean()
+    weights = np.linalg.lstsq(design[known], channel.values[known] - middle, rcond=1e-6)[0]
+    fitted = design @ weights
+    if float(np.var(fitted[known])) < 0.02 * float(np.var(channel.values[known])):
+        return channel
+    values = channel.values - fitted
+    values = np.where(usage.beyond > 0, np.minimum(values, 0.0), values)
+    return replace(channel, values=np.where(usage.beyond < 0, np.maximum(values, 0.0), values))
 
 
 def _given_load(case: Case, channel: Channel) -> Channel:

@@ -71,6 +71,9 @@ def order_of(case: Case, component: str) -> int:
     if role is Role.STEP:
         steps = case.schema.steps
         return 100 + steps.index(split(component)[1])
+    if role is Role.OUTPUT and any(f"{f.path}#characters" in case.variables for f in case.schema.of(Role.OUTPUT)):
+        # What is said of a text (how it ended, how good it is) comes after it, in the order in which it is recorded.
+        return 6_000 + [f.path for f in case.schema.of(Role.OUTPUT)].index(component)
     return ranks.get(role, 9_000) if role else 9_000
 
 

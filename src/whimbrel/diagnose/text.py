@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ BEGINNING = 240
 """Characters at the start of a text that language, digits, refusal and new words are read off."""
 CUT = 2_000
 """Length from which on a text may have been cut when it was read."""
+FORMS = ("format", "letters", "condition")
+"""Marks of a known few values: one that golden's texts never had is no matter of taste."""
 MOST_CODES = 60
 _SAMPLED = 4_000
 _COMMON_PIECE, _NEW_PIECE = 0.05, 0.3
@@ -35,6 +38,16 @@ _MANY_LINES = 60
 _CLOSED = frozenset(".!…。！)]}\"'”’»`*>|")
 _BULLETS = ("- ", "* ", "• ", "1. ", "1) ")
 _OPENERS = frozenset("{[")
+_BROKEN = re.compile("\ufffd|[\u00c2\u00c3\u00d0\u00d1][\u0080-\u00bf\u0152-\u0178\u2013-\u2122]|\u00e2[\u0080\u20ac]")
+"""UTF-8 read as Latin-1 or Windows-1252, or what a decoder puts where it gives up."""
+_ESCAPED = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6});|\\[nrtu\"]")
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
+_RUN_TOGETHER = 20
+"""Characters from which on a text of one word has lost its blanks."""
+_ADDRESS = re.compile(r"[/@\\]|\d{4}")
+"""What is in addresses, paths and numbers, which have no blanks to lose."""
+_UNSPACED_SCRIPTS = 0x0E00
+"""Code point from which on scripts write without blanks."""
 _DIGITS = str.maketrans("", "", "0123456789")
 
 
@@ -70,6 +83,8 @@ def marks(texts: Sequence[str], codes: Ints, golden: Bools, *, received: bool = 
         out.append(_listed("refusal", ["declines" if declines(text) else "answers" for text in beginnings], codes))
     out.append(_listed("language", [language(text) for text in beginnings], codes))
     out.append(_listed("format", [shape(text) for text in texts], codes))
+    out.append(_listed("letters", [letters(text) for text in beginnings], codes))
+    out.append(_listed("condition", [condition(text) for text in beginnings], codes))
     out.append(_listed("ending", [ending(text) for text in texts], codes))
     heads = [" ".join(text.split(None, 2)[:2]) for text in beginnings]
     if len(set(heads)) <= max(MOST_CODES, 0.2 * len(texts)):
@@ -104,8 +119,8 @@ def _says_something(mark: Mark) -> bool:
 
 
 def _words(text: str) -> float:
-    """Words by the blanks and line ends between them, near enough."""
-    return text.count(" ") + text.count("\n") + 1.0
+    """Words by the blanks between them."""
+    return float(len(text.split()))
 
 
 def _digits(text: str) -> float:
@@ -152,6 +167,32 @@ def _parses(text: str) -> bool:
     except (ValueError, RecursionError):
         return len(text) >= CUT  # cut at this length when read: taken for what it began as
     return True
+
+
+def letters(beginning: str) -> str | None:
+    """Whether a text is in lower case, in capitals or in both; None where it has no letters to tell."""
+    if beginning.islower():
+        return "lower"
+    return "capitals" if beginning.isupper() else "both" if beginning.lower() != beginning.upper() else None
+
+
+def condition(beginning: str) -> str:
+    r"""What a text went through: nothing, a broken encoding, markup or escapes left in, its blanks lost.
+
+    >>> [condition(t) for t in ("Où est-il ?", "OÃ¹ est-il ?", "<p>Hi</p>", "A&nbsp;b", "a\nb", "whereismyparcelplease")]
+    ['whole', 'broken encoding', 'markup', 'escaped', 'escaped', 'without blanks']
+    """
+    if not beginning.isascii() and _BROKEN.search(beginning):
+        return "broken encoding"
+    if ("&" in beginning or "\\" in beginning) and _ESCAPED.search(beginning):
+        return "escaped"
+    if "<" in beginning and _MARKUP.search(beginning):
+        return "markup"
+    stripped = beginning.strip()
+    one = len(stripped) >= _RUN_TOGETHER and len(stripped.split(None, 1)) == 1 and not _ADDRESS.search(stripped)
+    if one and ord(max(stripped)) < _UNSPACED_SCRIPTS:
+        return "without blanks"
+    return "whole"
 
 
 def ending(text: str) -> str | None:

@@ -76,6 +76,14 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "atom":
             place = "outside golden's range" if detail["outside"] else "within golden's range"
             return f"{after} of values are exactly {detail['value']:g}, {place}; golden had {before}"
+        case "fixed":
+            return f"{after} of values are not {detail['value']:g}, as all of golden's were"
+        case "cut":
+            return f"{after} of texts that reach {detail['value']:g} characters end there, {before} in golden: they are cut"
+        case "form":
+            return f"{first_of(detail['values'])} in {after} of texts, {before} in golden"
+        case "repeated":
+            return f"one and the same text in {after} of predictions, {before} in golden: {detail['text'][:60]!r}"
         case "identity":
             return f"{first_of(detail['new'])} answers {after} of predictions, which golden never saw"
         case "beyond":
@@ -111,6 +119,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"takes {np.exp(suspect.shift):.2f} times as long" + (" (shorter)" if suspect.shift < 0 else "")
         case "tail":
             return f"{after} of calls are as slow as golden's slowest {before}"
+        case "halted":
+            return f"{after} of calls take longer than any in golden"
         case "skipped":
             return f"is missing or zero in {after} of predictions, {before} in golden: work is skipped"
         case "errors":

@@ -1,4 +1,4 @@
-"""Break something tiny on purpose, and score how well it is found: in five apps of our own, or in the user's.
+"""Break something tiny on purpose, and score how well it is found: in six apps of our own, or in the user's.
 
     apps ─▶ world: requests, an app, hosts, luck ─┐
     values ─▶ kinds ─▶ faults ─▶ plant ───────────┼─▶ case (golden, window, events, truth) ─▶ run ─▶ grade ─▶ score ─▶ board

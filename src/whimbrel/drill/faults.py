@@ -131,7 +131,8 @@ class Planted:
         if fault.measure == "p95":
             return float(np.quantile(out["spans.total"], 0.95) / np.quantile(clean["spans.total"], 0.95) - 1)
         if fault.measure == "cost":
-            return float(abs(out["usage.cost_usd"].sum() / clean["usage.cost_usd"].sum() - 1))
+            path = next(path for path in clean if path.startswith("usage.cost"))
+            return float(abs(out[path].sum() / clean[path].sum() - 1))
         if fault.layer == "recorder":
             return abs(1 - length(out) / length(clean)) if length(out) != length(clean) else float(hit.mean())
         path = fault.components[0] if fault.measure == "share" else "decision"

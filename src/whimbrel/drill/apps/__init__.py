@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from whimbrel.drill.world import Subject
 from whimbrel.errors import UsageError
 
-NAMES = ("flights", "bikes", "taxi", "loans", "answers")
+NAMES = ("flights", "bikes", "taxi", "loans", "answers", "agent")
 TUNED = ("flights", "answers")
 """The apps on which thresholds may be tuned; figures are reported on the others."""
 
