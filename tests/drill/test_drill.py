@@ -1,6 +1,6 @@
 """A small cut of the drill: the diagnosis finds what is planted, layer and component, and does not cry wolf.
 
-Forty cases over five apps, in windows of a day: about two minutes on two idle cores. `make drill` runs the whole.
+Forty cases over five of the apps, in windows of a day: about two minutes on two idle cores. `make drill` runs the whole.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ CUT = {
     "loans": ("D02/debt_to_income", "D16/salary_range", "F08/tenure", "M03", "O06", "F13", "L02"),
     "answers": ("D07/question", "T01", "T02", "T06", "O05", "T17", "I01/retrieve"),
 }
-LAYERS_FOUND = {"flights": 1, "bikes": 7, "taxi": 6, "loans": 5, "answers": 3}
-"""At least so many of the above: 22 of 33; `docs/drill.md` says what still fails."""
+LAYERS_FOUND = {"flights": 1, "bikes": 7, "taxi": 6, "loans": 5, "answers": 5}
+"""At least so many of the above: 24 of 33; `docs/drill.md` says what still fails."""
 CALM = 2
 """Windows in which nothing is wrong, in each app; none may be called a fault."""
 

@@ -25,7 +25,7 @@ from whimbrel.settings import Settings
     "apps",
     metavar="NAME",
     multiple=True,
-    help="flights, bikes, taxi, loans, answers, or all; repeatable. [all]",
+    help="flights, bikes, taxi, loans, answers, agent, or all; repeatable. [all]",
 )
 @click.option(
     "--faults", metavar="ID,ID", help="Only these of the catalogue (D02, D02/fare, or D02+O01); else one of each."
