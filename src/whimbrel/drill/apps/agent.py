@@ -192,30 +192,48 @@ class Agent(App):
         n = len(requests["ts"])
         for step, said in self.fingerprints().items():
             out[f"code.{step}"] = objects(said, n)
-        canary = requests["luck.route"] < self.canary_share
+        canary, failed = self.routed(requests), requests["luck.fail"] < self.fails
         told = self._told(requests | steps, canary)
-        odds = np.array([one.odds for one in told])
-        found = [self.read(one.body) for one in told]
-        whole = np.array([one is not None for one in found], dtype=bool)
-        failed = requests["luck.fail"] < self.fails
-        score = np.where(whole, self.calibrate(odds), 0.0)
+        wrote: Columns = {
+            "outputs.body": np.array([one.body for one in told], dtype=object),
+            "outputs.stop": np.array([one.stop for one in told], dtype=object),
+            "outputs.odds": np.array([one.odds for one in told]),
+        }
+        ends = self.conclude(requests | wrote)
         out["model.name"] = objects("clerk", n)
         for name in ("version", "digest", "precision"):
             of = [getattr(self.canary, name), getattr(self.model, name)]
             out[f"model.{name}"] = np.where(canary, *of).astype(object)
         out["model.variant"] = objects(self.variant, n)
-        out["outputs.body"] = np.array([one.body for one in told], dtype=object)
-        out["outputs.stop"] = np.array([one.stop for one in told], dtype=object)
-        out["outputs.refund"] = np.array([np.nan if one is None else float(one["refund"]) for one in found])
-        out["outputs.odds"] = odds
-        out["outputs.score"] = score
-        out["decisions.route"] = np.where(canary, "canary", "stable").astype(object)
-        out["decisions.read"] = np.where(whole, "ok", "failed").astype(object)
-        out["decision"] = np.where(failed | ~whole, self.fallback, self.decide(score)).astype(object)
+        out |= wrote | ends
+        out["decision"] = np.where(failed, self.fallback, ends["decision"]).astype(object)
         out["error"] = np.array(["GuardTimeout" if f else None for f in failed.tolist()], dtype=object)
         out |= self._usage(steps, told) | hardware(self.timing, requests)
         out |= self._times(requests, out)
+        whole = ends["decisions.read"] == "ok"
         return out | {"label": self._settled(requests, steps, whole)}
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The model's plan, and what its tools returned."""
+        return ("plan", "find_order", "rules")
+
+    @property
+    def remote(self) -> tuple[str, ...]:
+        """The provider's model writes another text each time."""
+        return ("outputs.body", "outputs.stop", "outputs.odds")
+
+    def conclude(self, seen: Columns) -> Columns:
+        """What follows from the provider's text: what it holds, the score, the guard's decision."""
+        found = [self.read(str(body or "")) for body in seen["outputs.body"].tolist()]
+        whole = np.array([one is not None for one in found], dtype=bool)
+        score = np.where(whole, self.calibrate(seen["outputs.odds"]), 0.0)
+        return {
+            "outputs.refund": np.array([np.nan if one is None else float(one["refund"]) for one in found]),
+            "outputs.score": score, **self._route(seen),
+            "decisions.read": np.where(whole, "ok", "failed").astype(object),
+            "decision": np.where(whole, self.decide(score), self.fallback).astype(object),
+        }  # fmt: skip
 
     def _told(self, seen: Columns, canary: Any) -> list[Any]:
         names = {
