@@ -53,9 +53,9 @@ def learn_all(case: Case) -> Boundaries:
             found = learn(case, parts, variable, parents, trees=False)
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
-        elif variable.field.role is not Role.INPUT and parents:
+        elif parents and (variable.field.role is not Role.INPUT or _measured(variable)):
             loose.append((variable, parents))
-    order = {Role.OUTPUT: 0, Role.DECISION: 1, Role.STEP: 2, Role.USAGE: 3}
+    order = {Role.OUTPUT: 0, Role.DECISION: 1, Role.STEP: 2, Role.USAGE: 3, Role.INPUT: 4}
     loose.sort(
         key=lambda pair: (_of_text(case, pair[0]), order[pair[0].field.role])
     )  # what is made of texts comes last
@@ -68,6 +68,11 @@ def learn_all(case: Case) -> Boundaries:
         case.notes.append(f"{len(left)} fields were judged without a fitted model: {', '.join(left[:5])}, …")
     channels = [c for name, relation in relations.items() for c in _channels(case.variables[name], relation)]
     return Boundaries(relations, tuple(channels))
+
+
+def _measured(variable: Variable) -> bool:
+    """Whether it is a number on a scale, and no code: what else came in may foretell it."""
+    return variable.numbers is not None and variable.distinct > MAX_VALUES
 
 
 def _of_text(case: Case, variable: Variable) -> bool:
@@ -142,9 +147,10 @@ def _channels(variable: Variable, relation: Relation) -> list[Channel]:
     if relation.exact:
         return [channel("broken", relation.surprise, exact=True)]
     if relation.probabilities is None:
+        beside = relation.surprise if relation.beside is None else relation.beside
         return [
-            channel("residual", relation.surprise, sign=0, floor=0.25, binary=False),
-            channel("spread", np.abs(relation.surprise), floor=0.25, binary=False),
+            channel("residual", relation.surprise, sign=0, floor=0.25, binary=False, beside=beside),
+            channel("spread", np.abs(relation.surprise), floor=0.25, binary=False, beside=np.abs(beside)),
         ]
     assert variable.codes is not None
     out = []

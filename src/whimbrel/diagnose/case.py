@@ -65,6 +65,14 @@ class Variable:
         return self.codes < 0
 
     @cached_property
+    def kinds(self) -> Ints:
+        """Each different value as a number of its own from 0, null among them, shape (n,)."""
+        values = self.codes if self.numbers is None else self.numbers
+        assert values is not None
+        out: Ints = np.unique(values, return_inverse=True)[1]
+        return out
+
+    @cached_property
     def distinct(self) -> int:
         """How many different values there are."""
         if self.numbers is not None:

@@ -27,6 +27,12 @@ SAME = 0.6
 MOSTLY = 0.75
 """A suspect's rows lie within a cause's when this share of them does."""
 
+CLEARER = 2.0
+"""Times as clear as its cause a witness must be before slice and onset are read off it."""
+
+CLEARER_ROWS = 0.9
+"""The share of the cause's own rows that must lie where the witness says."""
+
 _MODEL_FACTS = {"model.version": 0, "model.precision": 1, "model.variant": 2, "model.name": 3, "model.digest": 4}
 """What names a model, the most telling first."""
 
@@ -72,7 +78,7 @@ def settle(
                 cause, victims=(*cause.victims, suspect.component), witnesses=(*cause.witnesses, suspect)
             )
     causes += _strangers(identities, causes)
-    causes = [_with_victims(cause, soft) for cause in causes]
+    causes = [_located(case, _with_victims(cause, soft), soft) for cause in causes]
     named = {v for cause in causes for v in (*cause.victims, cause.component)}
     return causes, [s for s in soft if s.component not in named]
 
@@ -129,7 +135,8 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     if own is Role.SPAN:
         return shared >= SAME and cause.layer == "hardware"
     if own is Role.ERROR:
-        return shared >= SAME or overlap(suspect.bad, guilty.bad) >= SAME
+        failed = overlap(guilty.bad, suspect.bad) >= CLEARER_ROWS  # what fails falls back on something
+        return failed or shared >= SAME or overlap(suspect.bad, guilty.bad) >= SAME
     if other is Role.SPAN:
         return _together(suspect, guilty) or overlap(suspect.bad, _worst(guilty)) >= MOSTLY
     if other is Role.ERROR:
@@ -350,6 +357,32 @@ def _host_slow(case: Case, proofs: Sequence[Suspect], soft: Sequence[Suspect]) -
         victims = tuple(dict.fromkeys(s.component for s in slow if host in s.where))
         out.append(Cause(lead, fact, "hardware", victims, (*counters, *(s for s in slow if host in s.where))))
     return out
+
+
+def _located(case: Case, cause: Cause, soft: Sequence[Suspect]) -> Cause:
+    """The cause with the slice and the onset of its clearest witness: a victim may show on every row what it shows on some."""
+    lead = cause.suspect
+    if lead.hit.channel.signature == "identity":
+        return cause
+    beside = [s for s in soft if s.component in cause.victims or _same_source(s, lead)]
+    clearest = lead
+    for one in (*cause.witnesses, *beside):
+        if one.hit.channel.signature == "identity" or order_of(case, one.component) < order_of(case, lead.component):
+            continue
+        told = overlap(lead.bad, one.affected) >= CLEARER_ROWS and overlap(one.affected, lead.affected) > 0.1
+        if told and _clarity(one) > CLEARER * _clarity(clearest):
+            clearest = one
+    if clearest is lead:
+        return cause
+    there = replace(
+        lead, where=clearest.where, inside=clearest.inside, affected=clearest.affected, since_us=clearest.since_us,
+        from_start=clearest.from_start,
+    )  # fmt: skip
+    return replace(cause, suspect=there)
+
+
+def _clarity(suspect: Suspect) -> float:
+    return suspect.hit.score / suspect.hit.threshold
 
 
 def _with_victims(cause: Cause, soft: Sequence[Suspect]) -> Cause:

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from whimbrel.diagnose import state
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
-from whimbrel.diagnose.suspects import Proof, Suspect, order_of
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools, Floats
 from whimbrel.model.window import Where
@@ -49,6 +50,8 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "null": lambda hit, _: Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM,
 }
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""
+FORETOLD = 0.5
+"""The share of an input's variance that other inputs must explain before it can come apart from them."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
 
@@ -113,7 +116,29 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     )  # fmt: skip
     if _unknown_ground(case, suspect):
         return replace(suspect, proof=Proof.SOFT)
+    if role_of(suspect.component) is Role.INPUT and hit.channel.kind == "residual":
+        return replace(suspect, proof=_came_apart(case, suspect))
+    if suspect.proof > Proof.SOFT and hit.channel.signature in ("null", "atom") and _lasted(case, suspect):
+        return replace(suspect, proof=Proof.SOFT)
     return name_shape(case, suspect)
+
+
+def _lasted(case: Case, suspect: Suspect) -> bool:
+    """Whether a state of the world (the weather) merely was missing, or stood still, for a time that golden knows as well."""
+    channel = suspect.hit.channel
+    variable = case.variables.get(channel.component)
+    if variable is None or variable.numbers is None or channel.detail.get("outside"):
+        return False
+    absent = variable.missing.astype(np.int64)
+    null = channel.signature == "null"
+    place = state.places(case, absent.astype(float) if null else variable.numbers)
+    if place is None:
+        return False
+    held = absent - 1 if null else np.where(variable.missing, -1, variable.kinds)
+    atom = held if null else np.where(channel.values == 1, 0, -1)
+    return state.longest(case, place, atom, suspect.affected) <= state.LONGER * state.longest(
+        case, place, held, case.golden
+    )
 
 
 def _unknown_ground(case: Case, suspect: Suspect) -> bool:
@@ -167,12 +192,6 @@ def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Boo
 def _proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     channel = hit.channel
     if (
-        channel.exact
-        and role_of(channel.component) is Role.INPUT
-        and channel.detail["relation"].form in ("rule", "function")
-    ):
-        return Proof.SOFT  # tables between inputs are the world's to change: a price list, a calendar, a territory
-    if (
         channel.signature in ("lost", "late")
         and not where
         and hit.after < (0.97 if channel.signature == "lost" else 0.8)
@@ -198,6 +217,36 @@ def _proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     if channel.kind == "marginal" and role_of(channel.component) in (Role.INPUT, Role.STEP, Role.OUTPUT):
         return Proof.SOFT
     return Proof.FIRM
+
+
+def _came_apart(case: Case, suspect: Suspect) -> Proof:
+    """What it proves that an input is not what the other inputs tell of it.
+
+    Tables between inputs are the world's to change (a price list, a calendar, a territory), and so is what usually goes
+    together. The world does not turn a table into no table, nor does it tear apart in one slice, at once, what goes on
+    together in all others.
+    """
+    relation = suspect.hit.channel.detail["relation"]
+    if not relation.exact:
+        torn = suspect.hit.channel.signature == "spread" and suspect.shift > TORN * suspect.before
+        far = relation.strength >= FORETOLD and (torn or abs(suspect.shift) >= 1.0)
+        return Proof.FIRM if far and suspect.where and abrupt(case, suspect) else Proof.SOFT
+    if relation.form not in ("rule", "function"):
+        return Proof.HARD
+    of = [case.variables[name] for name in relation.parents]
+    torn = len(of) == 1 and _no_table(suspect.bad, case.variables[relation.target], of[0])
+    return Proof.HARD if torn else Proof.SOFT
+
+
+def _no_table(rows: Bools, target: Variable, parent: Variable) -> bool:
+    """Whether rows with one value of `parent` have several of `target`, where golden's had one."""
+    of, what = (variable.kinds[rows] for variable in (parent, target))
+    pairs, counts = np.unique(np.stack([of, what]), axis=1, return_counts=True)
+    most = np.zeros(int(of.max(initial=0)) + 1)
+    all_of = np.bincount(of, minlength=most.size)
+    np.maximum.at(most, pairs[0], counts)
+    several = all_of >= 3
+    return bool(all_of[several].sum() >= 12 and most[several].sum() < 0.8 * all_of[several].sum())
 
 
 def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:

@@ -264,14 +264,27 @@ def _change(
     rows = np.flatnonzero(hit & np.isfinite(residual))
     if base.size < 20 or rows.size < 8:
         return None
+    sides = [(1.0, rows), (-1.0, base), *_rest(case, cause, parts, residual)]
     gap, z = 0.0, 0.0
     for measure_of in (np.asarray, np.abs):
-        after, before = measure_of(residual[rows]), measure_of(residual[base])
-        shift = abs(float(after.mean() - before.mean()))
-        noise = float(np.sqrt(_noise(case, after, rows) + _noise(case, before, base) + 1e-12))
+        values_of = [(sign, measure_of(residual[chosen]), chosen) for sign, chosen in sides]
+        shift = abs(sum(sign * float(found.mean()) for sign, found, _ in values_of))
+        noise = float(np.sqrt(sum(_noise(case, found, chosen) for _, found, chosen in values_of) + 1e-12))
         if shift / noise > z:
             gap, z = shift, shift / noise
     return gap, z
+
+
+def _rest(case: Case, cause: Cause, parts: Split, residual: Floats) -> list[tuple[float, Ints]]:
+    """Where a slice was hit, the rest of traffic since then and on golden: what the day did to all is taken off."""
+    suspect = cause.suspect
+    outside = ~suspect.inside & np.isfinite(residual)
+    since = outside & case.window & (case.ts >= suspect.since_us)
+    held = np.zeros(len(case.ts), dtype=bool)
+    held[parts.check] = True
+    if not suspect.where or since.sum() < 100 or (outside & held).sum() < 100:
+        return []
+    return [(-1.0, np.flatnonzero(since)), (1.0, np.flatnonzero(outside & held))]
 
 
 def _noise(case: Case, values: Floats, rows: Ints) -> float:

@@ -42,6 +42,9 @@ _SCREEN_ROWS = 1_500
 _MAX_WITNESSES = 4
 _FIRST_TREES, _HOPELESS = 10, 0.02
 """Trees after which a model that explains no more than this share of the variance is given up; few ever explain 0.15 of it."""
+_PLAIN = ("copy", "affine", "function")
+_DEPTHS = (1, 3, 7, 14)
+"""Of a rule, the shallowest first: a deeper one also learns by heart what failed by chance."""
 _LISTED = 20
 """Values up to which a category is a flag a value."""
 
@@ -66,6 +69,8 @@ class Relation:
     probabilities: Floats | None = None
     """For a category that is not determined: shape (n, classes), over `classes`, codes of the vocabulary."""
     classes: tuple[int, ...] = ()
+    beside: Floats | None = None
+    """Of a fitted model: `surprise` on unknown ground as well, where only rows of the same hour may be held against each other."""
 
     @property
     def words(self) -> str:
@@ -176,7 +181,9 @@ def _single_parent_relations(parts: Split, target: Variable, parents: Sequence[V
     if not found:
         return []
     best = max(relation.strength for relation in found)
-    return [relation for relation in found if relation.strength >= best - 0.01][:_MAX_WITNESSES]
+    found = [relation for relation in found if relation.strength >= best - 0.01]
+    # A copy says more than a table: a dock's number is that of the dock, and only by the way a function of its place.
+    return sorted(found, key=lambda relation: _PLAIN.index(relation.form))[:_MAX_WITNESSES]
 
 
 def _one_parent(parts: Split, target: Variable, parent: Variable, *, share: float) -> Relation | None:
@@ -230,13 +237,14 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
     offset = b[left] - slope * a[left]
     copied = abs(slope - 1) < 1e-9 and abs(offset) <= 1e-9 * max(1.0, float(np.abs(b).max()))
     off = np.abs(b - slope * a - offset) > 3 * _tolerance(b)
-    line = np.where(_within(x, _unclipped(a, off)), slope * x + offset, np.nan)
+    seen = _unclipped(a, off)
+    line = np.where((x >= seen.min()) & (x <= seen.max()), slope * x + offset, np.nan)
     expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), line)
     return _judge(parts, target, expected, share, form="copy" if copied else "affine", parents=(parent.name,))
 
 
 def _within(values: Floats, seen: Floats) -> Bools:
-    """Where values lie in what golden has seen, and a little beyond: further out a step may clip, and rightly so."""
+    """Where values lie in what golden has seen, and a little beyond."""
     low, high = float(seen.min()), float(seen.max())
     margin = 0.02 * (high - low)
     inside: Bools = (values >= low - margin) & (values <= high + margin)
@@ -411,20 +419,21 @@ def _boosted_number(case: Case, parts: Split, target: Variable, parents: Sequenc
         categorical_features=design.categorical,
     )  # fmt: skip
     taught, asked = design.x[train], design.x[check]
+    varies = float(np.var(np.clip(scaled[check], low, high)))
     for rounds, least in ((_FIRST_TREES, _HOPELESS), (80, 0.15)):
         model.set_params(max_iter=rounds).fit(taught, np.clip(scaled[train], low, high))
         error = np.clip(scaled[check] - model.predict(asked), low - high, high - low)
-        strength = 1 - float(np.mean(error**2)) / (float(np.var(np.clip(scaled[check], low, high))) or 1.0)
+        strength = 1 - float(np.mean(error**2)) / varies if varies > 0 else 0.0  # a dry week shows no skill at rain
         if strength < least:
             return None
     spread = float(np.subtract(*np.quantile(error, [0.84, 0.16]))) / 2
     scale = max(spread, float(np.std(np.clip(error, -8 * spread, 8 * spread))), 1e-9)
     fitted = model.predict(design.x)
     with np.errstate(invalid="ignore"):
-        surprise = np.clip((scaled - fitted) / scale, -8, 8)
-    surprise[~familiar(design, train, check, y)] = np.nan
-    surprise[parts.train] = np.nan
-    return Relation(target.name, design.names, "trees", False, strength, link.back(fitted), surprise)
+        beside = np.clip((scaled - fitted) / scale, -8, 8)
+    beside[parts.train] = np.nan
+    surprise = np.where(familiar(design, train, check, y), beside, np.nan)
+    return Relation(target.name, design.names, "trees", False, strength, link.back(fitted), surprise, beside=beside)
 
 
 # ---------------------------------------------------------------- categories
@@ -444,15 +453,18 @@ def _learn_category(
     design = design_of(case, parents, train)
     if design is None:
         return None
-    rule = DecisionTreeClassifier(max_depth=14, min_samples_leaf=2, random_state=0)
-    rule.fit(design.x[train], y[train])
-    right = rule.predict(design.x[check]) == y[check]
-    strength = float(np.mean(right))
     seen = np.bincount(y[check], minlength=len(target.vocabulary))
-    caught = np.bincount(y[check], weights=right, minlength=len(target.vocabulary)) / np.maximum(seen, 1)
     often = seen >= LEAST_EXAMPLES
-    # A value that golden gives now and then and the rule never foresees comes from elsewhere: the rule does not decide it.
-    if strength >= EXACT_SHARE and seen.sum() - seen.max() >= LEAST_EXAMPLES and (caught[often] >= LEAST_CAUGHT).all():
+    for depth in _DEPTHS if seen.sum() - seen.max() >= LEAST_EXAMPLES else ():
+        rule = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=2, random_state=0)
+        rule.fit(design.x[train], y[train])
+        right = rule.predict(design.x[check]) == y[check]
+        strength = float(np.mean(right))
+        caught = np.bincount(y[check], weights=right, minlength=len(target.vocabulary)) / np.maximum(seen, 1)
+        # A value that golden gives now and then and the rule never foresees comes from elsewhere: the rule does not decide it.
+        if strength < EXACT_SHARE or (caught[often] < LEAST_CAUGHT).any():
+            continue
+        expected = rule.predict(design.x).astype(float)
         expected = rule.predict(design.x).astype(float)
         read = rule.feature_importances_ > 0.01
         used = tuple(name for name, is_read in zip(design.names, read, strict=True) if is_read)

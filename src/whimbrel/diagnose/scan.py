@@ -13,12 +13,13 @@ a row, to depth two, named only when the rest of its parent is unchanged.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from whimbrel.diagnose import matrices
 from whimbrel.diagnose.case import HOUR_US, Case, Dimension
 from whimbrel.model.fields import Role
 from whimbrel.model.report import EvidenceKind
@@ -28,13 +29,15 @@ from whimbrel.model.window import Condition, Where
 THRESHOLD = 6.3
 """The least score that counts, in standard errors, however quiet golden is."""
 THRESHOLD_EXACT = 5.0
-"""The same where an exact relation is broken: nothing but chance stands against it."""
+"""The same where an exact relation is broken, or rows are held against the rest of their hour: only chance stands against it."""
 CALIBRATION = 1.4
 """How far above golden's own largest score a window must lie."""
 PAIR_DISCOUNT = 0.8
 """What a pair's score is worth beside a single value's."""
 BORROWED = 3.0
 """Blocks of all traffic that count beside a slice's own when its wobble is judged."""
+NEAR = 0.4
+"""The share of its threshold from which a score is worth a second look."""
 QUIET = 0.3
 """A slice's surroundings are unchanged when they move by less than this share of what the slice moves."""
 
@@ -61,6 +64,8 @@ class Channel:
     detail: Mapping[str, Any] = field(default_factory=dict)
     given: Floats | None = None
     """What the rest of the row led to expect, shape (n,): it is taken off before anything is compared."""
+    beside: Floats | None = None
+    """The values, shape (n,), where rows are only held against others of their hour: more of them can be judged then."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,15 +91,15 @@ class Scan:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self._design = _mix_design(case)
+        self._design = matrices.mix_design(case)
         golden = np.flatnonzero(case.golden)
         design = self._design[golden]
         gram = (design.T @ design).toarray() + 5.0 * np.eye(design.shape[1])
         self._solver = np.linalg.inv(gram)
         self._golden = golden
-        self._cells = _cells(case)
-        self._clusters = _clusters(case)
-        pairs, self._parents = _pairs(case)
+        self._cells = matrices.cells(case)
+        self._clusters = matrices.clusters(case)
+        pairs, self._parents = matrices.pairs(case)
         self._golden_pairs, self._window_pairs = pairs[:, golden], pairs[:, np.flatnonzero(case.window)]
         hours = np.unique(case.ts // HOUR_US, return_inverse=True)[1]
         self._hours = sparse.csr_matrix((np.ones(hours.size), (hours, np.arange(hours.size))))
@@ -113,28 +118,63 @@ class Scan:
         return np.where(judged, values - centre - fitted, np.nan)
 
     def hits(self, channels: Sequence[Channel]) -> list[Hit]:
-        """The channels that depart from golden, each in the slice that holds the departure, strongest first."""
+        """The channels that depart from golden, each in the slice that holds the departure, strongest first.
+
+        What is half seen in the whole window is looked for in its second half: most of a fault that began at noon is diluted
+        by the morning.
+        """
         out: list[Hit] = []
+        late = self.case.ts >= np.median(self.case.ts[self.case.window])
         for start in range(0, len(channels), 64):
             batch = channels[start : start + 64]
-            excess = self.excess(batch)
-            found = self._tried(batch, excess)
-            # What was not seen against golden may be seen against the rest of the same hour: storms hit every slice alike.
-            unseen = [j for j in range(len(batch)) if j not in found]
-            if unseen and self.case.dimensions:
-                beside = self._beside(excess[:, unseen])
-                again = self._tried([batch[j] for j in unseen], beside, slices_only=True)
-                found |= {unseen[k]: hit for k, hit in again.items()}
-            out += found.values()
+            found, near = self._asked(batch, self.case.window)
+            again, _ = self._asked([batch[j] for j in near], self.case.window & late)
+            out += [*found, *again]
         return sorted(out, key=lambda hit: -hit.score)
 
-    def _tried(self, channels: Sequence[Channel], excess: Floats, *, slices_only: bool = False) -> dict[int, Hit]:
-        """The channels that pass their threshold, by position, each settled in its slice."""
-        scores, thresholds, shifts = self._scores(channels, excess)
+    def _asked(self, channels: Sequence[Channel], among: Bools) -> tuple[list[Hit], list[int]]:
+        """The channels that depart in these rows of the window, and the positions of those that nearly do.
+
+        What is not seen against golden may be seen against the rest of the same hour: storms hit every slice alike.
+        """
+        if not channels:
+            return [], []
+        excess, part = self.excess(channels), float(among.sum() / max(self.case.window.sum(), 1))
+        measured = self._scores(channels, self._only(excess, among), part)
+        found = self._passed(channels, excess, measured)
+        near = {j for j in range(len(channels)) if j not in found and np.any(measured[0][:, j] > NEAR * measured[1][j])}
+        unseen = [j for j in range(len(channels)) if j not in found]
+        if unseen and self.case.dimensions:
+            asked = [c if c.beside is None else replace(c, values=c.beside) for c in (channels[j] for j in unseen)]
+            excess = self.excess(asked)
+            beside = self._beside(excess)
+            itself = self._shifts(self._only(excess, among))
+            measured = self._scores(asked, self._only(beside, among), part, beside=True)
+            again = self._passed(asked, beside, measured, itself=itself)
+            found |= {unseen[k]: hit for k, hit in again.items()}
+            near |= {j for k, j in enumerate(unseen) if np.any(measured[0][:, k] > NEAR * measured[1][k])}
+        return list(found.values()), sorted(near - set(found))
+
+    def _only(self, excess: Floats, among: Bools) -> Floats:
+        """The excess with the window's other rows left out."""
+        return np.where((self.case.golden | among)[:, None], excess, np.nan)
+
+    def _passed(
+        self, channels: Sequence[Channel], excess: Floats, measured: tuple[Floats, Floats, Floats],
+        *, itself: Floats | None = None,
+    ) -> dict[int, Hit]:  # fmt: skip
+        """The channels that pass their threshold, by position, each settled in its slice.
+
+        `itself`, shape (slices, channels), is how far slices moved that are held against the rest of their hours: one that only
+        stands out because all others moved did not.
+        """
+        scores, thresholds, shifts = measured
         out: dict[int, Hit] = {}
         for j, channel in enumerate(channels):
             passed = (scores[:, j] >= thresholds[j]) & (np.abs(shifts[:, j]) >= channel.floor)
-            passed[0] &= not slices_only
+            if itself is not None:
+                passed &= shifts[:, j] * itself[:, j] > 0.5 * shifts[:, j] ** 2
+                passed[0] = False
             if channel.sign > 0:
                 passed &= shifts[:, j] > 0
             if channel.not_by:
@@ -143,7 +183,7 @@ class Scan:
                 best = int(np.argmax(np.where(passed, scores[:, j], -np.inf)))
                 sign = 1.0 if shifts[best, j] > 0 else -1.0
                 hit = self._settle(channel, excess[:, j], sign, float(scores[best, j]), float(thresholds[j]))
-                if hit is not None and not (slices_only and not hit.where):
+                if hit is not None and (itself is None or hit.where):
                     out[j] = hit
         return out
 
@@ -157,15 +197,37 @@ class Scan:
 
     def _made_of(self, roles: frozenset[Role]) -> Bools:
         """Which of the scored slices, singles then pairs, use a dimension with one of these roles."""
-        single = np.array([False, *[_role(d) in roles for d in self.case.dimensions for _ in d.values]])
+        single = np.array([False, *[matrices.role(d) in roles for d in self.case.dimensions for _ in d.values]])
         if not self._parents.size:
             return single
         return np.concatenate([single, single[self._parents].any(axis=1)])
 
     # ------------------------------------------------------------ scores
 
-    def _scores(self, channels: Sequence[Channel], excess: Floats) -> tuple[Floats, Floats, Floats]:
-        """Score and shift of every slice (all traffic first, then each value), shape (slices, channels); thresholds."""
+    def _shifts(self, excess: Floats) -> Floats:
+        """How far each slice, singles then pairs, moved from golden, shape (slices, channels)."""
+        judged = np.isfinite(excess)
+        filled, known = np.where(judged, excess, 0.0), judged.astype(np.float64)
+        blocks, windows = self.case.block_count, self.case.window_blocks
+        singles = [np.asarray(self._cells @ x).reshape(blocks + windows, -1, excess.shape[1]) for x in (filled, known)]
+        sides = []
+        for rows, by_pair, part in (
+            (self.case.golden, self._golden_pairs, slice(0, blocks)),
+            (self.case.window, self._window_pairs, slice(blocks, None)),
+        ):
+            pairs = [np.asarray(by_pair @ x[rows]) for x in (filled, known)]
+            sums, counts = (np.concatenate([a[part].sum(0), b]) for a, b in zip(singles, pairs, strict=True))
+            sides.append(sums / np.maximum(counts, 1))
+        out: Floats = sides[1] - sides[0]
+        return out
+
+    def _scores(
+        self, channels: Sequence[Channel], excess: Floats, part: float = 1.0, *, beside: bool = False
+    ) -> tuple[Floats, Floats, Floats]:
+        """Score and shift of every slice (all traffic first, then each value), shape (slices, channels); thresholds.
+
+        `part` is the share of the window that is asked about: the shorter, the more it wobbles.
+        """
         case = self.case
         judged = np.isfinite(excess)
         filled = np.where(judged, excess, 0.0)
@@ -179,7 +241,7 @@ class Scan:
         binary = np.array([channel.binary for channel in channels])
         between, trend = _between_blocks(sums[:blocks], squares[:blocks], counts[:blocks])
         shared = self._shared(filled, judged, golden)
-        share = 1.0 / windows + 1.0 / max(blocks, 1)
+        share = 1.0 / (part * windows) + 1.0 / max(blocks, 1)
         shifts = window.mean - golden.mean
         scores = np.abs(shifts) / np.sqrt(_noise(golden, window, binary) * shared + between * share + trend**2 + 1e-18)
         scores[window.n < 12] = 0.0
@@ -192,7 +254,7 @@ class Scan:
             )
             scores = np.where(new, against_all, scores)
             shifts = np.where(new, window.mean - golden.mean[:1], shifts)
-        thresholds = self._thresholds(channels, golden, sums, squares, counts, between, shared)
+        thresholds = self._thresholds(channels, golden, sums, squares, counts, between, shared, beside)
         if not self._parents.size:
             return scores, thresholds, shifts
         paired, shifted = self._pair_scores(filled, judged, binary, between * share + trend**2, shared)
@@ -240,10 +302,11 @@ class Scan:
         counts: Floats,
         between: Floats,
         shared: Floats,
+        beside: bool,
     ) -> Floats:
         """Each golden block against the others: what nothing broken looks like, shape (channels,)."""
         blocks = self.case.block_count
-        least = np.where([channel.exact for channel in channels], THRESHOLD_EXACT, THRESHOLD)
+        least = np.where([channel.exact or beside for channel in channels], THRESHOLD_EXACT, THRESHOLD)
         if blocks < 3:
             return least * 1.5
         binary = np.array([channel.binary for channel in channels])
@@ -366,85 +429,6 @@ def _between_blocks(sums: Floats, squares: Floats, counts: Floats) -> tuple[Floa
     return between, trend
 
 
-def _mix_design(case: Case) -> sparse.csr_matrix:
-    """One-hot dimensions, hour of day in eighths and weekend, shape (n, columns).
-
-    Only who and where count as mix: which model or code ran is the app's own doing, and must not be standardised away.
-    """
-    mixed = (Role.CONTEXT, Role.HARDWARE)
-    codes = [(d.codes, len(d.values)) for d in case.dimensions if _role(d) in mixed]
-    codes.append(((case.hour // 3).astype(np.int64), 8))
-    codes.append(((case.weekday >= 5).astype(np.int64), 2))
-    return sparse.csr_matrix(sparse.hstack([_one_hot(c, size) for c, size in codes]))
-
-
-def _one_hot(codes: Ints, size: int) -> sparse.csr_matrix:
-    rows = np.flatnonzero(codes >= 0)
-    return sparse.csr_matrix((np.ones(rows.size), (rows, codes[rows])), shape=(codes.size, max(size, 1)))
-
-
-def _clusters(case: Case) -> sparse.csr_matrix:
-    """Sums of golden's rows by (slice, hour), shape (slices × hours, golden rows). Slice 0 is all traffic."""
-    ts = case.ts[case.golden]
-    hours = np.unique(ts // HOUR_US, return_inverse=True)[1]
-    width = int(hours.max(initial=0)) + 1
-    rows, columns, start = [hours], [np.arange(ts.size)], 1
-    for dimension in case.dimensions:
-        codes = dimension.codes[case.golden]
-        known = np.flatnonzero(codes >= 0)
-        rows.append((codes[known] + start) * width + hours[known])
-        columns.append(known)
-        start += len(dimension.values)
-    index = (np.concatenate(rows), np.concatenate(columns))
-    return sparse.csr_matrix((np.ones(index[0].size), index), shape=(start * width, ts.size))
-
-
-def _pairs(case: Case) -> tuple[sparse.csr_matrix, Ints]:
-    """Sums by pair of values of two of who, where and by which model, shape (pairs, n), and each pair's two single slices."""
-    offsets = np.cumsum([1, *[len(d.values) for d in case.dimensions]])
-    usable = [i for i, d in enumerate(case.dimensions) if _role(d) is not Role.CODE and 1 < len(d.values) <= 25][:8]
-    rows, columns, parents, start = [], [], [], 0
-    for a, left in enumerate(usable):
-        for right in usable[a + 1 :]:
-            one, two = case.dimensions[left], case.dimensions[right]
-            known = np.flatnonzero((one.codes >= 0) & (two.codes >= 0))
-            code = one.codes[known] * len(two.values) + two.codes[known]
-            counts = np.bincount(code, minlength=len(one.values) * len(two.values))
-            kept = np.flatnonzero(counts >= 40)
-            position = np.full(counts.size, -1)
-            position[kept] = np.arange(kept.size) + start
-            chosen = position[code] >= 0
-            rows.append(position[code[chosen]])
-            columns.append(known[chosen])
-            parents.append(
-                np.stack([kept // len(two.values) + offsets[left], kept % len(two.values) + offsets[right]], axis=1)
-            )
-            start += kept.size
-    if not start:
-        return sparse.csr_matrix((0, len(case.ts))), np.zeros((0, 2), dtype=np.int64)
-    index = (np.concatenate(rows), np.concatenate(columns))
-    matrix = sparse.csr_matrix((np.ones(index[0].size), index), shape=(start, len(case.ts)))
-    return matrix, np.concatenate(parents)
-
-
-def _cells(case: Case) -> sparse.csr_matrix:
-    """Sums by (block, slice): a matrix of shape (blocks × slices, n). Slice 0 is all traffic."""
-    parts, offsets = [np.zeros(len(case.ts), dtype=np.int64)], [0, 1]
-    for dimension in case.dimensions:
-        parts.append(np.where(dimension.codes >= 0, dimension.codes + offsets[-1], -1))
-        offsets.append(offsets[-1] + len(dimension.values))
-    width = offsets[-1]
-    n = len(case.ts)
-    rows, columns = [], []
-    for part in parts:
-        known = np.flatnonzero(part >= 0)
-        rows.append(case.blocks[known] * width + part[known])
-        columns.append(known)
-    index = (np.concatenate(rows), np.concatenate(columns))
-    shape = ((case.block_count + case.window_blocks) * width, n)
-    return sparse.csr_matrix((np.ones(index[0].size), index), shape=shape)
-
-
 _PREFERENCE = {Role.CONTEXT: 0, Role.HARDWARE: 1, Role.MODEL: 2, Role.CODE: 3}
 
 
@@ -460,7 +444,7 @@ def _best_value(
     parent = rows.size * whole**2 if whole > 0 else 0.0
     best: tuple[float, int, Dimension, int] | None = None
     for dimension in case.dimensions:
-        if any(dimension is d for d, _ in taken) or _role(dimension) in not_by:
+        if any(dimension is d for d, _ in taken) or matrices.role(dimension) in not_by:
             continue
         size = len(dimension.values) + 1
         codes, golden = dimension.codes[rows] + 1, dimension.codes[base] + 1
@@ -485,15 +469,7 @@ def _best_value(
             gain = n[value] * mean**2
             if gain < 1.1 * parent:
                 continue
-            entry = (gain, -_PREFERENCE.get(_role(dimension), 9), dimension, value - 1)
+            entry = (gain, -_PREFERENCE.get(matrices.role(dimension), 9), dimension, value - 1)
             if best is None or entry[0] > 1.02 * best[0] or (entry[0] > 0.98 * best[0] and entry[1] > best[1]):
                 best = entry
     return (best[2], best[3]) if best else None
-
-
-def _role(dimension: Dimension) -> Role:
-    from whimbrel.model.fields import role_of
-
-    role = role_of(dimension.path)
-    assert role is not None
-    return role

@@ -173,11 +173,26 @@ def _freshness(case: Case, variable: Variable) -> list[Channel]:
     if golden.size < 30:
         return []
     bound = float(np.quantile(golden, 0.999))
-    stale = np.where(variable.missing, np.nan, variable.numbers > 1.25 * max(bound, 1.0))
+    stale = np.where(
+        variable.missing, np.nan, variable.numbers > max(1.25 * bound, 1.25, 1.02 * _cadence(case, variable))
+    )
     return [
         _channel(variable, "stale", stale, "invariant", floor=0.02, detail={"bound": bound}),
         *_logarithm(case, variable, "older", floor=0.3),
     ]
+
+
+def _cadence(case: Case, variable: Variable) -> float:
+    """The usual time in seconds between two refreshes of a source on golden; 0 where each row has a moment of its own.
+
+    A source that is refreshed on the hour may be an hour old, though golden's rows all came in the first minutes of it.
+    """
+    assert variable.numbers is not None
+    known = case.golden & ~variable.missing
+    moments = np.sort(case.ts[known] / 1e6 - variable.numbers[known])
+    gaps = np.diff(moments)
+    gaps = gaps[gaps > 1.0]
+    return float(np.quantile(gaps, 0.9)) if 5 <= gaps.size < 0.3 * moments.size else 0.0
 
 
 def _counter(case: Case, variable: Variable) -> list[Channel]:

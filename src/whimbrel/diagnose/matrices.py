@@ -1,0 +1,99 @@
+"""Sums by slice as sparse matrices: what the scan multiplies its channels with.
+
+In: a `Case`. Out: matrices of shape (sums, n) by block, slice, pair of slices or hour. Built once a case; only `scan` may call.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from whimbrel.diagnose.case import HOUR_US, Case, Dimension
+from whimbrel.model.fields import Role, role_of
+from whimbrel.model.rows import Ints
+
+
+def mix_design(case: Case) -> sparse.csr_matrix:
+    """One-hot dimensions, hour of day in eighths and weekend, shape (n, columns).
+
+    Only who and where count as mix: which model or code ran is the app's own doing, and must not be standardised away.
+    """
+    mixed = (Role.CONTEXT, Role.HARDWARE)
+    codes = [(d.codes, len(d.values)) for d in case.dimensions if role(d) in mixed]
+    codes.append(((case.hour // 3).astype(np.int64), 8))
+    codes.append(((case.weekday >= 5).astype(np.int64), 2))
+    return sparse.csr_matrix(sparse.hstack([_one_hot(c, size) for c, size in codes]))
+
+
+def _one_hot(codes: Ints, size: int) -> sparse.csr_matrix:
+    rows = np.flatnonzero(codes >= 0)
+    return sparse.csr_matrix((np.ones(rows.size), (rows, codes[rows])), shape=(codes.size, max(size, 1)))
+
+
+def clusters(case: Case) -> sparse.csr_matrix:
+    """Sums of golden's rows by (slice, hour), shape (slices × hours, golden rows). Slice 0 is all traffic."""
+    ts = case.ts[case.golden]
+    hours = np.unique(ts // HOUR_US, return_inverse=True)[1]
+    width = int(hours.max(initial=0)) + 1
+    rows, columns, start = [hours], [np.arange(ts.size)], 1
+    for dimension in case.dimensions:
+        codes = dimension.codes[case.golden]
+        known = np.flatnonzero(codes >= 0)
+        rows.append((codes[known] + start) * width + hours[known])
+        columns.append(known)
+        start += len(dimension.values)
+    index = (np.concatenate(rows), np.concatenate(columns))
+    return sparse.csr_matrix((np.ones(index[0].size), index), shape=(start * width, ts.size))
+
+
+def pairs(case: Case) -> tuple[sparse.csr_matrix, Ints]:
+    """Sums by pair of values of two of who, where and by which model, shape (pairs, n), and each pair's two single slices."""
+    offsets = np.cumsum([1, *[len(d.values) for d in case.dimensions]])
+    usable = [i for i, d in enumerate(case.dimensions) if role(d) is not Role.CODE and 1 < len(d.values) <= 25][:8]
+    rows, columns, parents, start = [], [], [], 0
+    for a, left in enumerate(usable):
+        for right in usable[a + 1 :]:
+            one, two = case.dimensions[left], case.dimensions[right]
+            known = np.flatnonzero((one.codes >= 0) & (two.codes >= 0))
+            code = one.codes[known] * len(two.values) + two.codes[known]
+            counts = np.bincount(code, minlength=len(one.values) * len(two.values))
+            kept = np.flatnonzero(counts >= 40)
+            position = np.full(counts.size, -1)
+            position[kept] = np.arange(kept.size) + start
+            chosen = position[code] >= 0
+            rows.append(position[code[chosen]])
+            columns.append(known[chosen])
+            parents.append(
+                np.stack([kept // len(two.values) + offsets[left], kept % len(two.values) + offsets[right]], axis=1)
+            )
+            start += kept.size
+    if not start:
+        return sparse.csr_matrix((0, len(case.ts))), np.zeros((0, 2), dtype=np.int64)
+    index = (np.concatenate(rows), np.concatenate(columns))
+    matrix = sparse.csr_matrix((np.ones(index[0].size), index), shape=(start, len(case.ts)))
+    return matrix, np.concatenate(parents)
+
+
+def cells(case: Case) -> sparse.csr_matrix:
+    """Sums by (block, slice): a matrix of shape (blocks × slices, n). Slice 0 is all traffic."""
+    parts, offsets = [np.zeros(len(case.ts), dtype=np.int64)], [0, 1]
+    for dimension in case.dimensions:
+        parts.append(np.where(dimension.codes >= 0, dimension.codes + offsets[-1], -1))
+        offsets.append(offsets[-1] + len(dimension.values))
+    width = offsets[-1]
+    n = len(case.ts)
+    rows, columns = [], []
+    for part in parts:
+        known = np.flatnonzero(part >= 0)
+        rows.append(case.blocks[known] * width + part[known])
+        columns.append(known)
+    index = (np.concatenate(rows), np.concatenate(columns))
+    shape = ((case.block_count + case.window_blocks) * width, n)
+    return sparse.csr_matrix((np.ones(index[0].size), index), shape=shape)
+
+
+def role(dimension: Dimension) -> Role:
+    """The role of the field that a dimension is made of."""
+    found = role_of(dimension.path)
+    assert found is not None
+    return found
