@@ -159,7 +159,7 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
         hit = np.where(variable.missing, np.nan, variable.numbers == value)
         out.append(_channel(variable, "atom", hit, floor=0.004, detail={
             "value": value, "outside": bool(outside), "before": float(before), "natural": float(usual),
-            "listed": listed, "sentinel": _is_sentinel(value),
+            "listed": listed, "sentinel": _is_sentinel(value), "end": value in (golden.min(), golden.max()),
         }))  # fmt: skip
     return out
 

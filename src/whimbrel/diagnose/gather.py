@@ -202,6 +202,8 @@ def _proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     if channel.signature == "atom":
         if channel.detail["listed"] and not channel.detail["sentinel"]:
             return Proof.SOFT  # one more entry in a price list
+        if channel.detail["end"] and not channel.detail["sentinel"] and channel.detail["before"] > 0:
+            return Proof.SOFT  # where golden's values are cut as well, a wilder day has more of them
         return Proof.HARD if channel.detail["outside"] or hit.shift > 0.02 else Proof.FIRM
     if channel.signature in _BY_SIZE:
         return _BY_SIZE[channel.signature](hit, shift)

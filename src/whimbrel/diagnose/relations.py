@@ -465,7 +465,6 @@ def _learn_category(
         if strength < EXACT_SHARE or (caught[often] < LEAST_CAUGHT).any():
             continue
         expected = rule.predict(design.x).astype(float)
-        expected = rule.predict(design.x).astype(float)
         read = rule.feature_importances_ > 0.01
         used = tuple(name for name, is_read in zip(design.names, read, strict=True) if is_read)
         # A model may do anything with what golden never showed it, and a text's marks are not all of the text: there every
