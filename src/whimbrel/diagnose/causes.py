@@ -71,7 +71,10 @@ def settle(
     for suspect in sorted(rest, key=lambda s: _turn(case, s, rest)):
         explained = next((i for i, cause in enumerate(causes) if _explains(case, cause, suspect)), None)
         if explained is None:
-            causes.append(_name(case, suspect, identities, soft, relations))
+            found = _name(case, suspect, identities, soft, relations)
+            if found.layer == "data":
+                found = replace(found, component=_crossing(case, found, others, relations))
+            causes.append(found)
         else:
             cause = causes[explained]
             causes[explained] = replace(
@@ -205,6 +208,23 @@ def _tells(suspect: Suspect) -> bool:
 def _strange_text(case: Case, suspect: Suspect) -> bool:
     """Whether the suspect is about what the model wrote itself."""
     return f"{suspect.component}#characters" in case.variables
+
+
+def _crossing(case: Case, cause: Cause, others: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
+    """The input in which the tables cross that broke on the same rows: a wrong zone breaks what zones tell of docks and of regions."""
+    suspect = cause.suspect
+    if suspect.hit.channel.signature != "broken":
+        return cause.component
+    alike = [s for s in others if s.hit.channel.signature == "broken" and s.layer == "data" and _together(s, suspect)]
+    fields = {s.component: {s.component, *relations[s.component].parents} for s in alike if s.component in relations}
+
+    def told(name: str) -> tuple[float, ...]:
+        shifts = [s.shift for s in alike if s.component == name]
+        covers = sum(name in field for field in fields.values())
+        return (covers, round(max(shifts, default=0.0), 1), case.variables[name].distinct, name == suspect.component)
+
+    inputs = {v.name for v in case.of(Role.INPUT)}
+    return max(sorted(inputs.intersection(*[set().union(*fields.values())])), key=told, default=suspect.component)
 
 
 def _served(case: Case, suspect: Suspect, soft: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:

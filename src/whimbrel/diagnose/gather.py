@@ -236,7 +236,7 @@ def _came_apart(case: Case, suspect: Suspect) -> Proof:
     if relation.form not in ("rule", "function"):
         return Proof.HARD
     of = [case.variables[name] for name in relation.parents]
-    torn = len(of) == 1 and _no_table(suspect.bad, case.variables[relation.target], of[0])
+    torn = len(of) == 1 and _no_table(suspect.affected, case.variables[relation.target], of[0])
     return Proof.HARD if torn else Proof.SOFT
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from whimbrel.diagnose import absence, boundaries, contracts, drawing, focus, labels, lineage, surroundings, words
@@ -20,7 +21,7 @@ from whimbrel.diagnose.gather import gather
 from whimbrel.diagnose.harm import Harm, measure
 from whimbrel.diagnose.lineage import Trained
 from whimbrel.diagnose.scan import Scan
-from whimbrel.diagnose.suspects import Suspect, events_near
+from whimbrel.diagnose.suspects import Proof, Suspect, events_near
 from whimbrel.model.event import Event
 from whimbrel.model.fields import Role, Schema
 from whimbrel.model.report import CannotTell, Finding, NearEvent, Report, Span, Traffic, Verdict
@@ -29,6 +30,8 @@ from whimbrel.model.window import from_micros
 
 LEAST_WINDOW, LEAST_GOLDEN = 40, 200
 """Rows below which there is no evidence to speak of."""
+ENOUGH = 200
+"""Rows of the window below which only a broken contract is evidence, and nothing found is no proof of health."""
 
 
 def diagnose_rows(
@@ -66,17 +69,25 @@ def _judge(
     hits = absence.reconsider(case, scan, scan.hits(channels))
     suspects = gather(case, scan, focus.sharpen(case, scan, hits, learned.channels))
     causes, soft = settle(case, suspects, learned.relations)
+    few = int(case.window.sum()) < ENOUGH
+    causes = [cause for cause in causes if cause.suspect.proof is Proof.HARD or not few]
     weighed = sorted(
         ((c, measure(case, c, learned.relations)) for c in causes),
         key=lambda pair: (-pair[1].matters, *(-x for x in strength(pair[0]))),
     )
-    findings = tuple(_finding(case, app, golden_span, rank, c, h) for rank, (c, h) in enumerate(weighed, 1))
+    findings = tuple(
+        _finding(case, app, golden_span, rank, c, h, _rivals(c, weighed)) for rank, (c, h) in enumerate(weighed, 1)
+    )
     if trained is not None:
         findings = tuple(lineage.followed(case, c, f, trained) for (c, _), f in zip(weighed, findings, strict=True))
     verdict: Verdict = "fault" if any(f.harmful for f in findings) else "notice" if findings else "healthy"
     cleared, unknown = _layers(case, learned, findings)
+    said = sentence(verdict, findings, cleared, window_span)
+    if few and not findings:
+        verdict, said, cleared = "insufficient", f"CANNOT TELL: {_few(int(case.window.sum()))}.", ()
+        unknown = (CannotTell("data", "more predictions"),)
     return Report(
-        app, window_span, golden_span, verdict, sentence(verdict, findings, cleared, window_span), findings,
+        app, window_span, golden_span, verdict, said, findings,
         _traffic(case, soft), cleared, unknown, tuple(case.notes), round(time.perf_counter() - started, 3),
     )  # fmt: skip
 
@@ -85,6 +96,10 @@ def _span(rows: Rows) -> Span:
     if not len(rows):
         return Span(None, None, 0)
     return Span(from_micros(int(rows.ts.min())), from_micros(int(rows.ts.max())), rows.total)
+
+
+def _few(rows: int) -> str:
+    return f"nothing stands out in {rows} predictions, and at least {ENOUGH} are needed to call them healthy"
 
 
 def _too_thin(golden: Rows, window: Rows) -> str:
@@ -98,13 +113,21 @@ def _too_thin(golden: Rows, window: Rows) -> str:
 # ---------------------------------------------------------------- findings
 
 
-def _finding(case: Case, app: str, golden: Span, rank: int, cause: Cause, harm: Harm) -> Finding:
+def _rivals(cause: Cause, weighed: Sequence[tuple[Cause, Harm]]) -> int:
+    """How many other harmful causes there are, of another layer and proved as well."""
+    return sum(
+        harm.matters and other.layer != cause.layer and other.suspect.proof >= cause.suspect.proof
+        for other, harm in weighed
+    )
+
+
+def _finding(case: Case, app: str, golden: Span, rank: int, cause: Cause, harm: Harm, rivals: int) -> Finding:
     suspect = cause.suspect
     since = from_micros(suspect.since_us)
     events = events_near(case, suspect)
     return Finding(
         rank=rank, layer=cause.layer, component=cause.component, where=suspect.where, since=since,
-        confidence=_confidence(cause, events), harmful=harm.matters, harm=harm.numbers, what=words.what(case, cause),
+        confidence=_confidence(cause, events, rivals), harmful=harm.matters, harm=harm.numbers, what=words.what(case, cause),
         evidence=words.evidence(case, cause), events=events, victims=cause.victims,
         next=command("compare", app, golden, since=since, where=suspect.where),
         measure=drawing.measure_words(suspect), series=drawing.series(case, suspect),
@@ -113,16 +136,18 @@ def _finding(case: Case, app: str, golden: Span, rank: int, cause: Cause, harm: 
     )  # fmt: skip
 
 
-def _confidence(cause: Cause, events: tuple[NearEvent, ...]) -> float:
+def _confidence(cause: Cause, events: tuple[NearEvent, ...], rivals: int) -> float:
+    """How likely the layer is the right one: log odds of the proof, of how clear it is, and of what else was found.
+
+    A score of twice its threshold is neutral, each doubling adds to it, to eight times. Other faults found beside it are
+    mostly what the same day did elsewhere, or one fault seen twice: two at once are rare. The weights are those of the
+    drill's tuning apps (`docs/drill.md`).
+    """
     suspect = cause.suspect
-    base = {2: 0.95, 1: 0.8, 0: 0.6}[int(suspect.proof)]
-    if suspect.hit.channel.exact and suspect.bad.sum() >= 30:
-        base = 0.98
-    if suspect.hit.score < 1.3 * suspect.hit.threshold:
-        base -= 0.15
-    if events:
-        base += 0.3 * (1 - base)
-    return round(min(base, 0.99), 2)
+    odds = {Proof.HARD: 2.6 if suspect.hit.channel.exact else 2.2, Proof.FIRM: 1.2, Proof.SOFT: 0.4}[suspect.proof]
+    odds += 0.5 * (min(float(np.log2(suspect.hit.score / suspect.hit.threshold)), 3.0) - 1.0)
+    odds += 0.4 * bool(events) - 1.2 * bool(rivals)
+    return round(float(1 / (1 + np.exp(-odds))), 2)
 
 
 def sentence(verdict: Verdict, findings: tuple[Finding, ...], cleared: tuple[str, ...], span: Span) -> str:
