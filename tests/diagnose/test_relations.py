@@ -103,3 +103,36 @@ def test_outside_golden_nothing_is_judged(x: np.ndarray) -> None:
     found = _learn(_case(np.sqrt(far), far=far))
     assert found is not None
     assert np.isnan(found.surprise[N:]).all()
+
+
+def test_a_rule_does_not_learn_what_failed_by_chance() -> None:
+    """A threshold, and a fallback that answers "no" in one of 200: no row is expected to fail for where it lies."""
+    rng = np.random.default_rng(3)
+    score, other = rng.uniform(0, 1, N + M), rng.normal(size=N + M)
+    said = np.where((score > 0.6) & (rng.random(N + M) > 0.005), "yes", "no")
+    found = _learn(_case(said, score=score, other=other))
+    assert (found.form, found.parents) == ("rule", ("inputs.score",))
+    clear = np.abs(score - 0.6) > 0.01
+    assert len(np.unique(found.expected[clear & (score > 0.6)])) == 1
+
+
+def test_a_copy_is_heard_before_a_table() -> None:
+    """Docks are copied from what came in, which is a function of the zone: where the two part, the copy is right."""
+    rng = np.random.default_rng(4)
+    zone = rng.integers(0, 8, N + M)
+    docks = 10.0 + 3 * zone
+    docks[N:] = rng.permutation(docks[N:])
+    found = _learn(_case(docks.copy(), zone=np.array(list("abcdefgh"))[zone], docks=docks))
+    assert found.form == "copy"
+    assert np.nansum(found.surprise[N:]) == 0
+
+
+def test_a_field_that_golden_never_varied_is_foretold_by_nothing() -> None:
+    """Rain in the blocks that learn and none in those that check: there is no skill to be seen."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=N + M)
+    case = _case(np.zeros(N + M), x=x)
+    parts = split(case)
+    rain = np.zeros(N + M)
+    rain[parts.train] = np.maximum(x[parts.train] - 1, 0)
+    assert _learn(_case(rain, x=x), trees=True) is None

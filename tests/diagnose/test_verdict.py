@@ -120,6 +120,13 @@ def test_too_few_rows_are_insufficient() -> None:
     assert found.cannot_tell
 
 
+def test_a_few_rows_prove_no_health() -> None:
+    """In 120 predictions nothing stands out, which is not called health; a unit that changed in them is still found."""
+    clean, broken = report(n=120), report(n=120, raw=_cents)
+    assert (clean.verdict, clean.cleared) == ("insufficient", ())
+    assert broken.findings[0].component == "inputs.price"
+
+
 def test_what_is_not_recorded_is_said() -> None:
     """Without a training run nothing is said about training, and the report says what it would need."""
     found = report()

@@ -1,0 +1,65 @@
+"""States of the world have few witnesses: what the weather did for five hours it may do for fifteen, and not for fifty."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose import diagnose_rows, state
+from whimbrel.diagnose.case import build
+from whimbrel.model.report import Report
+
+from .shop import HOUR_US, SCHEMA, Cells, cells, rows, serve
+
+CLEAN = np.zeros(20_000, dtype=bool)
+
+
+def _weather(c: Cells, first: int, missing: range) -> None:
+    """A weight that all parcels of an hour share, missing in golden's fifth day for six hours, and whenever else is asked."""
+    hour = (c["ts"] - first) // HOUR_US
+    shared = np.round(12 + 3 * np.sin(hour / 5.0) + np.cos(hour / 31.0), 1)
+    gone = ((hour >= 100) & (hour < 106)) | ((hour >= missing.start) & (hour < missing.stop))
+    c["inputs.weight"] = np.where(gone, np.nan, shared)
+
+
+def _asked(missing: range) -> Report:
+    golden, window = cells(20_000, 5, hours=240, start_hour=0), cells(6_000, 6, hours=24, start_hour=240)
+    first = int(golden["ts"][0]) // HOUR_US * HOUR_US
+    for c in (golden, window):
+        _weather(c, first, missing)
+    return diagnose_rows(
+        rows(serve(golden, CLEAN), "g"), rows(serve(window, CLEAN[:6_000]), "w"), SCHEMA, app="shop"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("missing", "blamed"), [(range(246, 256), False), (range(243, 264), True)])
+def test_a_state_may_be_missing_as_long_as_golden_knows(missing: range, blamed: bool) -> None:
+    """Golden lacked the weather for six hours on end: ten are the world's, twenty-one are not."""
+    found = _asked(missing)
+    assert ("inputs.weight" in {f.component for f in found.findings}) is blamed, found.sentence
+
+
+def test_places_are_found_where_rows_of_an_hour_share_a_value() -> None:
+    """A value by hour and country is a state whose place is the country; a value of each row is none."""
+    golden, window = cells(20_000, 5, hours=240, start_hour=0), cells(6_000, 6, hours=24, start_hour=240)
+    both = [rows(serve(c, CLEAN[: len(c["ts"])]), name) for c, name in ((golden, "g"), (window, "w"))]
+    case = build(*both, SCHEMA)
+    country = next(d for d in case.dimensions if d.path == "context.country")
+    rng = np.random.default_rng(1)
+    by_hour = rng.normal(size=(400, len(country.values) + 1))
+    hour = (case.ts - case.ts.min()) // HOUR_US
+    place = state.places(case, by_hour[hour, country.codes])
+    assert place is not None
+    assert np.array_equal(place, country.codes)
+    assert state.places(case, rng.normal(size=len(case.ts))) is None
+
+
+def test_the_longest_stretch_is_counted_in_hours_at_one_place() -> None:
+    """Two places that take turns do not make one long stretch."""
+    golden, window = cells(20_000, 5, hours=240, start_hour=0), cells(6_000, 6, hours=24, start_hour=240)
+    case = build(*[rows(serve(c, CLEAN[: len(c["ts"])]), name) for c, name in ((golden, "g"), (window, "w"))], SCHEMA)
+    place = np.arange(len(case.ts)) % 2
+    hour = (case.ts - case.ts.min()) // HOUR_US
+    here = (place == 0) & (hour >= 10) & (hour < 17)
+    there = (place == 1) & (hour >= 17) & (hour < 22)
+    assert state.longest(case, place, np.where(here | there, 0, -1), case.golden) == 7
