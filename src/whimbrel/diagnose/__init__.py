@@ -8,8 +8,9 @@ may call. The rooms inside, in the order in which a case goes through them:
                   every field, `support` says on which rows the answer may be believed
     contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that
-                  the rest of the row explains, `focus` about two models that answer side by side
-    suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name
+                  the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums
+    suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name, `state` knows
+                  what is the weather's
     causes        who did it, who passed it on, what is merely traffic
     harm          what it did to decisions, score, time and cost
     verdict       the chain as a whole; `words` and `drawing` say and show it
