@@ -42,8 +42,7 @@ def test_a_state_may_be_missing_as_long_as_golden_knows(missing: range, blamed: 
 def test_places_are_found_where_rows_of_an_hour_share_a_value() -> None:
     """A value by hour and country is a state whose place is the country; a value of each row is none."""
     golden, window = cells(20_000, 5, hours=240, start_hour=0), cells(6_000, 6, hours=24, start_hour=240)
-    both = [rows(serve(c, CLEAN[: len(c["ts"])]), name) for c, name in ((golden, "g"), (window, "w"))]
-    case = build(*both, SCHEMA)
+    case = build(rows(serve(golden, CLEAN), "g"), rows(serve(window, CLEAN[:6_000]), "w"), SCHEMA)
     country = next(d for d in case.dimensions if d.path == "context.country")
     rng = np.random.default_rng(1)
     by_hour = rng.normal(size=(400, len(country.values) + 1))
@@ -57,7 +56,7 @@ def test_places_are_found_where_rows_of_an_hour_share_a_value() -> None:
 def test_the_longest_stretch_is_counted_in_hours_at_one_place() -> None:
     """Two places that take turns do not make one long stretch."""
     golden, window = cells(20_000, 5, hours=240, start_hour=0), cells(6_000, 6, hours=24, start_hour=240)
-    case = build(*[rows(serve(c, CLEAN[: len(c["ts"])]), name) for c, name in ((golden, "g"), (window, "w"))], SCHEMA)
+    case = build(rows(serve(golden, CLEAN), "g"), rows(serve(window, CLEAN[:6_000]), "w"), SCHEMA)
     place = np.arange(len(case.ts)) % 2
     hour = (case.ts - case.ts.min()) // HOUR_US
     here = (place == 0) & (hour >= 10) & (hour < 17)
