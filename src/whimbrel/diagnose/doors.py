@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from whimbrel.diagnose.lineage import Trained, told_by
 from whimbrel.diagnose.sampling import Sampling
-from whimbrel.diagnose.verdict import diagnose_rows
+from whimbrel.diagnose.verdict import LEAST_GOLDEN, LEAST_WINDOW, diagnose_rows
 from whimbrel.engine.port import Engine, Source
 from whimbrel.errors import EvidenceError, UsageError
 from whimbrel.model.event import Event
@@ -88,7 +88,7 @@ def _weighed(
     golden_pipeline: Any,
 ) -> Report:  # fmt: skip
     """The report with what replay proves."""
-    if report.verdict == "insufficient":
+    if report.window.predictions < LEAST_WINDOW or report.golden.predictions < LEAST_GOLDEN:
         return report
     from whimbrel.diagnose.again import Again
     from whimbrel.diagnose.exact import weigh
