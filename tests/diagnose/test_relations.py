@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from whimbrel.diagnose.case import Case, build
-from whimbrel.diagnose.relations import learn, split
+from whimbrel.diagnose.learning import learn
+from whimbrel.diagnose.relations import split
 from whimbrel.model.fields import Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
 

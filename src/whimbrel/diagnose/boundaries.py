@@ -16,7 +16,8 @@ import numpy as np
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import LAYER_OF
 from whimbrel.diagnose.gist import from_words
-from whimbrel.diagnose.relations import Relation, learn, split
+from whimbrel.diagnose.learning import learn
+from whimbrel.diagnose.relations import Relation, split
 from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Floats

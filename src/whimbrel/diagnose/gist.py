@@ -15,7 +15,8 @@ import numpy as np
 from scipy import sparse
 
 from whimbrel.diagnose.case import Case, Variable
-from whimbrel.diagnose.relations import EXACT_SHARE, Relation, Split, tabled
+from whimbrel.diagnose.forms import EXACT_SHARE, tabled
+from whimbrel.diagnose.relations import Relation, Split
 from whimbrel.diagnose.support import thin
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Floats, Ints

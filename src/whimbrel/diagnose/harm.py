@@ -17,7 +17,8 @@ import numpy as np
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.labels import main_score, numeric
-from whimbrel.diagnose.relations import Relation, Split, learn, split
+from whimbrel.diagnose.learning import learn
+from whimbrel.diagnose.relations import Relation, Split, split
 from whimbrel.diagnose.suspects import Proof, events_near
 from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints

@@ -11,7 +11,8 @@ import numpy as np
 
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.contracts import channels_of_atoms
-from whimbrel.diagnose.relations import learn, split
+from whimbrel.diagnose.learning import learn
+from whimbrel.diagnose.relations import split
 from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Bools, Floats

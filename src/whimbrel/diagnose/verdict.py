@@ -140,8 +140,8 @@ def _confidence(cause: Cause, events: tuple[NearEvent, ...], rivals: int) -> flo
     """How likely the layer is the right one: log odds of the proof, of how clear it is, and of what else was found.
 
     A score of twice its threshold is neutral, each doubling adds to it, to eight times. Other faults found beside it are
-    mostly what the same day did elsewhere, or one fault seen twice: two at once are rare. The weights are those of the
-    drill's tuning apps (`docs/drill.md`).
+    mostly what the same day did elsewhere, or one fault seen twice: two at once are rare. The weights are a judgement and not
+    yet measured (`docs/drill.md`).
     """
     suspect = cause.suspect
     odds = {Proof.HARD: 2.6 if suspect.hit.channel.exact else 2.2, Proof.FIRM: 1.2, Proof.SOFT: 0.4}[suspect.proof]

@@ -1,0 +1,259 @@
+"""Exact forms of a number: what it is a copy, a multiple, a table or a sum of, told from golden and kept where it holds on rows held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from whimbrel.diagnose.case import Variable
+from whimbrel.diagnose.links import IDENTITY, LOG, LOG_ODDS, Link, fitting
+from whimbrel.diagnose.relations import Relation, Split, alone
+from whimbrel.diagnose.support import thin
+from whimbrel.model.fields import Role
+from whimbrel.model.rows import Bools, Floats, Ints
+
+EXACT_SHARE = 0.985
+"""Held-out rows that must agree before a relation is called exact."""
+
+_SCREEN_ROWS = 1_500
+_MAX_WITNESSES = 4
+_PLAIN = ("copy", "affine", "function")
+_LISTED = 20
+"""Values up to which a category is a flag a value."""
+
+
+def single_parent_relations(parts: Split, target: Variable, parents: Sequence[Variable]) -> list[Relation]:
+    """Each parent that alone says what the number is, the plainest form first, four at most."""
+    rows, screen = alone(Split(thin(parts.train, _SCREEN_ROWS), thin(parts.check, _SCREEN_ROWS // 2)))
+    few = target.only(rows)
+    found: list[Relation] = []
+    for parent in parents:
+        if _one_parent(screen, few, parent.only(rows), share=0.95) is None:
+            continue
+        relation = _one_parent(parts, target, parent, share=EXACT_SHARE)
+        if relation is not None:
+            found.append(relation)
+    if not found:
+        return []
+    best = max(relation.strength for relation in found)
+    found = [relation for relation in found if relation.strength >= best - 0.01]
+    # A copy says more than a table: a dock's number is that of the dock, and only by the way a function of its place.
+    return sorted(found, key=lambda relation: _PLAIN.index(relation.form))[:_MAX_WITNESSES]
+
+
+def _one_parent(parts: Split, target: Variable, parent: Variable, *, share: float) -> Relation | None:
+    if parent.numbers is not None:
+        return _affine(parts, target, parent, share) or _interpolated(parts, target, parent, share)
+    return tabled(parts, target, parent, share)
+
+
+def _judge(
+    parts: Split, target: Variable, expected: Floats, share: float, *, form: str, parents: tuple[str, ...]
+) -> Relation | None:
+    """Keep a numeric relation if it holds on enough held-out rows that it speaks about."""
+    assert target.numbers is not None
+    values = target.numbers
+    judged = np.isfinite(expected[parts.check]) & np.isfinite(values[parts.check])
+    known = int(np.isfinite(values[parts.check]).sum())
+    if judged.sum() < max(20, 0.6 * known):
+        return None
+    checked = parts.check[judged]
+    tolerance = _tolerance(values[checked])
+    with np.errstate(invalid="ignore"):
+        error = np.abs(values - expected)
+    strength = float(np.mean(error[checked] <= tolerance))
+    # A target that hardly ever leaves one value is matched by any constant: that is no relation.
+    moved = values[checked] != np.median(values[checked])
+    if strength < share or moved.mean() < 0.01 or np.mean(error[checked][moved] <= tolerance) < share - 0.1:
+        return None
+    surprise = np.where(np.isfinite(error), (error > 3 * tolerance).astype(float), np.nan)
+    return Relation(target.name, parents, form, True, strength, expected, surprise)
+
+
+def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> Relation | None:
+    assert target.numbers is not None
+    assert parent.numbers is not None
+    x, y = parent.numbers, target.numbers
+    train = parts.train[np.isfinite(x[parts.train]) & np.isfinite(y[parts.train])]
+    if train.size < 20:
+        return None
+    a, b = x[train], y[train]
+    low, high = _ends(a, 0.1)
+    if low == high:
+        low, high = float(a.min()), float(a.max())
+    if low == high:
+        return None
+    left, right = np.argmin(np.abs(a - low)), np.argmin(np.abs(a - high))
+    if a[left] == a[right]:
+        return None
+    slope = (b[right] - b[left]) / (a[right] - a[left])
+    if slope == 0 or not np.isfinite(slope):
+        return None
+    offset = b[left] - slope * a[left]
+    copied = abs(slope - 1) < 1e-9 and abs(offset) <= 1e-9 * max(1.0, float(np.abs(b).max()))
+    off = np.abs(b - slope * a - offset) > 3 * _tolerance(b)
+    seen = _unclipped(a, off)
+    line = np.where((x >= seen.min()) & (x <= seen.max()), slope * x + offset, np.nan)
+    expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), line)
+    return _judge(parts, target, expected, share, form="copy" if copied else "affine", parents=(parent.name,))
+
+
+def _within(values: Floats, seen: Floats) -> Bools:
+    """Where values lie in what golden has seen, and a little beyond."""
+    low, high = float(seen.min()), float(seen.max())
+    margin = 0.02 * (high - low)
+    inside: Bools = (values >= low - margin) & (values <= high + margin)
+    return inside
+
+
+def _unclipped(seen: Floats, off: Bools) -> Floats:
+    """The seen values less the ends on which golden itself leaves the line: there a step clips."""
+    middle = float(np.median(seen))
+    high = seen[off & (seen > middle)].min(initial=np.inf)
+    low = seen[off & (seen < middle)].max(initial=-np.inf)
+    kept = seen[(seen < high) & (seen > low)]
+    return kept if kept.size >= 0.9 * seen.size else seen
+
+
+def _constant(values: Floats, rows: Ints) -> float:
+    """The one value on these rows (an imputed default, say); NaN where they differ or are too few."""
+    known = values[rows]
+    known = known[np.isfinite(known)]
+    if known.size < 5:
+        return float("nan")
+    middle = float(np.median(known))
+    return middle if np.mean(np.isclose(known, middle, rtol=1e-6, atol=1e-12)) > 0.98 else float("nan")
+
+
+def _interpolated(parts: Split, target: Variable, parent: Variable, share: float) -> Relation | None:
+    assert target.numbers is not None
+    assert parent.numbers is not None
+    x, y = parent.numbers, target.numbers
+    train = parts.train[np.isfinite(x[parts.train]) & np.isfinite(y[parts.train])]
+    if train.size < 40:
+        return None
+    knots, index = np.unique(x[train], return_inverse=True)
+    if knots.size < 3:
+        return None
+    heights = np.bincount(index, weights=y[train]) / np.bincount(index)
+    expected = np.interp(x, knots, heights, left=np.nan, right=np.nan)
+    # Between knots far apart nothing is known: where a bucket ends, or how a thin tail bends.
+    rise = np.append(np.abs(np.diff(heights)), 0.0)
+    left = np.clip(np.searchsorted(knots, x, "right") - 1, 0, knots.size - 1)
+    between = x != knots[left]
+    expected = np.where(between & (rise[left] > 10 * _tolerance(y[train])), np.nan, expected)
+    expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), expected)
+    return _judge(parts, target, expected, share, form="function", parents=(parent.name,))
+
+
+def tabled(parts: Split, target: Variable, parent: Variable, share: float) -> Relation | None:
+    """A number that is a function of one category, read off a table of golden's means."""
+    assert target.numbers is not None
+    assert parent.codes is not None
+    y = target.numbers
+    train = parts.train[np.isfinite(y[parts.train])]
+    size = len(parent.vocabulary) + 1
+    if train.size < 40 or size > 0.5 * train.size:
+        return None
+    codes = parent.codes + 1
+    counts = np.bincount(codes[train], minlength=size)
+    sums = np.bincount(codes[train], weights=y[train], minlength=size)
+    table = np.where(counts >= 2, sums / np.maximum(counts, 1), np.nan)
+    return _judge(parts, target, table[codes], share, form="function", parents=(parent.name,))
+
+
+def linear(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
+    """The first of a sum, a product, an exponential or a logistic function of several parents that holds."""
+    assert target.numbers is not None
+    numeric = [p for p in parents if p.numbers is not None and np.isfinite(p.numbers[parts.train]).mean() > 0.6]
+    listed = [p for p in parents if p.codes is not None and len(p.vocabulary) <= _LISTED]
+    known = target.numbers[parts.train]
+    links = fitting(known[np.isfinite(known)])
+    tried = [
+        (IDENTITY, IDENTITY, "linear"),
+        (LOG, LOG, "product"),
+        (LOG, IDENTITY, "log"),
+        (LOG_ODDS, IDENTITY, "logistic"),
+    ]
+    rows, few = alone(parts)
+    known_here = target.only(rows)
+    for link, scale, form in tried:
+        if link not in links:
+            continue
+        chosen = [*(numeric if scale is IDENTITY else [p for p in numeric if _positive(p, parts)]), *listed]
+        if _least_squares(few, known_here, [p.only(rows) for p in chosen], link, scale, form) is not None:
+            return _least_squares(parts, target, chosen, link, scale, form)
+    return None
+
+
+def _positive(parent: Variable, parts: Split) -> bool:
+    assert parent.numbers is not None
+    return bool(np.nanmin(parent.numbers[parts.train]) > 0)
+
+
+def _columns(parents: Sequence[Variable], scale: Link, train: Ints) -> tuple[Floats, list[str]]:
+    """Parents as one matrix, numbers on their scale, categories as flags with null as one of them; each column's parent.
+
+    A category that the rows that teach do not have is unknown, NaN, and no stranger's twin.
+    """
+    columns: list[Floats] = []
+    names: list[str] = []
+    for parent in parents:
+        if parent.numbers is not None:
+            columns.append(scale.into(parent.numbers))
+        else:
+            assert parent.codes is not None
+            seen = np.unique(parent.codes[train])
+            known = np.isin(parent.codes, seen)
+            columns += [np.where(known, parent.codes == code, np.nan) for code in seen]
+        names += [parent.name] * (len(columns) - len(names))
+    return np.stack(columns, axis=1), names
+
+
+def _least_squares(
+    parts: Split, target: Variable, parents: Sequence[Variable], link: Link, scale: Link, form: str
+) -> Relation | None:
+    assert target.numbers is not None
+    if not parents:
+        return None
+    y = link.into(target.numbers)
+    x, names = _columns(parents, scale, parts.train)
+    x = np.where(np.isfinite(x), x, np.nan)
+    usable = np.isfinite(x).all(axis=1) & np.isfinite(y)
+    train = parts.train[usable[parts.train]]
+    if train.size < 5 * x.shape[1] + 20:
+        return None
+    centre, spread = x[train].mean(axis=0), x[train].std(axis=0)
+    varies = spread > 1e-12 * np.maximum(np.abs(centre), 1.0)
+    if varies.sum() < 2:
+        return None
+    ground = np.ones(len(y), dtype=bool)
+    if target.field.role is Role.USAGE:  # a bill counts what never varied as well: where that does, golden cannot say
+        ground = np.isclose(x[:, ~varies], centre[~varies], rtol=1e-9).all(axis=1)
+    x, centre, spread = x[:, varies], centre[varies], spread[varies]
+    names = [name for name, kept in zip(names, varies, strict=True) if kept]
+    design = (x - centre) / spread
+    middle = y[train].mean()
+    weights = np.linalg.lstsq(design[train], y[train] - middle, rcond=1e-9)[0]
+    fitted = design @ weights + middle
+    expected = link.back(np.where(_within(fitted, y[train]) & ground, fitted, np.nan))
+    heavy = np.abs(weights) > 1e-4 * np.abs(weights).max()
+    used = tuple(dict.fromkeys(name for name, kept in zip(names, heavy, strict=True) if kept))
+    return _judge(parts, target, expected, EXACT_SHARE, form=form, parents=used)
+
+
+def _tolerance(values: Floats) -> float:
+    """What counts as equal: a thousandth of the middle spread, and float noise on large values."""
+    low, high = _ends(values, 0.05)
+    spread = high - low if high > low else float(np.ptp(values))
+    return float(max(1e-3 * spread, 1e-6 * float(np.max(np.abs(values)) or 1.0)))
+
+
+def _ends(values: Floats, share: float) -> tuple[float, float]:
+    """The quantiles at `share` and 1 - `share`; what `np.quantile` checks first takes longer than the thousand values it is asked of."""
+    last = values.size - 1
+    k = int(share * last)
+    rest, places = share * last - k, (k, min(k + 1, last), max(last - k - 1, 0), last - k)
+    a, b, c, d = np.partition(values, places)[list(places)].tolist()
+    return a + (b - a) * rest, d - (d - c) * rest
