@@ -123,10 +123,10 @@ def _each(make: Callable[..., str], *columns: np.ndarray) -> np.ndarray:
     return np.array([make(*row) for row in zip(*columns, strict=True)], dtype=object)
 
 
-def rows(c: Cells, prefix: str) -> Rows:
+def rows(c: Cells, prefix: str, schema: Schema = SCHEMA) -> Rows:
     """The cells as what an engine hands out."""
     columns: dict[str, Column] = {}
-    for field in SCHEMA:
+    for field in schema:
         values = c[field.path]
         if field.kind is Kind.NUMBER:
             columns[field.path] = Numbers(values.astype(float))

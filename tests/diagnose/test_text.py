@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from tests.diagnose import helpline
+from whimbrel.diagnose import diagnose_rows
 from whimbrel.diagnose.contrast import contrast
 from whimbrel.diagnose.language import declines, language
 from whimbrel.diagnose.text import Mark, condition, ending, letters, marks, shape
+from whimbrel.model.fields import Kind, Schema
 
 # ---------------------------------------------------------------- one text
 
@@ -272,3 +274,42 @@ def test_other_topics_are_the_world() -> None:
     """News of the day in the questions, and so in the answers: nothing broke."""
     report = helpline.report(things=helpline.THINGS[:3] + helpline.NEWS)
     assert report.verdict == "healthy", report.sentence
+
+
+SIGNED = Schema.from_pairs([
+    ("inputs.letter", Kind.TEXT), ("steps.redact.names", Kind.NUMBER), ("decision", Kind.TEXT),
+])  # fmt: skip
+
+
+def _letters(
+    n: int, seed: int, *, start_hour: float, hours: float, strike: bool = False, lost: bool = False
+) -> helpline.Cells:
+    """Letters to a shop, every second one signed; in a strike some ask about it below their names, and `lost` names are not redacted."""
+    rng = np.random.default_rng(seed)
+    signed = rng.random(n) < 0.5
+    asks = strike & (rng.random(n) < 0.4)
+    things, names = rng.choice(helpline.THINGS, n), rng.choice(["Emma", "Noor", "Ravi", "Ines", "Hugo"], n)
+    texts = [
+        "Please, " * more + helpline.ASKED["en"][i % 2].format(f"{thing} {number}") + "?"
+        + (f" Kind regards, {name}" if sign else "") + (" Is it because of the strike?" if ask else "")
+        for i, more, thing, number, name, sign, ask in zip(
+            rng.integers(0, 9, n), rng.integers(0, 9, n), things, rng.integers(100, 9_999, n), names, signed, asks, strict=True
+        )
+    ]  # fmt: skip
+    found = signed & ~(lost & (rng.random(n) < 0.3))
+    return {
+        "ts": np.sort(helpline.START + ((start_hour + rng.random(n) * hours) * helpline.HOUR_US).astype(np.int64)),
+        "inputs.letter": np.array(texts, dtype=object),
+        "steps.redact.names": found.astype(float),
+        "decision": np.where(found, "hide", "show").astype(object),
+    }
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_golden_told_by_the_end_of_a_letter_holds_for_letters_like_golden_only(lost: bool) -> None:
+    """In golden who signs does not end in a question; in a strike they do, and the redaction is not blamed. Names it loses are."""
+    golden = helpline.rows(_letters(4_000, 1, start_hour=0, hours=240), "g", SIGNED)
+    window = helpline.rows(_letters(1_500, 2, start_hour=240, hours=24, strike=not lost, lost=lost), "w", SIGNED)
+    report = diagnose_rows(golden, window, SIGNED, app="letters")
+    blamed = [finding.component for finding in report.findings if finding.harmful]
+    assert ("steps.redact.names" in blamed) == lost, report.sentence

@@ -26,7 +26,7 @@ from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.forms import EXACT_SHARE, linear, single_parent_relations
 from whimbrel.diagnose.links import evenest
 from whimbrel.diagnose.relations import Relation, Split
-from whimbrel.diagnose.support import Design, design_of, familiar, supported
+from whimbrel.diagnose.support import Design, alike, design_of, familiar, supported
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Ints
 
@@ -68,7 +68,8 @@ def _learn_number(
         found = linear(parts, target, parents)
         witnesses = [found] if found else []
     if witnesses:
-        return _agree(witnesses, next(p for p in parents if p.name == witnesses[0].parents[0]), target)
+        agreed = _agree(witnesses, next(p for p in parents if p.name == witnesses[0].parents[0]), target)
+        return _on_known_texts(case, parts, target, agreed)
     return _boosted_number(case, parts, target, parents) if trees else None
 
 
@@ -86,6 +87,23 @@ def _agree(witnesses: list[Relation], nearest: Variable, target: Variable) -> Re
     if target.field.role is not Role.INPUT:
         surprise[np.isnan(first.surprise) & ~nearest.missing] = np.nan
     return replace(first, surprise=surprise)
+
+
+def _on_known_texts(case: Case, parts: Split, target: Variable, relation: Relation) -> Relation:
+    """The relation, silent where it was read off one mark of a text (how it ends, its language) and the text is unlike golden's.
+
+    Code that reads a text reads all of it: golden's letters may tell by their endings whether they are signed, other letters do not.
+    """
+    marks = [n for n in relation.parents if "#" in n and n in case.variables and case.variables[n].codes is not None]
+    if not marks or "#" in target.name:
+        return relation
+    surprise = relation.surprise.copy()
+    for text in {n.split("#")[0] for n in marks}:
+        of_text = [v for name, v in case.variables.items() if name.startswith(f"{text}#")]
+        design = design_of(case, of_text, parts.train)
+        if design is not None:
+            surprise[~alike(design, parts.train, parts.check)] = np.nan
+    return replace(relation, surprise=surprise)
 
 
 def _boosted_number(case: Case, parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:

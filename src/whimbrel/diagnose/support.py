@@ -82,12 +82,29 @@ def supported(design: Design, train: Ints, read: Bools) -> Bools:
 def familiar(design: Design, train: Ints, check: Ints, y: Floats | Ints) -> Bools:
     """Rows like many of golden's, shape (n,): a fitted model is a witness only of what it has often seen.
 
-    The distance to the fifth nearest row of the learning half, each parent weighed by how much it matters for `y`, must be
-    one that `FAMILIAR` of golden's other half keep. The rows that teach are not asked. On a storm's rows a model fitted in fair weather errs by itself.
+    As `alike`, each parent weighed by how much it matters for `y`. On a storm's rows a model fitted in fair weather errs by itself.
     """
-    from scipy.spatial import cKDTree
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
+    placed = _placed(design, train)
+    rows = thin(train, 4_000)
+    kind = ExtraTreesRegressor if np.issubdtype(y.dtype, np.floating) else ExtraTreesClassifier
+    forest = kind(20, min_samples_leaf=5, max_features=0.5, random_state=0).fit(placed[rows], y[rows])
+    weights = forest.feature_importances_
+    top = np.argsort(-weights)[:8]
+    return _near(placed[:, top] * np.sqrt(weights[top]), train, check)
+
+
+def alike(design: Design, train: Ints, check: Ints) -> Bools:
+    """Rows like many of golden's, shape (n,), by all columns alike.
+
+    The distance to the fifth nearest row of the learning half must be one that `FAMILIAR` of golden's other half keep. The rows that teach are not asked.
+    """
+    return _near(_placed(design, train), train, check)
+
+
+def _placed(design: Design, train: Ints) -> Floats:
+    """The columns on scales that distances can be taken on: null far out, categories by their code."""
     placed = np.zeros_like(design.x)
     for j, categorical in enumerate(design.categorical):
         column = design.x[:, j]
@@ -95,12 +112,12 @@ def familiar(design: Design, train: Ints, check: Ints, y: Floats | Ints) -> Bool
         centre, spread = (float(known.mean()), float(known.std())) if known.size else (0.0, 1.0)
         scale = 1.0 if categorical else spread or 1.0
         placed[:, j] = np.where(np.isnan(column), -6.0, (column - centre) / scale)
-    rows = thin(train, 4_000)
-    kind = ExtraTreesRegressor if np.issubdtype(y.dtype, np.floating) else ExtraTreesClassifier
-    forest = kind(20, min_samples_leaf=5, max_features=0.5, random_state=0).fit(placed[rows], y[rows])
-    weights = forest.feature_importances_
-    top = np.argsort(-weights)[:8]
-    placed = placed[:, top] * np.sqrt(weights[top])
+    return placed
+
+
+def _near(placed: Floats, train: Ints, check: Ints) -> Bools:
+    from scipy.spatial import cKDTree
+
     tree = cKDTree(placed[train])
     bound = np.quantile(tree.query(placed[check], k=5)[0][:, -1], FAMILIAR) + 1e-9
     inside = np.ones(len(placed), dtype=bool)
