@@ -146,7 +146,7 @@ def _batches(
 
 def _files_at(table: Table, cursor: Cursor) -> Sequence[str]:
     if cursor.whole:
-        files = table.actions(table.open(cursor.version), "min_ts, path")
+        files = table.actions(table.open(cursor.version), "min_ts, path", damaged=True)
         return [file for _, file in sorted(files, key=lambda one: (one[0] or 0, one[1]))]
     return _added(table, cursor.version) or ()
 
@@ -200,12 +200,12 @@ def row_of(table: Table, ident: str, *, con: DuckDBPyConnection | None = None) -
 
 
 def rows_of(table: Table, ident: str, *, con: DuckDBPyConnection | None = None) -> Iterator[dict[str, Any]]:
-    """The values of all rows of an id."""
+    """The values of all rows of an id, as they stand: of files that somebody wrote to as well, for who holds rows against a promise."""
     if not table.exists:
         return
     with store_errors(table.folder, "read"), con.cursor() if con else connect() as own:
         held = "(max_id IS NULL OR max_id >= ?) AND (min_id IS NULL OR min_id <= ?)"
-        for (file,) in table.actions(table.open(), "path", held, (ident, ident), con=own):
+        for (file,) in table.actions(table.open(), "path", held, (ident, ident), damaged=True, con=own):
             for paths, rows in _read(own, file, "id = $ident", {"ident": ident}):
                 yield from (dict(zip(paths, row, strict=True)) for row in rows)
 

@@ -161,11 +161,12 @@ class Table:
         where: str = "true",
         values: Sequence[Any] = (),
         *,
+        damaged: bool = False,
         con: DuckDBPyConnection | None = None,
     ) -> list[tuple[Any, ...]]:
         """Facts of the table's files from Delta's own statistics, by SQL over `path`, `size`, `rows`, `min_id`, `max_id`, `min_ts`, `max_ts`.
 
-        `con` is a connection that is open already: a new one takes 20 ms.
+        `damaged` files are left out unless they are asked for. `con` is a connection that is open already: a new one takes 20 ms.
         """
         from whimbrel.store.sql import connect
 
@@ -176,7 +177,7 @@ class Table:
         for short, column in (("min_ts", "min.ts"), ("max_ts", "max.ts")):
             picked.append(f"epoch_us({name(column)}) AS {short}" if column in present else f"NULL::BIGINT AS {short}")
         path = f"{literal(str(self.folder) + '/')} || url_decode(path) AS path"
-        bad = ", ".join(map(literal, self._damaged(self.facts(delta))))
+        bad = "" if damaged else ", ".join(map(literal, self._damaged(self.facts(delta))))
         where = f"({where}) AND path NOT IN ({bad})" if bad else where
         with con.cursor() if con else connect() as own:
             own.register("facts", facts)

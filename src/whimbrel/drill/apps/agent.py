@@ -205,6 +205,7 @@ class Agent(App):
             of = [getattr(self.canary, name), getattr(self.model, name)]
             out[f"model.{name}"] = np.where(canary, *of).astype(object)
         out["model.variant"] = objects(self.variant, n)
+        out["recorder.reads"] = objects(",".join(self.reads), n)
         out |= wrote | ends
         out["decision"] = np.where(failed, self.fallback, ends["decision"]).astype(object)
         out["error"] = np.array(["GuardTimeout" if f else None for f in failed.tolist()], dtype=object)

@@ -118,8 +118,10 @@ class View:
         """
         conditions = tuple(c for c in self.window.where if c.path not in ("id", "app"))
         wanted = tuple(dict.fromkeys((*fields, *fields_of(self.source, (c.path for c in conditions)))))
-        sample = f"hash(id) < {bound(int(share * 2**64))}::UBIGINT" if share < 1 else "TRUE"
-        if ids is not None:
+        sample = "TRUE"
+        if ids is None and self.groups and share < 1:
+            sample = f"hash(id) < {bound(int(share * 2**64))}::UBIGINT"
+        elif ids is not None and self.groups:
             sample = f"id IN (SELECT unnest({bound(list(ids))}::VARCHAR[]))"
         whole = ids is not None
         seen, read = self.source.counters, wanted
