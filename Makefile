@@ -57,8 +57,8 @@ s3: .venv/.ready  ## the log's tables in S3, tested against a server started her
 	test -d .venv/s3 || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/s3 "moto[s3]" flask flask-cors
 	$(BIN)/python -m pytest tests/store/test_s3.py
 
-soak: .venv/.ready  ## the recorder and the ledger under kills, forks and threads, at full count (minutes)
-	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py tests/record/test_mapped.py tests/ledger/test_writer.py tests/store/test_kills.py
+soak: .venv/.ready  ## the recorder, the store and the ledger under kills, forks and threads, every fault in every app, at full count (minutes)
+	WHIMBREL_SOAK=full $(BIN)/python -m pytest tests/record/test_soak.py tests/record/test_mapped.py tests/ledger/test_writer.py tests/store/test_kills.py tests/drill/test_faults.py
 
 lock: .venv/.ready  ## renew requirements/dev.lock (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -59,10 +60,19 @@ def test_a_catalogue_names_each_fault_once(name: str) -> None:
     assert len({fault.id for fault in faults}) == len(faults) >= 50
 
 
-CASES = [(name, fault.id) for name in NAMES for fault in {f.kind: f for f in subject(name).faults}.values()]
+def _cases() -> list[tuple[str, str]]:
+    """Each kind of fault in two of the apps that know it, in turn; WHIMBREL_SOAK=full (`make soak`) plants it in all of them."""
+    knows: dict[str, list[tuple[str, str]]] = {}
+    for name in NAMES:
+        for fault in {f.kind: f for f in subject(name).faults}.values():
+            knows.setdefault(fault.kind, []).append((name, fault.id))
+    if os.environ.get("WHIMBREL_SOAK") == "full":
+        return [case for cases in knows.values() for case in cases]
+    turned = (cases[i % len(cases) :] + cases[: i % len(cases)] for i, cases in enumerate(knows.values()))
+    return sorted(case for cases in turned for case in cases[:2])
 
 
-@pytest.mark.parametrize(("app", "kind"), CASES)
+@pytest.mark.parametrize(("app", "kind"), _cases())
 def test_a_fault_hits_its_slice_from_its_onset_and_nothing_else(cache: Path, app: str, kind: str) -> None:
     first = subject(app).first + timedelta(days=30)
     case, clean = planted(cache, kind, app=app, day=first, days=1, golden_days=1)
