@@ -115,10 +115,14 @@ class App:
         return tuple(self.sources)
 
     @property
-    def replays(self) -> bool:
-        """Whether recorded requests can be run again: who serves in a way of its own must say what follows from its model."""
-        own = type(self)
-        return own.serve is App.serve or own.conclude is not App.conclude
+    def model_name(self) -> str:
+        """What the recorder writes under `model.name`."""
+        return self.name
+
+    @property
+    def timeout(self) -> str:
+        """The error of a request whose decision fell back."""
+        return "RulesTimeout"
 
     @property
     def remote(self) -> tuple[str, ...]:
@@ -130,8 +134,12 @@ class App:
         given = {"source": self.sources[name]} if name in self.sources else {}
         return {f"steps.{name}.{field}": value for field, value in self.step(name)(seen, **given).items()}
 
+    def prepared(self, requests: Columns) -> Columns:
+        """The steps' values of many requests."""
+        return prepare(self, requests)
+
     def answer(self, seen: Columns) -> Columns:
-        """What the model says of requests whose steps have run."""
+        """What the model says of requests whose steps have run, and what it used for that."""
         canary = self.routed(seen)
         margin = np.where(canary, self.canary(seen), self.model(seen)) if canary.any() else self.model(seen)
         return {"outputs.margin": margin}
@@ -149,10 +157,18 @@ class App:
     def _route(self, seen: Columns) -> Columns:
         return {"decisions.route": np.where(self.routed(seen), "canary", "stable").astype(object)}
 
+    def spans(self, requests: Columns, out: Columns) -> Columns:  # noqa: ARG002  an app may take longer for what it said
+        """Milliseconds of each part."""
+        return timeline(self, requests)
+
+    def beside(self, requests: Columns, out: Columns) -> Columns:
+        """What else is recorded of requests that were answered."""
+        return self.extras(self, requests, out) if self.extras else {}
+
     def serve(self, requests: Columns) -> Columns:
         """Many requests at once: the records that the recorder would have written, as columns."""
         out: Columns = {path: column for path, column in requests.items() if not path.startswith(HIDDEN)}
-        steps = prepare(self, requests)
+        steps = self.prepared(requests)
         out |= steps
         seen, n = requests | steps, len(requests["ts"])
         for step, said in self.fingerprints().items():
@@ -162,7 +178,7 @@ class App:
         ends = self.conclude(seen | wrote)
         if self.reads:
             out["recorder.reads"] = objects(",".join(self.reads), n)
-        out["model.name"] = objects(self.name, n)
+        out["model.name"] = objects(self.model_name, n)
         for name in ("version", "digest", "precision"):
             out[f"model.{name}"] = np.where(canary, getattr(self.canary, name), getattr(self.model, name)).astype(
                 object
@@ -170,10 +186,10 @@ class App:
         out["model.variant"] = objects(self.variant, n)
         out |= wrote | ends
         out["decision"] = np.where(failed, self.fallback, ends["decision"]).astype(object)
-        out["error"] = np.array(["RulesTimeout" if f else None for f in failed.tolist()], dtype=object)
-        out |= timeline(self, requests)
+        out["error"] = np.array([self.timeout if f else None for f in failed.tolist()], dtype=object)
+        out |= self.spans(requests, out)
         out |= hardware(self.timing, requests)
-        return out | (self.extras(self, requests, out) if self.extras else {})
+        return out | self.beside(requests, out)
 
 
 def changed(step: Step, **parameters: Any) -> Step:

@@ -96,7 +96,7 @@ class Drawn:
     asked_on: datetime
     """What was known then is what there is: labels that came later are missing."""
     codes: tuple[Declared, Declared] | None = None
-    """The code that is declared to have answered, and golden's."""
+    """The code that is declared to have answered, and golden's; of a user's own app None."""
 
     def asked_at(self, moment: datetime) -> Drawn:
         """The same, had it been asked about at that moment."""
@@ -165,9 +165,7 @@ def columns(asked: Asked, cache: Path | None = None) -> Drawn:
     asked_on = until + timedelta(days=app.labelled_days if truth.layer == "labels" or since.day % 3 == 0 else 0)
     everything = tuple(sorted([*events, *more], key=lambda event: (event.ts, event.what)))
     golden, window = known_by(golden, asked_on), known_by(window, asked_on)
-    codes = None
-    if here.app.replays:
-        codes = Declared(here.app, (earlier, requests), released), Declared(here.app, (earlier, requests))
+    codes = Declared(here.app, (earlier, requests), released), Declared(here.app, (earlier, requests))
     return Drawn(golden, window, everything, truth, since, until, asked_on, codes)
 
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from whimbrel.drill.app import App, Step, Timing, by_threshold, hardware, platt, prepare, timeline
+from whimbrel.drill.app import App, Step, Timing, by_threshold, platt, prepare, timeline
 from whimbrel.drill.apps.agent_faults import FAULTS
 from whimbrel.drill.apps.clerk import Clerk, count
 from whimbrel.drill.apps.letters import INTENTS, NAMES, PREAMBLE, RULES, Letter
 from whimbrel.drill.apps.tabular import arrivals, epoch
-from whimbrel.drill.columns import HIDDEN, Columns, Request, objects
+from whimbrel.drill.columns import Columns, Request
 from whimbrel.drill.fitting import platt_of
 from whimbrel.drill.natural import CHANGES
 from whimbrel.drill.world import Subject, World, chosen, dealt
@@ -183,36 +183,30 @@ class Agent(App):
     read: Step = READ
     prices: Mapping[str, float] | None = None
 
-    def serve(self, requests: Columns) -> Columns:
-        """Many requests at once: the records that the recorder would have written, labels included."""
-        out: Columns = {path: column for path, column in requests.items() if not path.startswith(HIDDEN)}
+    @property
+    def model_name(self) -> str:
+        """The provider's name for it."""
+        return "clerk"
+
+    @property
+    def timeout(self) -> str:
+        """The guard did not answer in time."""
+        return "GuardTimeout"
+
+    def prepared(self, requests: Columns) -> Columns:
+        """The steps' values; the plan is a first call of the same model."""
         planner = Planner(self.model, self.canary, self.canary_share)
-        steps = prepare(replace(self, sources={**self.sources, "plan": planner}), requests)
-        out |= steps
-        n = len(requests["ts"])
-        for step, said in self.fingerprints().items():
-            out[f"code.{step}"] = objects(said, n)
-        canary, failed = self.routed(requests), requests["luck.fail"] < self.fails
-        told = self._told(requests | steps, canary)
-        wrote: Columns = {
+        return prepare(replace(self, sources={**self.sources, "plan": planner}), requests)
+
+    def answer(self, seen: Columns) -> Columns:
+        """What the provider's model wrote, and its bill."""
+        told = self._told(seen)
+        said: Columns = {
             "outputs.body": np.array([one.body for one in told], dtype=object),
             "outputs.stop": np.array([one.stop for one in told], dtype=object),
             "outputs.odds": np.array([one.odds for one in told]),
         }
-        ends = self.conclude(requests | wrote)
-        out["model.name"] = objects("clerk", n)
-        for name in ("version", "digest", "precision"):
-            of = [getattr(self.canary, name), getattr(self.model, name)]
-            out[f"model.{name}"] = np.where(canary, *of).astype(object)
-        out["model.variant"] = objects(self.variant, n)
-        out["recorder.reads"] = objects(",".join(self.reads), n)
-        out |= wrote | ends
-        out["decision"] = np.where(failed, self.fallback, ends["decision"]).astype(object)
-        out["error"] = np.array(["GuardTimeout" if f else None for f in failed.tolist()], dtype=object)
-        out |= self._usage(steps, told) | hardware(self.timing, requests)
-        out |= self._times(requests, out)
-        whole = ends["decisions.read"] == "ok"
-        return out | {"label": self._settled(requests, steps, whole)}
+        return said | self._usage(seen, told)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -236,7 +230,7 @@ class Agent(App):
             "decision": np.where(whole, self.decide(score), self.fallback).astype(object),
         }  # fmt: skip
 
-    def _told(self, seen: Columns, canary: Any) -> list[Any]:
+    def _told(self, seen: Columns) -> list[Any]:
         names = {
             "status": "steps.find_order.status", "amount": "steps.find_order.amount", "days": "steps.find_order.days_late",
             "tries": "steps.find_order.tries", "intent": "steps.plan.intent", "order": "truth.order",
@@ -246,7 +240,7 @@ class Agent(App):
         composed = self.step("compose").keywords
         out = []
         for *values, luck, flip, new in zip(
-            *columns, seen["truth.luck"].tolist(), seen["luck.flip"].tolist(), canary.tolist(), strict=True
+            *columns, seen["truth.luck"].tolist(), seen["luck.flip"].tolist(), self.routed(seen).tolist(), strict=True
         ):
             one = dict(zip(names, values, strict=True))
             one["status"] = one["status"] if composed["holds_order"] else None
@@ -255,17 +249,17 @@ class Agent(App):
             out.append((self.canary if new else self.model).write(one, luck, flip))
         return out
 
-    def _usage(self, steps: Columns, told: list[Any]) -> Columns:
+    def _usage(self, seen: Columns, told: list[Any]) -> Columns:
         price = self.prices or PRICES
         completion = np.array([float(one.tokens) for one in told]) + 18
-        prompt, read_ = steps["steps.compose.tokens"] + PLAN_TOKENS, steps["steps.compose.reusable"]
+        prompt, read_ = seen["steps.compose.tokens"] + PLAN_TOKENS, seen["steps.compose.reusable"]
         cost = price["prompt"] * (prompt - read_) + price["read"] * read_ + price["completion"] * completion
         return {
             "usage.prompt_tokens": prompt, "usage.cache_read_tokens": read_, "usage.completion_tokens": completion,
-            "usage.tool_calls": steps["steps.find_order.tries"], "usage.cost_eur": cost,
+            "usage.tool_calls": seen["steps.find_order.tries"], "usage.cost_eur": cost,
         }  # fmt: skip
 
-    def _times(self, requests: Columns, out: Columns) -> Columns:
+    def spans(self, requests: Columns, out: Columns) -> Columns:
         """The first token waits for what is read, the rest for what is written; a tool asked twice takes twice as long."""
         spans = timeline(self, requests)
         fresh = out["usage.prompt_tokens"] - out["usage.cache_read_tokens"]
@@ -281,12 +275,12 @@ class Agent(App):
             spans[f"spans.{part}"] = by * spans[f"spans.{part}"]
         return spans
 
-    def _settled(self, requests: Columns, steps: Columns, whole: Any) -> Any:
-        """Whether the matter was settled at once: the right tool, the right order, a rule, and a customer who is content."""
-        right = (steps["steps.plan.intent"] == requests["truth.intent"]) & whole
-        known = steps["steps.find_order.status"] == requests["truth.status"]
+    def beside(self, requests: Columns, out: Columns) -> Columns:
+        """Labels: whether the matter was settled at once, by the right tool, the right order, a rule, and a customer who is content."""
+        right = (out["steps.plan.intent"] == requests["truth.intent"]) & (out["decisions.read"] == "ok")
+        known = out["steps.find_order.status"] == requests["truth.status"]
         good = right & known & (requests["truth.mood"] < np.where(requests["truth.intent"] == "damaged", 0.5, 0.85))
-        return np.where(requests["truth.says"] < 0.6, good.astype(float), np.nan)
+        return {"label": np.where(requests["truth.says"] < 0.6, good.astype(float), np.nan)}
 
 
 @lru_cache(maxsize=2)

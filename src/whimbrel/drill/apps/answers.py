@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from whimbrel.drill.app import App, Step, Timing, by_threshold, hardware, platt, prepare, timeline
+from whimbrel.drill.app import App, Step, Timing, by_threshold, platt, timeline
 from whimbrel.drill.apps.answers_faults import FAULTS
 from whimbrel.drill.apps.corpus import LANGUAGES, PRODUCTS, TOPICS, Passage, passages, question
 from whimbrel.drill.apps.tabular import arrivals, epoch
 from whimbrel.drill.apps.writer import Writer, count
-from whimbrel.drill.columns import HIDDEN, Columns, Request, objects
+from whimbrel.drill.columns import Columns, Request, objects
 from whimbrel.drill.fitting import platt_of
 from whimbrel.drill.natural import CHANGES
 from whimbrel.drill.world import Subject, World, chosen, dealt
@@ -141,33 +141,25 @@ class Answering(App):
     parse: Step = PARSE
     prices: Mapping[str, float] | None = None
 
-    def serve(self, requests: Columns) -> Columns:
-        """Many requests at once: the records that the recorder would have written, labels included."""
-        out: Columns = {path: column for path, column in requests.items() if not path.startswith(HIDDEN)}
-        steps = prepare(self, requests)
-        out |= steps
-        n = len(requests["ts"])
-        for step, said in self.fingerprints().items():
-            out[f"code.{step}"] = objects(said, n)
-        canary, failed = self.routed(requests), requests["luck.fail"] < self.fails
-        written = self._written(requests | steps, canary)
-        wrote: Columns = {
+    @property
+    def model_name(self) -> str:
+        """The provider's name for it."""
+        return "otter"
+
+    @property
+    def timeout(self) -> str:
+        """The guard did not answer in time."""
+        return "GuardTimeout"
+
+    def answer(self, seen: Columns) -> Columns:
+        """What the provider's model wrote, and its bill."""
+        written = self._written(seen)
+        said: Columns = {
             "outputs.text": np.array([w.text for w in written], dtype=object),
             "outputs.finish": np.array([w.finish for w in written], dtype=object),
             "outputs.margin": np.array([w.margin for w in written]),
         }
-        ends = self.conclude(requests | wrote)
-        out["model.name"] = objects("otter", n)
-        for name in ("version", "digest", "precision"):
-            of = [getattr(self.canary, name), getattr(self.model, name)]
-            out[f"model.{name}"] = np.where(canary, *of).astype(object)
-        out["model.variant"] = objects(self.variant, n)
-        out |= wrote | ends
-        out["decision"] = np.where(failed, self.fallback, ends["decision"]).astype(object)
-        out["error"] = np.array(["GuardTimeout" if f else None for f in failed.tolist()], dtype=object)
-        out |= self._usage(steps, written) | hardware(self.timing, requests)
-        out |= self._times(requests, out)
-        return out | {"label": self._judged(requests, steps, wrote["outputs.margin"])}
+        return said | self._usage(seen, written)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -187,12 +179,13 @@ class Answering(App):
         read = np.where(parsed, "ok", "failed").astype(object)
         return {"outputs.score": score, **self._route(seen), "decisions.parsed": read, "decision": decision}
 
-    def _written(self, seen: Columns, canary: Any) -> list[Any]:
+    def _written(self, seen: Columns) -> list[Any]:
         index: Index = self.sources["retrieve"]
         names = {f"p{i:02d}": p for i, p in enumerate(index.passages)}
         columns = (
             seen["steps.retrieve.passage"], seen["steps.retrieve.score"], seen["steps.prompt.passages"],
-            seen["steps.prompt.tokens"], seen["steps.prompt.language"], seen["truth.luck"], seen["luck.flip"], canary,
+            seen["steps.prompt.tokens"], seen["steps.prompt.language"], seen["truth.luck"], seen["luck.flip"],
+            self.routed(seen),
         )  # fmt: skip
         out = []
         for name, score, held, tokens, language, luck, flip, new in zip(*(c.tolist() for c in columns), strict=True):
@@ -201,17 +194,17 @@ class Answering(App):
             out.append(writer.write(found, score if found else 0.0, language, (tokens - 400) / 1000, luck, flip))
         return out
 
-    def _usage(self, steps: Columns, written: list[Any]) -> Columns:
+    def _usage(self, seen: Columns, written: list[Any]) -> Columns:
         price = self.prices or PRICES
         tokens = np.array([float(w.tokens) for w in written])
-        asked, cached = steps["steps.prompt.tokens"], steps["steps.prompt.prefix"]
+        asked, cached = seen["steps.prompt.tokens"], seen["steps.prompt.prefix"]
         cost = price["input"] * (asked - cached) + price["cached"] * cached + price["output"] * tokens
         return {
             "usage.input_tokens": asked, "usage.cached_tokens": cached, "usage.output_tokens": tokens,
             "usage.cost_usd": cost,
         }  # fmt: skip
 
-    def _times(self, requests: Columns, out: Columns) -> Columns:
+    def spans(self, requests: Columns, out: Columns) -> Columns:
         """The model's time goes with what it reads and writes."""
         spans = timeline(self, requests)
         fresh = out["usage.input_tokens"] - out["usage.cached_tokens"]
@@ -220,11 +213,11 @@ class Answering(App):
         spans["spans.score"] = work * spans["spans.score"]
         return spans
 
-    def _judged(self, requests: Columns, steps: Columns, margin: Any) -> Any:
-        """Thumbs up where the right passage was found and nothing went wrong otherwise; two of three say nothing."""
-        right = steps["steps.retrieve.passage"] == requests["truth.passage"]
-        good = right & (steps["steps.prompt.passages"] > 0) & (requests["truth.mood"] < 0.6 + 0.25 * (margin > 0))
-        return np.where(requests["truth.says"] < 0.35, good.astype(float), np.nan)
+    def beside(self, requests: Columns, out: Columns) -> Columns:
+        """Labels: thumbs up where the right passage was found and nothing went wrong otherwise; two of three say nothing."""
+        right = (out["steps.retrieve.passage"] == requests["truth.passage"]) & (out["steps.prompt.passages"] > 0)
+        good = right & (requests["truth.mood"] < 0.6 + 0.25 * (out["outputs.margin"] > 0))
+        return {"label": np.where(requests["truth.says"] < 0.35, good.astype(float), np.nan)}
 
 
 @lru_cache(maxsize=2)
