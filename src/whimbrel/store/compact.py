@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from whimbrel.engine.port import Facts
 from whimbrel.store import lineage
+from whimbrel.store.counts import Counts
 from whimbrel.store.delta import Table
 from whimbrel.store.intake import working
 from whimbrel.store.layout import Layout
@@ -29,7 +29,7 @@ TARGET = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Compacted:
+class Compacted(Counts):
     """What a compaction did: files that gave way to how many, their bytes before and after, rows; merges that another commit forestalled."""
 
     merged: int = 0
@@ -38,13 +38,6 @@ class Compacted:
     bytes_after: int = 0
     rows: int = 0
     forestalled: int = 0
-
-    def __add__(self, other: Compacted) -> Compacted:
-        return Compacted(*(getattr(self, one) + getattr(other, one) for one in self.__slots__))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def compact(layout: Layout, apps: Sequence[str], *, least: int = 2, target: int = TARGET) -> Compacted:

@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from whimbrel.store.counts import Counts
 from whimbrel.store.delta import CONFIGURATION, Table
 from whimbrel.store.sql import store_errors
 
@@ -29,20 +30,13 @@ _SPARE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Vacuumed:
+class Vacuumed(Counts):
     """Files removed and their bytes; how many must stay for somebody who needs them; commits forgotten."""
 
     files: int = 0
     bytes: int = 0
     needed: int = 0
     commits: int = 0
-
-    def __add__(self, other: Vacuumed) -> Vacuumed:
-        return Vacuumed(*(getattr(self, one) + getattr(other, one) for one in self.__slots__))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def vacuum(
