@@ -21,7 +21,9 @@ from whimbrel.store import Log, holds, open_log
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAYS = 6
-KEEP = timedelta(days=3)
+KEEP = datetime.now(UTC) - TODAY + timedelta(days=3)
+"""To the beginning of the third day before today, whatever the time: of that day's file some rows are always younger."""
+HOURS = f"{KEEP // timedelta(hours=1)}h"
 NO_GRACE = timedelta(0)
 
 
@@ -148,11 +150,11 @@ def test_the_ledger_reads_everything_before_it_goes(tmp_path: Path) -> None:
 def test_the_command_says_what_would_go_and_who_needs_what_stays(log: Log) -> None:
     whimbrel = Program(log.home)
     log.set_golden("good", Window("shop", at(6, 4), at(6, 9)))
-    ran = whimbrel("compact", "--keep", "3d", "--dry-run")
+    ran = whimbrel("compact", "--keep", HOURS, "--dry-run")
     assert ran.code == 0
     assert "33 predictions would be dropped" in ran.out
     assert "golden good" in ran.out
-    told = whimbrel("compact", "--keep", "3d", "--json").json
+    told = whimbrel("compact", "--keep", HOURS, "--json").json
     assert told["dropped"][0]["kept"] == {"golden good": 3}
     assert whimbrel("compact", "--keep", "soon").code == 2
     assert whimbrel("compact", "--keep", "1h").code == 2
