@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 import whimbrel
 from tests.replay import serving
-from whimbrel.diagnose import diagnose_log
-from whimbrel.model.report import Finding, Report
+from whimbrel.diagnose import diagnose_log, exact
+from whimbrel.model.parity import StepParity
+from whimbrel.model.report import Evidence, Finding, Report
 from whimbrel.model.window import Window
 
 START = 1_700_000_000
@@ -71,3 +74,33 @@ def test_code_that_cannot_be_run_at_all_blames_nobody(tmp_path: Path) -> None:
     report = diagnosed(tmp_path, code=(("    scaled = scale(row)", "    raise RuntimeError('no model here')"),))
     assert of_code(report) == []
     assert any("no model here" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("departing", "predictions", "differ", "compared", "refuted"),
+    [(8, 480, 1, 500, False), (8, 480, 0, 500, True), (4, 60, 0, 60, True), (4, 60, 0, 30, False), (300, 480, 1, 500, True)],
+)  # fmt: skip
+def test_replay_refutes_only_what_it_would_have_seen(
+    departing: int, predictions: int, differ: int, compared: int, refuted: bool
+) -> None:
+    """Eight broken predictions among hundreds are no lie because a sample holds one of them."""
+    said = Evidence("residual", "", {"predictions": predictions, "departing": departing})
+    finding = Finding(1, "decision", "decision", (), None, 0.9, True, {}, "", (said,))
+    step = StepParity("decision", "decision", "different" if differ else "equal", compared, differ)
+    assert exact._refutes(step, finding) is refuted
+
+
+def test_replay_makes_no_more_of_too_few_predictions(tmp_path: Path) -> None:
+    """Code that agrees is cleared; the window as a whole cannot be judged, and the report still says so."""
+    serving.serve(serving.app(tmp_path), 700, start=START, seed=1, host=lambda i: "h1")
+    serving.serve(serving.app(tmp_path), 90, start=BREAK, seed=2, host=lambda i: "h1")
+    log = whimbrel.open(tmp_path)
+    log.ingest()
+    since = datetime.fromtimestamp(BREAK, UTC)
+    report = diagnose_log(
+        log, window=Window("rides", since, None), golden_window=Window("rides", None, since),
+        pipeline=f"{serving.write(tmp_path)}:predict",
+    )  # fmt: skip
+    assert report.verdict == "insufficient"
+    assert report.sentence.startswith("CANNOT TELL")
+    assert "features" in report.cleared

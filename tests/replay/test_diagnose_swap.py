@@ -92,18 +92,19 @@ def test_changes_that_make_up_for_each_other_are_reported_and_not_harmful(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("layer", "flips", "loss", "z", "harms"),
+    ("layer", "compared", "flips", "loss", "z", "harms"),
     [
-        ("decision", 0.05, 0.0, 0.0, True), ("features", 0.001, 0.0, 0.0, False), ("model", 0.05, 0.0, 0.0, False),
-        ("model", 0.2, 0.0, 0.0, True), ("model", 0.05, 0.02, 3.0, True), ("features", 0.3, -0.02, -3.0, False),
+        ("decision", 200, 0.05, 0.0, 0.0, True), ("features", 200, 0.0, 0.0, 0.0, None), ("features", 2000, 0.0, 0.0, 0.0, False),
+        ("features", 2000, 0.001, 0.0, 0.0, None), ("model", 2000, 0.05, 0.0, 0.0, None), ("model", 200, 0.2, 0.0, 0.0, True),
+        ("model", 200, 0.05, 0.02, 3.0, True), ("features", 200, 0.3, -0.02, -3.0, False),
     ],
 )  # fmt: skip
 def test_labels_judge_a_declared_change_and_decisions_where_there_are_none(
-    layer: str, flips: float, loss: float, z: float, harms: bool
+    layer: str, compared: int, flips: float, loss: float, z: float, harms: bool | None
 ) -> None:
-    """A released model is meant to score otherwise: without labels it harms by far more than a scaler does."""
+    """A released model is meant to score otherwise, and what 200 predictions do not show others may: then the window as a whole tells."""
     shares = {"flipped": flips, **({"loss": loss} if z else {})}
-    whole = Changed(200, int(200 * flips), 0.1, 0.1, 100 if z else 0, 0.1, 0.1 + loss, z)
+    whole = Changed(compared, int(compared * flips), 0.1, 0.1, 100 if z else 0, 0.1, 0.1 + loss, z)
     assert declared.harmful(Artefact("steps.x", layer, "step", ("steps.x",), "", whole, whole, shares), whole) is harms
 
 

@@ -130,14 +130,26 @@ def _on_trial(step: Changed | None, matrix: Swap, again: Again) -> bool:
 
 
 def harmful(one: Artefact, whole: Change) -> bool | None:
-    """Labels decide where they can; else decisions; else the score. None where there is no outcome."""
+    """Labels decide where they can; else decisions; else the score. None where so few predictions cannot tell."""
     if "loss" in one.shares and abs(whole.loss_z) >= 2:
         return one.shares["loss"] > 0
     if "flipped" in one.shares:
-        return one.shares["flipped"] >= least(one.layer)
+        if one.alone.flipped and not whole.flipped:  # another change makes up for it
+            return False
+        return _flipping(one.shares["flipped"], whole.compared, one.layer)
     if "score_shift_sd" in one.shares:
         return (one.alone.score_moved_sd or 0.0) >= _SD
     return None
+
+
+def _flipping(flips: float, compared: int, layer: str) -> bool | None:
+    """Whether so many flipped decisions harm; None where fewer might: what was not seen in n predictions may be in 3/n of them.
+
+    A released model is meant to decide otherwise now and then, and whether for the worse is for the labels of the whole window to say.
+    """
+    if flips >= least(layer):
+        return True
+    return None if layer == "model" or flips > 0 or 3 / max(compared, 1) > least(layer) else False
 
 
 def least(layer: str) -> float:
@@ -183,7 +195,7 @@ def _overall(done: Change, layer: str) -> bool | None:
     if abs(done.loss_z) >= 2:
         return done.loss_z < 0
     if done.compared:
-        return done.flips >= least(layer)
+        return _flipping(done.flips, done.compared, layer)
     return done.score_moved_sd >= _SD if done.score_moved_sd is not None else None
 
 

@@ -29,6 +29,8 @@ _FEW = 0.02
 """The share of predictions in which a step may differ, in golden as well, and still be what its code makes: requests that failed."""
 _HARD = 0.9
 """The confidence from which on a finding is about a broken contract or an exact relation."""
+_CHANCE = 0.05
+"""How often so few of the replayed predictions may differ by luck, and still refute a finding."""
 _SAME = ("equal", "within tolerance")
 
 
@@ -94,7 +96,9 @@ def _hear(finding: Finding, changed: dict[str, declared.Changed], again: Again, 
         weighed.findings.append(
             undeclared.proven(finding, next((s for s in anew if s.name == own), anew[0]), asked, again)
         )
-    elif own not in changed and _clears(asked, asked.steps[at], finding.component):
+    elif (
+        own not in changed and _clears(asked, asked.steps[at], finding.component) and _refutes(asked.steps[at], finding)
+    ):
         said = f"{finding.component} moved, and its code does what it did in golden"
         weighed.refuted.append(Traffic(said, (finding.component,)))
         if finding.confidence >= _HARD:
@@ -107,6 +111,20 @@ def _clears(parity: Parity, step: StepParity, component: str) -> bool:
     """Whether the step does in this slice what its code does, over enough predictions; of a model all that it says must be judged."""
     whole = not step.unmade if component.startswith("model.") else component not in step.unmade
     return whole and _whole(step) and step.compared >= _ENOUGH and parity.golden_replayed >= _ENOUGH
+
+
+def _refutes(step: StepParity, finding: Finding) -> bool:
+    """Whether what the finding says of so many predictions would have shown in the replayed ones, had its code done it.
+
+    Half of what it says must be ruled out, for a fault may come and go; where all were replayed and none differs, nothing is left to ask.
+    """
+    numbers = finding.evidence[0].numbers if finding.evidence else {}
+    asked, departing = float(numbers.get("predictions", 0)), float(numbers.get("departing", 0))
+    if not departing or (not step.differ and step.compared >= asked):
+        return True
+    from scipy.stats import binom
+
+    return float(binom.cdf(step.differ, step.compared, departing / asked / 2)) < _CHANCE
 
 
 def _whole(step: StepParity) -> bool:
@@ -237,8 +255,11 @@ def _settled(report: Report, whole: Parity, weighed: _Weighed, changed: Collecti
     notes.append(
         f"replay of {whole.replayed}: {whole.sentence} A mismatch in {whole.misses_at_most:.2%} of them would have shown with 99% certainty"
     )
+    said = sentence(verdict, ranked, cleared, report.window)
+    if report.verdict == "insufficient" and not ranked:  # code that agrees makes no more of too few predictions
+        verdict, said = report.verdict, report.sentence
     return replace(
         report, verdict=verdict, findings=ranked, cleared=cleared, cannot_tell=unknown,
         notes=(*report.notes, *notes, *whole.notes, *dict.fromkeys(weighed.notes)),
-        traffic=(*report.traffic, *weighed.refuted), sentence=sentence(verdict, ranked, cleared, report.window),
+        traffic=(*report.traffic, *weighed.refuted), sentence=said,
     )  # fmt: skip
