@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
+from whimbrel.diagnose.choice import chosen
 from whimbrel.diagnose.contracts import LAYER_OF
 from whimbrel.diagnose.gist import from_words
 from whimbrel.diagnose.learning import learn
@@ -40,7 +41,8 @@ class Boundaries:
 
 
 def learn_all(case: Case) -> Boundaries:
-    """Seek a relation for each field, upstream first, and turn each into channels."""
+    """Seek a relation for each field, upstream first, and turn each into channels; of very many fields for some (`choice`)."""
+    case = chosen(case)
     parts = split(case)
     relations: dict[str, Relation] = {}
     loose: list[tuple[Variable, list[Variable]]] = []

@@ -90,7 +90,7 @@ class DuckDB:
 
         with self.asking(source, window) as view:
             rows = view.extent()[0]
-            sample = sampled(view, tuple(source.schema), SAMPLE, rows)
+            sample = partial(sampled, view, limit=SAMPLE, total=rows)
             return learned(source.schema, sample, rows, partial(commonest, view), partial(ranges, view))
 
     def profile(self, source: Source, window: Window, binning: Binning) -> Profile:

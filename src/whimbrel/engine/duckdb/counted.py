@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whimbrel.engine.duckdb.columns import NAN, field_of, number
+from whimbrel.engine.duckdb.passes import parted, side_by_side
 from whimbrel.engine.duckdb.view import RESCUED as RESCUED_COLUMN
 from whimbrel.engine.duckdb.view import Bound, View, quoted
 from whimbrel.model.fields import Kind
@@ -103,14 +104,21 @@ class Reader:
 
 
 def profiled(view: View, binning: Binning) -> Profile:
-    """The profile of a window."""
+    """The profile of a window; of very many columns some at a time, each pass with the dimensions."""
     rows, rescued = view.count()
     if not rows:
         return Profile(binning)
+    telling = _telling(view, binning)
+    passes = [_pass(view, part, telling, rows, rescued=rescued > 0) for part in parted(binning)]
+    return passes[0] if len(passes) == 1 else side_by_side(binning, passes)
+
+
+def _pass(view: View, binning: Binning, telling: Sequence[str], rows: int, *, rescued: bool) -> Profile:
+    """The profile of some columns; rows are told apart by the same fields in each pass, so that each picks the same rows."""
     readers = [_reader(view, bins) for bins in binning.columns]
     bar = min(2**64 - 1, int(2 * KEPT_PICKS / rows * 2**64))  # picks twice what is kept: too few is out of the question
     total = Profile(binning)
-    for batch in _batches(view, readers, bar, rescued=rescued > 0):
+    for batch in _batches(view, readers, telling, bar, rescued=rescued):
         total += _counted(batch, binning, readers, bar, total)
         del batch  # before the next one is made beside it
     return total
@@ -137,12 +145,15 @@ def _reader(view: View, bins: Bins) -> Reader:
     return Reader(bins, item.path, f"hash({name})", Lookup.of([null, *hashes], [NULL, *code.values()]))
 
 
-def _batches(view: View, readers: Sequence[Reader], bar: int, *, rescued: bool) -> Iterator[RecordBatch]:
+def _batches(
+    view: View, readers: Sequence[Reader], telling: Sequence[str], bar: int, *, rescued: bool
+) -> Iterator[RecordBatch]:
     """The window's rows: `ts`, `rescued`, `key` (a hash of the row), `c0` …, and where a row is picked its `texts`."""
     from arro3.core import RecordBatchReader
 
     bound = Bound()
-    fields = tuple(dict.fromkeys(f for f in (view.source.schema.get(r.path) for r in readers) if f is not None))
+    paths = (*(reader.path for reader in readers), *telling)
+    fields = tuple(dict.fromkeys(f for f in map(view.source.schema.get, paths) if f is not None))
     rows = view.select(fields, bound)
     chosen = ["ts", "key"]
     if rescued:  # maps cost a tenth of the pass
@@ -150,15 +161,16 @@ def _batches(view: View, readers: Sequence[Reader], bar: int, *, rescued: bool) 
     chosen += [f"{reader.select} AS c{i}" for i, reader in enumerate(readers) if reader.select]
     texts = ", ".join(f"left({quoted(reader.path)}, {KEPT_TEXT})" for reader in readers if reader.lookup)
     chosen.append(f"CASE WHEN key < {bound(bar)}::UBIGINT THEN [{texts}]::VARCHAR[] END AS texts")
-    key = ", ".join(["ts", *(quoted(path) for path in _telling(readers))])
+    key = ", ".join(["ts", *map(quoted, telling)])
     sql = f"SELECT {', '.join(chosen)} FROM (SELECT *, hash({key}) AS key FROM ({rows}))"
     return iter(RecordBatchReader.from_arrow(view.connection.sql(sql, params=bound.values)))
 
 
-def _telling(readers: Sequence[Reader]) -> list[str]:
+def _telling(view: View, binning: Binning) -> list[str]:
     """The numeric fields that tell rows of one `ts` apart best: those with the most stretches."""
-    plain = [r for r in readers if r.bins.kind == "number" and r.bins.column == r.path]
-    return [r.path for r in sorted(plain, key=lambda r: -len(r.bins.edges))[:3]]
+    known = {item.path for item in view.source.schema}
+    plain = [bins for bins in binning.columns if bins.kind == "number" and bins.column in known]
+    return [bins.column for bins in sorted(plain, key=lambda bins: -len(bins.edges))[:3]]
 
 
 def _counted(batch: RecordBatch, binning: Binning, readers: Sequence[Reader], bar: int, before: Profile) -> Profile:

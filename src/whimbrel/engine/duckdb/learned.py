@@ -17,6 +17,9 @@ from whimbrel.stats.bins import MOST_VALUES, number_bins, text_bins
 SAMPLE = 50_000
 """Rows that edges are learned from: an edge then errs by 0.2% of golden's mass."""
 
+AT_ONCE = 128
+"""Fields that are learned at once: a sample of them all would not fit where a table has thousands."""
+
 MANY_TEXTS = 5_000
 """Distinct texts in the sample from which on a column holds names or free text, not worth counting exactly."""
 
@@ -33,6 +36,9 @@ MOST_SLICES = 32
 """A dimension has two values to this many; a column with more is an id, not a way to slice."""
 
 
+Samples: TypeAlias = Callable[[tuple[Field, ...]], Rows]
+"""Asks for a sample of at most `SAMPLE` rows, the same each time, with these fields as columns."""
+
 Values: TypeAlias = Callable[[Sequence[Field]], dict[str, list[tuple[str, int]]]]
 """Asks for the commonest values of text fields, with their counts, as `commonest` gives them."""
 
@@ -40,21 +46,36 @@ Ranges: TypeAlias = Callable[[Sequence[str]], dict[str, tuple[float, float]]]
 """Asks for the least and greatest finite value of numeric columns, as `ranges` gives them."""
 
 
-def learned(schema: Schema, sample: Rows, rows: int, commonest: Values, ranges: Ranges) -> Binning:
-    """The binning of a golden window with this many rows, from a sample of them and two questions to all."""
+def learned(schema: Schema, sampled: Samples, rows: int, commonest: Values, ranges: Ranges) -> Binning:
+    """The binning of a golden window with this many rows, from samples of them and two questions to all, some fields at a time."""
     fields = tuple(schema)
-    texts = _texts([f for f in fields if _is_text(f)], sample, rows, commonest)
-    names: list[str] = []
-    for item in fields:
-        names += columns_of(item)
-        if item.kind is Kind.TEXT and texts[item.path].open:
-            names.append(item.path + LENGTH)
-    ends = ranges([name for name in names if name not in texts])
-    columns = tuple(
-        texts[name] if name in texts else number_bins(name, _values(schema, name, sample), *ends[name])
-        for name in names
-    )
-    return Binning(columns, _dimensions(fields, texts))
+    columns: list[Bins] = []
+    texts: dict[str, Bins] = {}
+    for start in range(0, len(fields), AT_ONCE):
+        some = fields[start : start + AT_ONCE]
+        sample = sampled(some)
+        texts |= _texts([f for f in some if _is_text(f)], sample, rows, commonest)
+        names: list[str] = []
+        for item in some:
+            names += columns_of(item)
+            if item.kind is Kind.TEXT and texts[item.path].open:
+                names.append(item.path + LENGTH)
+        values = {name: _values(schema, name, sample) for name in names if name not in texts}
+        whole = [n for n in values if len(sample) == rows and _as_sampled(schema, n)]
+        ends = {n: _ends(values[n]) for n in whole} | ranges([n for n in values if n not in whole])
+        columns += [texts[n] if n in texts else number_bins(n, values[n], *ends[n]) for n in names]
+    return Binning(tuple(columns), _dimensions(fields, texts))
+
+
+def _as_sampled(schema: Schema, name: str) -> bool:
+    """Whether a sample holds the very numbers that are counted; ages and lengths of texts are reckoned anew there."""
+    item, _ = field_of(schema, name)
+    return item is not None and item.kind in (Kind.NUMBER, Kind.NUMBERS)
+
+
+def _ends(values: Floats) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else NO_RANGE
 
 
 def _is_text(item: Field) -> bool:
@@ -102,11 +123,11 @@ def ranges(view: View, names: Sequence[str]) -> dict[str, tuple[float, float]]:
         item, suffix = field_of(view.source.schema, name)
         assert item is not None
         items.append(item)
-        chosen.append(f"{number(item, suffix)} AS c{i}")
+        value = number(item, suffix)
+        chosen.append(f"CASE WHEN isfinite({value}) THEN {value} END AS c{i}")
     rows = view.select(tuple(dict.fromkeys(items)), bound)
-    asked = ", ".join(
-        f"min(c{i}) FILTER (isfinite(c{i})), max(c{i}) FILTER (isfinite(c{i}))" for i in range(len(names))
-    )
+    # No FILTER: DuckDB keeps a copy of all columns for each aggregate that has one, 4,000 times 4,000 in a wide table.
+    asked = ", ".join(f"min(c{i}), max(c{i})" for i in range(len(names)))
     (found,) = view.connection.execute(
         f"SELECT {asked} FROM (SELECT {', '.join(chosen)} FROM ({rows}))", bound.values
     ).fetchall()

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
 
-Tree: TypeAlias = "dict[str, DuckDBPyType]"
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A column, or a member of a struct: its type as SQL writes it, and its own members. Read once: types are slow to ask."""
+
+    kind: str
+    members: Tree
+
+
+Tree: TypeAlias = dict[str, Node]
 
 ID, TS, LABEL_TS, RESCUED = "id", "ts", "label_ts", "rescued"
 MEMORY = "memory_table"
@@ -79,7 +88,7 @@ class View:
             source.fetch(source)
         if source.table is not None:
             relation = connection.sql(f"FROM {MEMORY}")
-            groups = [Group((), dict(zip(relation.columns, relation.types, strict=True)))]
+            groups = [Group((), _tree(zip(relation.columns, relation.types, strict=True)))]
         else:
             groups = _groups(connection, [file for file in source.files if may_hold(file, window)])
         for group in groups:
@@ -202,7 +211,7 @@ def _groups(connection: DuckDBPyConnection, files: Sequence[str]) -> list[Group]
     groups = []
     for same in alike.values():
         relation = connection.sql("FROM read_parquet($1, hive_partitioning = false)", params=[same[:1]])
-        groups.append(Group(tuple(same), dict(zip(relation.columns, relation.types, strict=True))))
+        groups.append(Group(tuple(same), _tree(zip(relation.columns, relation.types, strict=True))))
     return groups
 
 
@@ -219,7 +228,7 @@ def _nothing(fields: Sequence[Field]) -> str:
 
 def _select(group: Group, window: Window, fields: Sequence[Field], sample: str, bound: Bound, whole: bool) -> str:
     """One group's rows inside the window's stretch of time, flattened."""
-    zoned = "zone" in str(group.columns[TS].id)
+    zoned = "ZONE" in group.columns[TS].kind
     chosen = [f"t.{quoted(ID)} AS id", f"epoch_us(t.{quoted(TS)}) AS ts"]
     chosen.append(f"t.{RESCUED} AS rescued" if RESCUED in group.columns else "NULL::MAP(VARCHAR, VARCHAR) AS rescued")
     chosen.append(f"epoch_us(t.{LABEL_TS}) AS label_ts" if LABEL_TS in group.columns else "NULL::BIGINT AS label_ts")
@@ -231,6 +240,10 @@ def _select(group: Group, window: Window, fields: Sequence[Field], sample: str, 
             edge = moment.astimezone(UTC)
             tests.append(f"t.{quoted(TS)} {sign} {bound(edge if zoned else edge.replace(tzinfo=None))}")
     return f"SELECT {', '.join(chosen)} FROM {group.relation(bound)} AS t WHERE {' AND '.join(tests)}"
+
+
+def _tree(columns: Iterable[tuple[str, DuckDBPyType]]) -> Tree:
+    return {name: Node(str(kind), _tree(_children(kind))) for name, kind in columns}
 
 
 def _children(kind: DuckDBPyType) -> Iterator[tuple[str, DuckDBPyType]]:
@@ -257,19 +270,19 @@ SQL_TYPE = {
 def _value(columns: Tree, item: Field, whole: bool) -> str:
     """The expression that reads a field, NULL where the group lacks it; `whole` numbers stay what they are."""
     at: Tree = columns
-    kind: DuckDBPyType | None = None
+    node: Node | None = None
     steps: list[str] = []
     for part in split(item.path):
-        kind = at.get(part)
-        if kind is None:
+        node = at.get(part)
+        if node is None:
             plain = whole and item.kind in (Kind.NUMBER, Kind.NUMBERS)
             return "NULL" if plain else f"NULL::{SQL_TYPE[item.kind]}"
         steps.append(quoted(part))
-        at = dict(_children(kind))
-    assert kind is not None
-    if whole and str(kind).removesuffix("[]") in _WHOLE:
+        at = node.members
+    assert node is not None
+    if whole and node.kind.removesuffix("[]") in _WHOLE:
         return "t." + ".".join(steps)
-    return as_kind("t." + ".".join(steps), str(kind), item.kind)
+    return as_kind("t." + ".".join(steps), node.kind, item.kind)
 
 
 _WHOLE = frozenset(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"))

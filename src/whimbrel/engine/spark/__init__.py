@@ -136,8 +136,11 @@ class Spark:
         def ranges(names: Sequence[str]) -> dict[str, tuple[float, float]]:
             return ranges_together(self._each(tasks.ranges, parts, names=tuple(names)), names)
 
-        sample = self._sampled(parts, tuple(source.schema), SAMPLE, total)
-        assert sample is not None
+        def sample(fields: tuple[Field, ...]) -> Rows:
+            found = self._sampled(parts, fields, SAMPLE, total)
+            assert found is not None
+            return found
+
         return learned(source.schema, sample, total, commonest, ranges)
 
     def profile(self, source: Source, window: Window, binning: Binning) -> Profile:

@@ -1,0 +1,97 @@
+"""Tables of many hundred columns: what is compared, what is related, in bounded memory, and what the report says of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from whimbrel.compare import compare
+from whimbrel.diagnose import diagnose
+from whimbrel.diagnose.choice import MOST
+from whimbrel.engine import engine_named
+from whimbrel.engine.duckdb import passes
+from whimbrel.model.window import Window
+from whimbrel.store import source_of
+
+HOURS = 96
+
+
+def wide(columns: int, rows: int, *, since: int, seed: int) -> pd.DataFrame:
+    """`rows` predictions from hour `since` on; what comes out follows from three of `columns` inputs."""
+    draw = np.random.default_rng(seed)
+    inputs = {f"inputs.f{i}": draw.normal(i, 1 + i % 3, rows) for i in range(columns)}
+    margin = 3 * inputs["inputs.f5"] - inputs[f"inputs.f{columns - 3}"] - inputs["inputs.f40"]
+    score = 1 / (1 + np.exp(-margin / 20))
+    country = draw.choice(["US", "DE", "FR"], rows)
+    ts = pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta(np.sort(draw.uniform(since, since + HOURS, rows)), "h")
+    named = {"id": [f"{seed}-{i}" for i in range(rows)], "ts": ts, "context.country": country}
+    return pd.DataFrame(named | inputs | {"outputs.score": score})
+
+
+GOLDEN = wide(100, 1_200, since=0, seed=1)
+
+
+def test_relations_among_many_fields_are_sought_among_those_that_matter_and_the_report_counts_the_rest() -> None:
+    window = wide(100, 500, since=HOURS, seed=2)
+    broken = (window["context.country"] == "DE") & (window["ts"] > window["ts"].iloc[100])
+    window.loc[broken, "outputs.score"] *= 0.97  # well inside what golden had: only the relation shows it
+    report = diagnose(GOLDEN, window)
+    assert report.findings[0].component == "outputs.score"
+    assert [str(condition) for condition in report.findings[0].where] == ["context.country=DE"]
+    (note,) = [note for note in report.notes if note.startswith("relations between fields")]
+    assert f"among {MOST} of 101" in note
+    assert f"{101 - MOST} were judged each on its own" in note
+
+
+def test_a_field_without_relations_is_still_judged_by_its_contract() -> None:
+    window = wide(100, 500, since=HOURS, seed=3)
+    window.loc[window.index[200:], "inputs.f81"] = np.nan
+    report = diagnose(GOLDEN, window)
+    assert report.findings[0].component == "inputs.f81"
+
+
+def test_few_fields_are_all_related_and_nothing_is_said() -> None:
+    report = diagnose(wide(60, 1_200, since=0, seed=1), wide(60, 500, since=HOURS, seed=2))
+    assert not [note for note in report.notes if note.startswith("relations between fields")]
+
+
+def test_a_profile_in_several_passes_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, _ = source_of(GOLDEN)
+    engine, window = engine_named(), Window("table")
+    binning = engine.binning(source, window)
+    whole = engine.profile(source, window, binning)
+    monkeypatch.setattr(passes, "MOST_COLUMNS", 13)
+    assert len(passes.parted(binning)) == 8
+    assert engine.profile(source, window, binning) == whole
+
+
+def test_what_moved_among_many_columns_is_found_over_several_passes() -> None:
+    window = wide(100, 500, since=HOURS, seed=4)
+    window["inputs.f97"] += 5.0
+    assert [moved.path for moved in compare(GOLDEN, window).moved][:1] == ["inputs.f97"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
+def test_memory_grows_with_the_columns_and_not_with_their_square() -> None:
+    """DuckDB holds all columns once for each aggregate that has a FILTER: 250 columns took 880 MB so, and 2,000 all there was."""
+    code = """
+from pathlib import Path
+from tests.diagnose.test_wide import HOURS, wide
+from whimbrel.engine import engine_named
+from whimbrel.model.window import Window
+from whimbrel.store import source_of
+source, _ = source_of(wide(300, 1_000, since=0, seed=1))
+def peak():
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+before = peak()
+print(len(engine_named().binning(source, Window("table")).columns), (peak() - before) // 1024)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    columns, grown_mib = map(int, told.stdout.split())
+    assert columns == 302
+    assert grown_mib < 300
