@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from whimbrel.compare import compare
-from whimbrel.diagnose import diagnose
-from whimbrel.diagnose.choice import MOST
+from whimbrel.diagnose.case import Case, build
+from whimbrel.diagnose.choice import chosen
 from whimbrel.engine import engine_named
 from whimbrel.engine.duckdb import passes
+from whimbrel.model.fields import Role
 from whimbrel.model.window import Window
 from whimbrel.store import source_of
 
@@ -36,28 +37,33 @@ def wide(columns: int, rows: int, *, since: int, seed: int) -> pd.DataFrame:
 GOLDEN = wide(100, 1_200, since=0, seed=1)
 
 
-def test_relations_among_many_fields_are_sought_among_those_that_matter_and_the_report_counts_the_rest() -> None:
+def case_of(window: pd.DataFrame) -> Case:
+    """The case that a diagnosis of a window of this table would judge."""
+    before, _ = source_of(GOLDEN)
+    after, _ = source_of(window, schema=before.schema)
+    engine = engine_named()
+    return build(engine.rows(before, Window("table")), engine.rows(after, Window("table")), before.schema)
+
+
+def test_fields_that_tell_of_the_outcome_or_moved_are_chosen_and_the_rest_is_counted_and_named() -> None:
     window = wide(100, 500, since=HOURS, seed=2)
-    broken = (window["context.country"] == "DE") & (window["ts"] > window["ts"].iloc[100])
-    window.loc[broken, "outputs.score"] *= 0.97  # well inside what golden had: only the relation shows it
-    report = diagnose(GOLDEN, window)
-    assert report.findings[0].component == "outputs.score"
-    assert [str(condition) for condition in report.findings[0].where] == ["context.country=DE"]
-    (note,) = [note for note in report.notes if note.startswith("relations between fields")]
-    assert f"among {MOST} of 101" in note
-    assert f"{101 - MOST} were judged each on its own" in note
+    window["inputs.f11"] *= 3.0
+    window.loc[window.index[100:], "inputs.f81"] = np.nan
+    case = case_of(window)
+    some = chosen(case, 20)
+    names = {variable.name for variable in some.of(Role.INPUT, Role.OUTPUT)}
+    assert len(names) == 20
+    assert {"outputs.score", "inputs.f5", "inputs.f40", "inputs.f97", "inputs.f11", "inputs.f81"} <= names
+    (note,) = case.notes
+    assert "among 20 of 101" in note
+    assert "81 were judged each on its own: inputs.f" in note
+    assert [variable.name for variable in some.of(Role.CONTEXT)] == ["context.country"]  # is no field to relate
 
 
-def test_a_field_without_relations_is_still_judged_by_its_contract() -> None:
-    window = wide(100, 500, since=HOURS, seed=3)
-    window.loc[window.index[200:], "inputs.f81"] = np.nan
-    report = diagnose(GOLDEN, window)
-    assert report.findings[0].component == "inputs.f81"
-
-
-def test_few_fields_are_all_related_and_nothing_is_said() -> None:
-    report = diagnose(wide(60, 1_200, since=0, seed=1), wide(60, 500, since=HOURS, seed=2))
-    assert not [note for note in report.notes if note.startswith("relations between fields")]
+def test_of_few_fields_all_are_related_and_nothing_is_said() -> None:
+    case = case_of(wide(100, 500, since=HOURS, seed=2))
+    assert chosen(case, 101) is case
+    assert not case.notes
 
 
 def test_a_profile_in_several_passes_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +89,7 @@ def test_memory_grows_with_the_columns_and_not_with_their_square() -> None:
 from pathlib import Path
 from tests.diagnose.test_wide import HOURS, wide
 from whimbrel.engine import engine_named
+from whimbrel.model.fields import Role
 from whimbrel.model.window import Window
 from whimbrel.store import source_of
 source, _ = source_of(wide(300, 1_000, since=0, seed=1))
