@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from whimbrel.diagnose.case import Case, build
-from whimbrel.diagnose.learning import learn
+from whimbrel.diagnose.learning import exact, learn
 from whimbrel.diagnose.relations import split
 from whimbrel.model.fields import Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
@@ -32,7 +32,7 @@ def _case(target: np.ndarray, **fields: np.ndarray) -> Case:
 
 def _learn(case: Case, *, trees: bool = False):  # type: ignore[no-untyped-def]
     parents = [v for name, v in case.variables.items() if name.startswith("inputs.")]
-    return learn(case, split(case), case.variables["steps.made.value"], parents, trees=trees)
+    return (learn if trees else exact)(case, split(case), case.variables["steps.made.value"], parents)
 
 
 @pytest.fixture

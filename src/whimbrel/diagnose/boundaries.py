@@ -17,7 +17,7 @@ from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
 from whimbrel.diagnose.contracts import LAYER_OF
 from whimbrel.diagnose.gist import from_words
-from whimbrel.diagnose.learning import learn
+from whimbrel.diagnose.learning import exact, fitted, learn
 from whimbrel.diagnose.relations import Relation, split
 from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Field, Kind, Role
@@ -30,6 +30,8 @@ _DECIDED = frozenset({Role.MODEL, Role.CODE})
 
 MOST_TREES = 14
 """Models fitted at most; the fields nearest to the outcome come first."""
+MOST_PARENTS = 40
+"""Fields that such a model reads at most; the nearest come first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +53,9 @@ def learn_all(case: Case) -> Boundaries:
             continue
         parents = upstream(case, variable.field)
         worded = _worded(case, parents) if variable.codes is not None else parents
-        found = learn(case, parts, variable, worded, trees=False)
+        found = exact(case, parts, variable, worded)
         if found is None and len(worded) < len(parents):
-            found = learn(case, parts, variable, parents, trees=False)
+            found = exact(case, parts, variable, parents)
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
         elif parents and (variable.field.role is not Role.INPUT or _measured(variable)):
@@ -63,7 +65,8 @@ def learn_all(case: Case) -> Boundaries:
         key=lambda pair: (_of_text(case, pair[0]), order[pair[0].field.role])
     )  # what is made of texts comes last
     for variable, parents in loose[:MOST_TREES]:
-        found = learn(case, parts, variable, _nearest(parents), trees=True)
+        nearest = parents[:MOST_PARENTS]  # where those are all, no exact relation to them was found above
+        found = (fitted if len(nearest) == len(parents) else learn)(case, parts, variable, nearest)
         if found is not None:
             relations[variable.name] = found
     if len(loose) > MOST_TREES:
@@ -86,10 +89,6 @@ def _of_text(case: Case, variable: Variable) -> bool:
 def _worded(case: Case, parents: Sequence[Variable]) -> list[Variable]:
     """The parents less the lengths and shares of texts: one refusal's length tells it by chance, its wording by right."""
     return [p for p in parents if p.codes is not None or not _of_text(case, p)]
-
-
-def _nearest(parents: Sequence[Variable], most: int = 40) -> list[Variable]:
-    return list(parents[:most])
 
 
 def priced(path: str) -> bool:

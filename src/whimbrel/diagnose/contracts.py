@@ -54,6 +54,9 @@ LEAST_FIXED = 200
 DIFFERENT = 0.3
 """Share of texts of one length that are not the same texts: one text that many send is no cut."""
 
+LEAST_GAIN = 0.004
+"""Share of the window that a single value must have gained before it is an atom."""
+
 STRANGE = 0.003
 """Share of golden's texts below which a form is one that they do not have."""
 
@@ -143,7 +146,10 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
         return []
     values, counts = np.unique(window, return_counts=True)
     gained = counts / window.size - _shares(golden, values)
-    order = np.argsort(-gained)[:3]
+    grown = (counts >= 15) & (gained >= LEAST_GAIN)
+    order = [i for i in np.argsort(-gained)[:3] if grown[i]]
+    if not order:
+        return []
     natural, natural_new = _natural_gain(case, variable)
     # One of a handful of values that all occur has a share that moves with the world; it is no atom until it is new.
     listed = np.unique(golden).size <= HANDFUL
@@ -152,12 +158,12 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
     for i in order:
         before = counts[i] / window.size - gained[i]
         usual = natural if before > 0 else natural_new
-        if counts[i] < 15 or gained[i] < max(0.004, 2.0 * usual) or before > most_before * counts[i] / window.size:
+        if gained[i] < 2.0 * usual or before > most_before * counts[i] / window.size:
             continue
         value = float(values[i])
         outside = value < golden.min() or value > golden.max()
         hit = np.where(variable.missing, np.nan, variable.numbers == value)
-        out.append(_channel(variable, "atom", hit, floor=0.004, detail={
+        out.append(_channel(variable, "atom", hit, floor=LEAST_GAIN, detail={
             "value": value, "outside": bool(outside), "before": float(before), "natural": float(usual),
             "listed": listed, "sentinel": _is_sentinel(value), "end": value in (golden.min(), golden.max()),
         }))  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.labels import main_score, numeric
-from whimbrel.diagnose.learning import learn
+from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Relation, Split, split
 from whimbrel.diagnose.suspects import Proof, events_near
 from whimbrel.model.fields import Field, Kind, Role, role_of
@@ -151,10 +151,10 @@ def _losses(case: Case, parts: Split) -> tuple[Floats, Floats] | None:
         return None
     outcome = Variable("score?", Field("outputs.score", Kind.NUMBER), numbers=score)
     parents = [*reversed(case.of(Role.STEP)), *case.of(Role.INPUT)]
-    relation = learn(case, parts, outcome, parents, trees=True)
-    if relation is None:
+    promised = foretold(case, parts, outcome, parents)
+    if promised is None:
         return None
-    return (target - score) ** 2, (target - relation.expected) ** 2
+    return (target - score) ** 2, (target - promised) ** 2
 
 
 def _is_read(case: Case, parts: Split, cause: Cause, relations: Mapping[str, Relation]) -> bool:
@@ -257,9 +257,9 @@ def _change(
     """How far the outcome of the affected rows is from what the untouched fields promise, and in standard errors."""
     assert target.numbers is not None
     parents = [v for v in _untouched(case, cause, relations) if v.codes is None or len(v.vocabulary) <= 200]
-    relation = learn(case, parts, target, parents, trees=True) if parents else None
+    promised = foretold(case, parts, target, parents)
     values = target.numbers
-    residual = values - (relation.expected if relation is not None else float(np.nanmean(values[case.golden])))
+    residual = values - (promised if promised is not None else float(np.nanmean(values[case.golden])))
     base = _rows(case, cause, parts, residual)
     hit = cause.suspect.bad if cause.suspect.hit.channel.exact else cause.suspect.affected
     rows = np.flatnonzero(hit & np.isfinite(residual))

@@ -117,8 +117,8 @@ def _early(case: Case, delay: Floats) -> list[Channel]:
     parts = split(case)
     target = Variable("label#delay", Field("label", Kind.NUMBER), numbers=logs)
     parents = [*case.of(Role.INPUT), *case.of(Role.CONTEXT)]
-    relation = learn(case, parts, target, parents, trees=True)
-    if relation is None or relation.exact or relation.strength < FORETOLD:
+    relation = learn(case, parts, target, parents, least=FORETOLD)
+    if relation is None or relation.exact:
         return []
     usual = relation.surprise[parts.check]
     bound = float(np.nanquantile(usual, 0.01)) - 0.5

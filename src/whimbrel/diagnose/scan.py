@@ -146,11 +146,13 @@ class Scan:
         unseen = [j for j in range(len(channels)) if j not in found]
         if unseen and self.case.dimensions:
             asked = [c if c.beside is None else replace(c, values=c.beside) for c in (channels[j] for j in unseen)]
-            excess = self.excess(asked)
+            excess = excess[:, unseen]
+            other = [k for k, j in enumerate(unseen) if channels[j].beside is not None]
+            if other:
+                excess[:, other] = self.excess([asked[k] for k in other])
             beside = self._beside(excess)
-            itself = self._shifts(self._only(excess, among))
             measured = self._scores(asked, self._only(beside, among), part, beside=True)
-            again = self._passed(asked, beside, measured, itself=itself)
+            again = self._passed(asked, beside, measured, itself=self._only(excess, among))
             found |= {unseen[k]: hit for k, hit in again.items()}
             near |= {j for k, j in enumerate(unseen) if np.any(measured[0][:, k] > NEAR * measured[1][k])}
         return list(found.values()), sorted(near - set(found))
@@ -165,15 +167,15 @@ class Scan:
     ) -> dict[int, Hit]:  # fmt: skip
         """The channels that pass their threshold, by position, each settled in its slice.
 
-        `itself`, shape (slices, channels), is how far slices moved that are held against the rest of their hours: one that only
-        stands out because all others moved did not.
+        `itself`, shape (n, channels), is the excess of channels that are held against the rest of their hours: a slice that only
+        stands out because all others moved did not move.
         """
         scores, thresholds, shifts = measured
         out: dict[int, Hit] = {}
         for j, channel in enumerate(channels):
             passed = (scores[:, j] >= thresholds[j]) & (np.abs(shifts[:, j]) >= channel.floor)
-            if itself is not None:
-                passed &= shifts[:, j] * itself[:, j] > 0.5 * shifts[:, j] ** 2
+            if itself is not None and passed.any():
+                passed &= shifts[:, j] * self._shifts(itself[:, [j]])[:, 0] > 0.5 * shifts[:, j] ** 2
                 passed[0] = False
             if channel.sign > 0:
                 passed &= shifts[:, j] > 0
@@ -440,6 +442,7 @@ def _best_value(
     values = excess[rows]
     if rows.size < 20:
         return None
+    spread = float(values.std())
     whole = values.mean() - (excess[base].mean() if base.size >= 12 else 0.0)
     parent = rows.size * whole**2 if whole > 0 else 0.0
     best: tuple[float, int, Dimension, int] | None = None
@@ -461,7 +464,6 @@ def _best_value(
             mean = rise[value] / n[value]
             rest = (rise.sum() - rise[value]) / outside
             # What the rest moves must be small beside the slice, or within its own noise, and the slice must hold most.
-            spread = float(values.std())
             if rest > max(QUIET * mean, min(2.0 * spread / np.sqrt(outside), 0.45 * mean)):
                 continue
             if mean - rest < 3.5 * spread * np.sqrt(1 / n[value] + 1 / outside) or rise[value] < 0.6 * rise.sum():
