@@ -176,14 +176,17 @@ def linear(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relat
         (LOG, IDENTITY, "log"),
         (LOG_ODDS, IDENTITY, "logistic"),
     ]
-    rows, few = alone(parts)
+    rows, few = alone(Split(thin(parts.train, 2 * _SCREEN_ROWS), thin(parts.check, _SCREEN_ROWS)))
     known_here = target.only(rows)
     for link, scale, form in tried:
         if link not in links:
             continue
         chosen = [*(numeric if scale is IDENTITY else [p for p in numeric if _positive(p, parts)]), *listed]
-        if _least_squares(few, known_here, [p.only(rows) for p in chosen], link, scale, form) is not None:
-            return _least_squares(parts, target, chosen, link, scale, form)
+        if _least_squares(few, known_here, [p.only(rows) for p in chosen], link, scale, form, 0.95) is None:
+            continue
+        found = _least_squares(parts, target, chosen, link, scale, form, EXACT_SHARE)
+        if found is not None:
+            return found
     return None
 
 
@@ -212,7 +215,7 @@ def _columns(parents: Sequence[Variable], scale: Link, train: Ints) -> tuple[Flo
 
 
 def _least_squares(
-    parts: Split, target: Variable, parents: Sequence[Variable], link: Link, scale: Link, form: str
+    parts: Split, target: Variable, parents: Sequence[Variable], link: Link, scale: Link, form: str, share: float
 ) -> Relation | None:
     assert target.numbers is not None
     if not parents:
@@ -240,7 +243,7 @@ def _least_squares(
     expected = link.back(np.where(_within(fitted, y[train]) & ground, fitted, np.nan))
     heavy = np.abs(weights) > 1e-4 * np.abs(weights).max()
     used = tuple(dict.fromkeys(name for name, kept in zip(names, heavy, strict=True) if kept))
-    return _judge(parts, target, expected, EXACT_SHARE, form=form, parents=used)
+    return _judge(parts, target, expected, share, form=form, parents=used)
 
 
 def _tolerance(values: Floats) -> float:

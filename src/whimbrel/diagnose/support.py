@@ -87,9 +87,9 @@ def familiar(design: Design, train: Ints, check: Ints, y: Floats | Ints) -> Bool
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
     placed = _placed(design, train)
-    rows = thin(train, 4_000)
+    rows = thin(train, 2_000)
     kind = ExtraTreesRegressor if np.issubdtype(y.dtype, np.floating) else ExtraTreesClassifier
-    forest = kind(20, min_samples_leaf=5, max_features=0.5, random_state=0).fit(placed[rows], y[rows])
+    forest = kind(16, min_samples_leaf=5, max_features=0.5, random_state=0).fit(placed[rows], y[rows])
     weights = forest.feature_importances_
     top = np.argsort(-weights)[:8]
     return _near(placed[:, top] * np.sqrt(weights[top]), train, check)
@@ -119,7 +119,7 @@ def _near(placed: Floats, train: Ints, check: Ints) -> Bools:
     from scipy.spatial import cKDTree
 
     tree = cKDTree(placed[train])
-    bound = np.quantile(tree.query(placed[check], k=5)[0][:, -1], FAMILIAR) + 1e-9
+    bound = np.quantile(tree.query(placed[thin(check, 2_000)], k=5)[0][:, -1], FAMILIAR) + 1e-9
     inside = np.ones(len(placed), dtype=bool)
     inside[train] = False
     inside[inside] = (
