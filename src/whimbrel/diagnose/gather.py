@@ -12,6 +12,7 @@ import numpy as np
 
 from whimbrel.diagnose import state
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
+from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of
@@ -39,7 +40,7 @@ _HARD = {
 }
 _NEVER = 0.0005
 SLIGHT = 0.5
-"""Golden spreads by which an output must leave its fitted model before that counts on traffic that may be of another kind."""
+"""Golden spreads by which a step or an output must leave its fitted model before that counts on traffic that may be of another kind."""
 TORN = 2.0
 """Times its usual error by which a fitted model must err more before that alone proves a change of what it models."""
 _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
@@ -118,7 +119,8 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         return replace(suspect, proof=Proof.SOFT)
     if role_of(suspect.component) is Role.INPUT and hit.channel.kind == "residual":
         return replace(suspect, proof=_came_apart(case, suspect))
-    if suspect.proof > Proof.SOFT and hit.channel.signature in ("null", "atom") and _lasted(case, suspect):
+    stands_out = suspect.proof > Proof.SOFT and hit.channel.signature in ("null", "atom")
+    if stands_out and (_lasted(case, suspect) or _scale_moved(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     return name_shape(case, suspect)
 
@@ -139,6 +141,25 @@ def _lasted(case: Case, suspect: Suspect) -> bool:
     return state.longest(case, place, atom, suspect.affected) <= state.LONGER * state.longest(
         case, place, held, case.golden
     )
+
+
+def _scale_moved(case: Case, suspect: Suspect) -> bool:
+    """Whether the other marks of a short scale gained more than the one that stands out: all of it moved, as the world moves.
+
+    A value that programs put where they know nothing takes from the others, and gives them nothing.
+    """
+    channel = suspect.hit.channel
+    variable = case.variables.get(channel.component)
+    if channel.signature != "atom" or channel.detail["before"] == 0 or variable is None or variable.numbers is None:
+        return False
+    base, here = (rows & suspect.inside & ~variable.missing for rows in (case.golden, suspect.affected))
+    marks, index = np.unique(variable.numbers, return_inverse=True)
+    before, after = (np.bincount(index[rows], minlength=marks.size) / max(rows.sum(), 1) for rows in (base, here))
+    if (before > 0).sum() > GRADED:
+        return False
+    gained = np.maximum(after - before, 0.0)
+    itself = float(gained[marks == channel.detail["value"]].sum())
+    return float(gained.sum()) - itself > itself
 
 
 def _unknown_ground(case: Case, suspect: Suspect) -> bool:
@@ -262,7 +283,8 @@ def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     torn = hit.before > 0 and shift > TORN * hit.before
     alone = 0.98 if channel.signature == "spread" and not torn else 0.93
     needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if on_host else alone}.get(role_of(channel.component) or Role.INPUT, 0.6)
-    if role_of(channel.component) is Role.OUTPUT and not on_host and not channel.signature.startswith("share:"):
+    made = role_of(channel.component) in (Role.STEP, Role.OUTPUT)
+    if made and not on_host and not channel.signature.startswith("share:"):
         needed = needed if abs(shift) >= SLIGHT else 1.1
     return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
 

@@ -28,13 +28,19 @@ from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.relations import Relation, Split
 from whimbrel.diagnose.support import Design, alike, design_of, familiar, supported, thin
 from whimbrel.model.fields import Role
-from whimbrel.model.rows import Floats, Ints
+from whimbrel.model.rows import Bools, Floats, Ints
 
 LEAST_SKILL = 0.1
 """How much smaller than the shares' own a classifier's squared error must be (Brier's skill score)."""
 
 LEAST_EXAMPLES, LEAST_CAUGHT = 5, 0.75
 """Held-out rows of a value, and the share of them that a rule must foresee, before it is said to decide that value."""
+
+LEAST_HELD = 0.9
+"""The share of the held-out rows in one leaf of a rule that it must foresee before it speaks there."""
+
+CROWDED = 4.0
+"""Times golden's share of rows in one leaf of a rule from which on they are rows of another kind."""
 
 LEAST_STRENGTH = 0.15
 """The share of a number's variance that a fitted model must explain on rows held out before anything is made of it."""
@@ -253,11 +259,26 @@ def _rule(case: Case, parts: Split, target: Variable, parents: Sequence[Variable
         # A model may do anything with what golden never showed it, and a text's marks are not all of the text: there every
         # field must lie where golden's did, read or not.
         loose = target.field.role is Role.OUTPUT or any("#" in name for name in used)
-        judged = supported(design, train, read | loose) & (y >= 0)
+        judged = (
+            supported(design, train, read | loose) & (y >= 0) & _confirmed(case, rule.apply(design.x), check, right)
+        )
         surprise = np.where(judged, (expected != y).astype(float), np.nan)
         surprise[parts.train] = np.nan
         return Relation(target.name, used, "rule", True, strength, expected, surprise)
     return None
+
+
+def _confirmed(case: Case, leaves: Ints, check: Ints, right: Bools) -> Bools:
+    """Rows in leaves of a rule that golden's held-out rows have tried often enough, and rightly, shape (n,).
+
+    A deep leaf may know a handful of rows of one kind: on a day that brings hundreds of another it would speak for them all.
+    """
+    size = int(leaves.max()) + 1
+    tried, asked = np.bincount(leaves[check], minlength=size), np.bincount(leaves[case.window], minlength=size)
+    held = np.bincount(leaves[check], weights=right, minlength=size)
+    crowded = asked / max(case.window.sum(), 1) > CROWDED * tried / check.size
+    out: Bools = ((tried >= LEAST_EXAMPLES) & (held >= LEAST_HELD * tried) & ~crowded)[leaves]
+    return out
 
 
 def _undecided(design: Design, y: Ints, train: Ints, check: Ints) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose.boundaries import Boundaries, priced
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import LAYER_OF, channels_of_atoms
 from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Role
@@ -21,6 +21,9 @@ TOTAL = "spans.total"
 
 UNHEARD = float(np.log(1.5))
 """Calls that take so much longer than golden's longest are not its tail."""
+
+
+_SATURDAY = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +142,9 @@ def _given_usage(case: Case, channel: Channel, usage: Usage | None) -> Channel:
 def _given_load(case: Case, channel: Channel) -> Channel:
     """A span given how busy the app was: golden's own curve over the load, where it has one, is taken off.
 
-    Beyond the load that golden has seen nothing is said: growth is not a fault of the code that it slows.
+    Beyond the load that golden has seen nothing is said: growth is not a fault of the code that it slows. Nor is it a fault to
+    take as long as ever while fewer predictions come (others may use the same servers): what departs, departs from what the load
+    leads to expect and from what is usual at the hour.
     """
     known = case.golden & np.isfinite(channel.values)
     load = case.load
@@ -153,8 +158,30 @@ def _given_load(case: Case, channel: Channel) -> Channel:
     if explained < 0.02:
         return channel
     centres = np.bincount(bins[known], weights=load[known], minlength=edges.size - 1) / np.maximum(counts, 1)
-    values = channel.values - np.interp(load, centres, means)
+    usual = np.interp(_usual_load(case, known), centres, means)
+    values = _nearer(case, channel.values - np.interp(load, centres, means), channel.values - usual)
     return replace(channel, values=np.where(load > 1.02 * edges[-1] + 0.02, np.nan, values))
+
+
+def _usual_load(case: Case, known: Bools) -> Floats:
+    """Golden's mean load at each row's hour of working days or weekends, shape (n,); that of all hours where golden lacks one."""
+    hour = case.hour.astype(np.int64) + 24 * (case.weekday >= _SATURDAY)
+    rows = np.bincount(hour[known], minlength=48)
+    means = np.bincount(hour[known], weights=case.load[known], minlength=48) / np.maximum(rows, 1)
+    usual: Floats = np.where(rows > 0, means, float(case.load[known].mean()))[hour]
+    return usual
+
+
+def _nearer(case: Case, values: Floats, others: Floats) -> Floats:
+    """`values` moved, hour by hour, to whichever of the two means is nearer to 0, and to 0 where they have not one sign."""
+    index = np.unique(case.ts // HOUR_US, return_inverse=True)[1]
+    judged = np.isfinite(values)
+    counts = np.maximum(np.bincount(index[judged], minlength=int(index.max()) + 1), 1)
+    one, other = (
+        np.bincount(index[judged], weights=v[judged], minlength=counts.size) / counts for v in (values, others)
+    )
+    agreed = np.where(one * other > 0, np.sign(one) * np.minimum(np.abs(one), np.abs(other)), 0.0)
+    return values + (agreed - one)[index]
 
 
 def _errors(case: Case) -> list[Channel]:
