@@ -51,6 +51,7 @@ def test_exact_forms_are_found(x: np.ndarray) -> None:
         "affine": ((x - 12) / 7, {"x": x}),
         "function": (np.log1p(x), {"x": x}),
         "linear": (x + 2 * other - 3, {"x": x, "other": other}),
+        "gated": (np.where(rng.random(x.size) < 0.4, 2 * x, 0.0), {"x": x}),
         "product": (x / other**2, {"x": x, "other": np.abs(other) + 1e-9}),
         "rule": (np.where(x > np.where(word == "a", 9, 14), "yes", "no"), {"x": x, "word": word}),
     }
@@ -77,6 +78,35 @@ def test_a_break_is_seen_row_by_row(x: np.ndarray) -> None:
     found = _learn(_case(np.where(changed, target * 1.05, target), x=x))
     assert found is not None
     assert np.array_equal(found.surprise == 1, changed)
+
+
+def test_an_amount_where_there_is_one_is_held_against_what_it_is_a_multiple_of(x: np.ndarray) -> None:
+    """Who is paid is not known, but how much: what is neither nothing nor the amount breaks it."""
+    paid = np.random.default_rng(3).random(x.size) < 0.4
+    cents = paid & (np.arange(x.size) > N + 500)
+    found = _learn(_case(np.where(paid, x, 0.0) * np.where(cents, 100, 1), x=x))
+    assert (found.form, found.exact) == ("gated", True)
+    assert np.array_equal(found.surprise == 1, cents)
+
+
+@pytest.mark.parametrize("strike", [True, False])
+def test_a_rule_is_silent_where_golden_tried_it_on_few_of_another_kind(strike: bool) -> None:
+    """Late ones of unknown language were Dutch in golden, and there were few; a strike brings many, and they are English."""
+    rng = np.random.default_rng(4)
+    n, window = N + M, np.arange(N + M) >= N
+    spoken = rng.choice(["en", "nl"], n)
+    late = np.where(rng.random(n) < 0.015, 4.0, rng.integers(0, 3, n))
+    unknown = (late > 3) | (rng.random(n) < 0.02)
+    if strike:
+        late = np.where(window & (rng.random(n) < 0.3), 4.0, late)
+        unknown = unknown | (window & (late > 3))
+    spoken = np.where(unknown, np.where((late > 3) & ~(strike & window), "nl", "en"), spoken)
+    said = np.where(~strike & window & (spoken == "nl"), "en", spoken)  # with no strike, Dutch is answered in English
+    found = _learn(_case(said, told=np.where(unknown, "?", spoken), late=late))
+    assert found is not None
+    assert found.exact
+    broken = float(np.nanmean(found.surprise[window]))
+    assert (broken < 0.01) if strike else (broken > 0.4)
 
 
 def test_an_imputed_default_is_part_of_the_relation(x: np.ndarray) -> None:

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from whimbrel.diagnose import diagnose_rows
+from whimbrel.diagnose.boundaries import Boundaries
+from whimbrel.diagnose.case import build
 from whimbrel.diagnose.gather import onset
+from whimbrel.diagnose.surroundings import channels
+from whimbrel.model.fields import Kind, Schema
 from whimbrel.model.report import Report
+from whimbrel.model.rows import Numbers, Rows
 from whimbrel.model.window import where_dict
 
 from .shop import HOUR_US, SCHEMA, Cells, cells, report, rows, serve
@@ -55,6 +60,37 @@ def test_a_cold_day_is_no_offset(drop: float) -> None:
         rows(serve(golden, CLEAN), "g"), rows(serve(window, CLEAN[:6_000]), "w"), SCHEMA, app="shop"
     )  # fmt: skip
     assert found.verdict == "healthy", found.sentence
+
+
+@pytest.mark.parametrize("strike", [True, False])
+def test_a_scale_that_moved_as_a_whole_has_no_sentinel(strike: bool) -> None:
+    """Days of delay: in a strike all are later, some more than others; a default of 4 for a third leaves the rest alone."""
+    golden, window = cells(20_000, 7, hours=240, start_hour=0), cells(6_000, 8, hours=24, start_hour=240)
+    rng = np.random.default_rng(10)
+    for c in (golden, window):
+        c["inputs.weight"] = np.minimum(rng.geometric(0.3, len(c["ts"])), 24).astype(float)
+    late = window["inputs.weight"] + rng.integers(1, 8, 6_000) * (rng.random(6_000) < 0.8)
+    window["inputs.weight"] = late if strike else np.where(rng.random(6_000) < 0.33, 4.0, window["inputs.weight"])
+    found = diagnose_rows(
+        rows(serve(golden, CLEAN), "g"), rows(serve(window, CLEAN[:6_000]), "w"), SCHEMA, app="shop"
+    )  # fmt: skip
+    assert ("inputs.weight" in [f.component for f in found.findings]) is not strike, found.sentence
+
+
+@pytest.mark.parametrize(("kept", "slow", "moved"), [(0.5, 1.0, 0.0), (1.0, 1.5, 0.4), (1.0, 1.0, 0.0)])
+def test_as_slow_as_ever_with_half_the_traffic_is_not_slower(kept: float, slow: float, moved: float) -> None:
+    """Servers are as busy as ever, though half of the predictions are another app's now; what takes longer at the usual load is slower."""
+    rng = np.random.default_rng(14)
+    per_hour = np.round(40 + 30 * np.sin(np.arange(24 * 11) / 24 * 6.28)).astype(int)
+    hour = np.repeat(np.arange(per_hour.size), per_hour)
+    window = hour >= 240
+    stays = ~window | (rng.random(hour.size) < kept)
+    ms = per_hour[hour] / 10 * np.exp(0.2 * rng.standard_normal(hour.size)) * np.where(window, slow, 1.0)
+    ts = hour * HOUR_US + rng.integers(0, HOUR_US, hour.size)
+    every = Rows(tuple(map(str, range(hour.size))), ts, {"spans.queue": Numbers(ms)}, hour.size)
+    case = build(every.take(~window), every.take(window & stays), Schema.from_pairs([("spans.queue", Kind.NUMBER)]))
+    slower = next(c for c in channels(case, Boundaries({}, ())) if c.signature == "slower")
+    assert abs(float(slower.values[case.window].mean()) - moved) < 0.08
 
 
 def _weaker_model(c: Cells, hit: np.ndarray) -> None:

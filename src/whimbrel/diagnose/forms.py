@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,10 @@ EXACT_SHARE = 0.985
 _SCREEN_ROWS = 1_500
 _MAX_WITNESSES = 4
 _PLAIN = ("copy", "affine", "function")
+_GATE = 0.05
+"""The least share of rows on either side of a gate."""
+_GRADUAL = 20
+"""Different values that golden must have before one that is usual and many that follow something tell a gate from chance."""
 _LISTED = 20
 """Values up to which a category is a flag a value."""
 
@@ -97,6 +102,30 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
     line = np.where((x >= seen.min()) & (x <= seen.max()), slope * x + offset, np.nan)
     expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), line)
     return _judge(parts, target, expected, share, form="copy" if copied else "affine", parents=(parent.name,))
+
+
+def gated(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
+    """The first parent that the number is a multiple of wherever it is not its usual value: an amount, or nothing at all.
+
+    When it is which is not asked: a row breaks the relation where it is neither.
+    """
+    assert target.numbers is not None
+    y = target.numbers
+    known = y[parts.train]
+    values, counts = np.unique(known[np.isfinite(known)], return_counts=True)
+    if values.size < _GRADUAL or not _GATE < counts.max() / counts.sum() < 1 - _GATE:
+        return None
+    usual = float(values[counts.argmax()])
+    rest = replace(target, numbers=np.where(y == usual, np.nan, y))
+    rows, few = alone(parts)
+    for parent in parents:
+        if parent.numbers is None or _affine(few, rest.only(rows), parent.only(rows), EXACT_SHARE) is None:
+            continue
+        found = _affine(parts, rest, parent, EXACT_SHARE)
+        if found is not None:
+            expected = np.where(y == usual, usual, found.expected)
+            return replace(found, form="gated", expected=expected, surprise=np.where(y == usual, 0.0, found.surprise))
+    return None
 
 
 def _within(values: Floats, seen: Floats) -> Bools:

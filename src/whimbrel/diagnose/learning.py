@@ -5,6 +5,7 @@ learning is taken:
 
     copy, affine   y = a x + b                               exact
     function       y = g(x), read off golden by interpolation  exact inside golden's range (log, clip, buckets, look-up)
+    gated          y = a x + b, or always the same value     exact: an amount where there is one
     linear         y = b + Σ a_i x_i, categories as flags      exact sums and differences; in logarithms products and ratios
     log, logistic  log y, or the log odds of y, is such a sum  exact generalised linear models
     rule           a small decision tree that never errs       thresholds by segment, maps between categories
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
-from whimbrel.diagnose.forms import EXACT_SHARE, linear, single_parent_relations
+from whimbrel.diagnose.forms import EXACT_SHARE, gated, linear, single_parent_relations
 from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.relations import Relation, Split
 from whimbrel.diagnose.support import Design, alike, design_of, familiar, supported, thin
@@ -108,6 +109,8 @@ def _exact_number(case: Case, parts: Split, target: Variable, parents: Sequence[
     witnesses = single_parent_relations(parts, target, parents)
     if not witnesses:
         found = linear(parts, target, parents)
+        if found is None and target.field.role is not Role.INPUT and not target.derived:
+            found = gated(parts, target, parents)
         witnesses = [found] if found else []
     if not witnesses:
         return None

@@ -51,6 +51,7 @@ class Relation:
             "product": f"a product of powers of {parents}",
             "log": f"the exponential of a sum of multiples of {parents}",
             "logistic": f"a logistic function of a sum of multiples of {parents}",
+            "gated": f"a fixed multiple of {parents} or one fixed value",
             "rule": f"decided by {parents}",
         }.get(self.form, f"predictable from {parents}")
 

@@ -164,12 +164,19 @@ def _given_load(case: Case, channel: Channel) -> Channel:
 
 
 def _usual_load(case: Case, known: Bools) -> Floats:
-    """Golden's mean load at each row's hour of working days or weekends, shape (n,); that of all hours where golden lacks one."""
+    """Golden's mean load at each row's hour of working days or weekends, shape (n,); that of all hours where golden lacks one.
+
+    Where fewer predictions come than golden ever had at that hour, its highest: how busy the servers are is then unknown.
+    """
     hour = case.hour.astype(np.int64) + 24 * (case.weekday >= _SATURDAY)
-    rows = np.bincount(hour[known], minlength=48)
-    means = np.bincount(hour[known], weights=case.load[known], minlength=48) / np.maximum(rows, 1)
-    usual: Floats = np.where(rows > 0, means, float(case.load[known].mean()))[hour]
-    return usual
+    load, at = case.load[known], hour[known]
+    rows = np.bincount(at, minlength=48)
+    usual = np.where(rows > 0, np.bincount(at, weights=load, minlength=48) / np.maximum(rows, 1), load.mean())
+    least, most = np.full(48, load.min()), np.full(48, load.max())
+    for one in np.unique(at):
+        least[one], most[one] = load[at == one].min(), load[at == one].max()
+    out: Floats = np.where(case.load < least[hour], most[hour], usual[hour])
+    return out
 
 
 def _nearer(case: Case, values: Floats, others: Floats) -> Floats:
