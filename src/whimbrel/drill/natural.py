@@ -166,7 +166,7 @@ def _hosted(requests: Columns, hosts: NDArray[Any]) -> Columns:
 
 
 def _more(requests: Columns, times: NDArray[np.int64], rng: np.random.Generator) -> Columns:
-    """Every request as many times as `times` says, each a request of its own a few minutes apart."""
+    """Every request as many times as `times` says, each a request of its own a few minutes apart, in one hour: it may bear it."""
     index = np.repeat(np.arange(length(requests)), times)
     again = np.flatnonzero(np.diff(index, prepend=-1) == 0)
     out = take(requests, index)
@@ -175,7 +175,8 @@ def _more(requests: Columns, times: NDArray[np.int64], rng: np.random.Generator)
         out[path][again] = rng.standard_normal(len(again))
     for name in DICE:
         out[f"luck.{name}"][again] = rng.random(len(again))
-    out["ts"][again] += np.round(rng.uniform(0, 300, len(again)), 3)
+    left = 3599.0 - out["ts"][again] % 3600
+    out["ts"][again] += np.round(rng.uniform(0, 1, len(again)) * np.clip(left, 0, 300), 3)
     out["id"][again] = [f"{name}-{i}" for i, name in enumerate(out["id"][again])]
     out = take(out, np.argsort(out["ts"], kind="stable"))
     return _renumbered(requests, take(out, out["ts"] <= requests["ts"].max()))
