@@ -62,3 +62,18 @@ def test_the_longest_stretch_is_counted_in_hours_at_one_place() -> None:
     here = (place == 0) & (hour >= 10) & (hour < 17)
     there = (place == 1) & (hour >= 17) & (hour < 22)
     assert state.longest(case, place, np.where(here | there, 0, -1), case.golden) == 7
+
+
+@pytest.mark.parametrize(("value", "hours", "blamed"), [(7.5, 5, False), (7.5, 21, True), (-200.0, 9, True)])
+def test_a_state_may_stand_still_where_golden_never_was(value: float, hours: int, blamed: bool) -> None:
+    """It is colder than ever, for as long as it was the same before; a placeholder is far from all that was."""
+    golden, window = cells(20_000, 5, hours=240, start_hour=0), cells(6_000, 6, hours=24, start_hour=240)
+    first = int(golden["ts"][0]) // HOUR_US * HOUR_US
+    for c in (golden, window):
+        hour = (c["ts"] - first) // HOUR_US
+        c["inputs.weight"] = np.round(12 + 3 * np.sin(hour // 2 / 2.0) + np.cos(hour // 2 / 9.0), 1)
+        c["inputs.weight"] = np.where((hour >= 243) & (hour < 243 + hours), value, c["inputs.weight"])
+    found = diagnose_rows(
+        rows(serve(golden, CLEAN), "g"), rows(serve(window, CLEAN[:6_000]), "w"), SCHEMA, app="shop"
+    )  # fmt: skip
+    assert ("inputs.weight" in {f.component for f in found.findings}) is blamed, found.sentence

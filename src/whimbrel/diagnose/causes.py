@@ -24,6 +24,8 @@ from whimbrel.model.rows import Bools
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
 
+CLEAR = 2.0
+"""Times its threshold from which a rough relation that broke with its own code is that code's doing."""
 MOSTLY = 0.75
 """A suspect's rows lie within a cause's when this share of them does."""
 
@@ -213,6 +215,8 @@ def _strange_text(case: Case, suspect: Suspect) -> bool:
 def _crossing(case: Case, cause: Cause, others: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
     """The input in which the tables cross that broke on the same rows: a wrong zone breaks what zones tell of docks and of regions."""
     suspect = cause.suspect
+    if suspect.hit.channel.signature == "spread":
+        return _torn_most(suspect, others, relations)
     if suspect.hit.channel.signature != "broken":
         return cause.component
     alike = [s for s in others if s.hit.channel.signature == "broken" and s.layer == "data" and _together(s, suspect)]
@@ -225,6 +229,23 @@ def _crossing(case: Case, cause: Cause, others: Sequence[Suspect], relations: Ma
 
     inputs = {v.name for v in case.of(Role.INPUT)}
     return max(sorted(inputs.intersection(*[set().union(*fields.values())])), key=told, default=suspect.component)
+
+
+def _torn_most(suspect: Suspect, others: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
+    """Of inputs that foretell each other and came apart together, the one that left what the others tell of it by most.
+
+    A value that belongs to another row is as far from its own as any; what it helps to foretell has other things to go by.
+    """
+
+    def reads(one: str, other: str) -> bool:
+        return one in relations and other in relations[one].parents
+
+    torn = [s for s in others if s.hit.channel.signature == "spread" and s.layer == "data" and s.proof > Proof.SOFT]
+    mutual = [s for s in torn if reads(s.component, suspect.component) and reads(suspect.component, s.component)]
+    alike = [
+        s for s in mutual if min(overlap(s.affected, suspect.affected), overlap(suspect.affected, s.affected)) >= MOSTLY
+    ]
+    return max([suspect, *alike], key=lambda s: s.shift / s.before).component
 
 
 def _served(case: Case, suspect: Suspect, soft: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
@@ -294,7 +315,11 @@ def _coincide(suspect: Suspect, identity: Suspect) -> bool:
 
 
 def _inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relations: Mapping[str, Relation]) -> Suspect:
-    """A contract broken by a value that is just what its upstream makes of it was broken upstream."""
+    """A contract broken by a value that is just what its upstream makes of it was broken upstream.
+
+    What is left is how the component departs from its upstream, where it does so elsewhere.
+    """
+    innocent = replace(suspect, proof=Proof.SOFT) if suspect.own is None else replace(suspect.own, hits=suspect.hits)
     relation = relations.get(suspect.component)
     signature = suspect.hit.channel.signature
     if suspect.proof is Proof.SOFT or relation is None or suspect.hit.channel.kind == "residual" or signature == "type":
@@ -308,10 +333,10 @@ def _inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relation
     surprise = surprise[np.isfinite(surprise)]
     limit = 0.2 if relation.exact else 1.5
     if surprise.size >= 0.3 * max(int(bad.sum()), 1):
-        return replace(suspect, proof=Proof.SOFT) if float(surprise.mean()) < limit else suspect
+        return innocent if float(surprise.mean()) < limit else suspect
     upstream = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
     moved = any(overlap(bad, s.affected) >= SAME and s.component in relation.parents for s in upstream)
-    return replace(suspect, proof=Proof.SOFT) if moved else suspect
+    return innocent if moved else suspect
 
 
 def _varies(case: Case, relation: Relation, rows: Bools) -> bool:
@@ -323,18 +348,15 @@ def _varies(case: Case, relation: Relation, rows: Bools) -> bool:
 
 def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of: Sequence[Suspect]) -> Suspect:
     """The conditional question where no relation is known: it moved although nothing before it did, or with its own code."""
-    role = role_of(suspect.component)
-    if (
-        suspect.proof is not Proof.SOFT
-        or role not in (Role.STEP, Role.OUTPUT)
-        or suspect.hit.channel.kind != "marginal"
-    ):
+    role, kind = role_of(suspect.component), suspect.hit.channel.kind
+    if suspect.proof is not Proof.SOFT or role not in (Role.STEP, Role.OUTPUT) or kind not in ("marginal", "residual"):
         return suspect
-    if role is Role.STEP:
-        code = f"code.{split(suspect.component)[1]}"
-        found = any(s.component == code and _coincide(suspect, s) for s in identities)
-    else:
-        found = _identity_of(suspect, identities, Role.MODEL) is not None
+    code = f"code.{split(suspect.component)[1]}" if role is Role.STEP else ""
+    rewritten = any(s.component == code and _coincide(suspect, s) for s in identities)
+    if kind == "residual":  # upstream foretells it only roughly, and may have changed in what was not recorded
+        clear = suspect.hit.score >= CLEAR * suspect.hit.threshold
+        return replace(suspect, proof=Proof.FIRM) if rewritten and clear else suspect
+    found = rewritten if role is Role.STEP else _identity_of(suspect, identities, Role.MODEL) is not None
     before = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
     before = [s for s in before if role_of(s.component) in (Role.INPUT, Role.STEP, Role.AGE)]
     passed_on = any(overlap(suspect.affected, s.affected) >= 0.3 for s in before)

@@ -161,11 +161,13 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
         if gained[i] < 2.0 * usual or before > most_before * counts[i] / window.size:
             continue
         value = float(values[i])
-        outside = value < golden.min() or value > golden.max()
+        low, high = float(golden.min()), float(golden.max())
+        margin = FAR * (high - low)
         hit = np.where(variable.missing, np.nan, variable.numbers == value)
         out.append(_channel(variable, "atom", hit, floor=LEAST_GAIN, detail={
-            "value": value, "outside": bool(outside), "before": float(before), "natural": float(usual),
-            "listed": listed, "sentinel": _is_sentinel(value), "end": value in (golden.min(), golden.max()),
+            "value": value, "outside": not low <= value <= high, "far": not low - margin <= value <= high + margin,
+            "before": float(before), "natural": float(usual),
+            "listed": listed, "sentinel": _is_sentinel(value), "end": value in (low, high),
         }))  # fmt: skip
     return out
 

@@ -72,7 +72,9 @@ def gather(case: Case, scan: Scan, hits: Iterable[Hit]) -> list[Suspect]:
     for suspects in by_component.values():
         # Among the proofs of one component the hardest leads; among equals the one that shows most, then most surely.
         lead = max(suspects, key=lambda s: (s.proof, s.hit.channel.exact, _plainness(s), s.hit.score))
-        out.append(replace(lead, hits=tuple(s.hit for s in suspects)))
+        fitted = [s for s in suspects if s is not lead and s.proof > Proof.SOFT and s.hit.channel.kind == "residual"]
+        own = max(fitted, key=lambda s: (s.proof, s.hit.score), default=None)
+        out.append(replace(lead, hits=tuple(s.hit for s in suspects), own=own))
     return sorted(out, key=lambda s: order_of(case, s.component))
 
 
@@ -126,10 +128,13 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
 
 
 def _lasted(case: Case, suspect: Suspect) -> bool:
-    """Whether a state of the world (the weather) merely was missing, or stood still, for a time that golden knows as well."""
+    """Whether a state of the world (the weather) merely was missing, or stood still, for a time that golden knows as well.
+
+    It may be colder than golden ever was; a placeholder is far from all that golden had.
+    """
     channel = suspect.hit.channel
     variable = case.variables.get(channel.component)
-    if variable is None or variable.numbers is None or channel.detail.get("outside"):
+    if variable is None or variable.numbers is None or channel.detail.get("far"):
         return False
     absent = variable.missing.astype(np.int64)
     null = channel.signature == "null"

@@ -54,6 +54,8 @@ class Suspect:
     conversion: Conversion | None = None
     note: str = ""
     """What the change of shape is, where it has a name: a permutation, a rename."""
+    own: Suspect | None = None
+    """Where another hit leads, the strongest that says the component is not what its upstream makes of it."""
 
     @property
     def bad(self) -> Bools:

@@ -1,0 +1,88 @@
+"""Which of several departures is the cause, and what is left of one that upstream explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose import causes
+from whimbrel.diagnose.scan import Channel, Hit
+from whimbrel.diagnose.suspects import Proof, Suspect
+
+ROWS = np.ones(200, dtype=bool)
+
+
+@dataclass
+class Reads:
+    """A relation, as far as it is asked here."""
+
+    parents: tuple[str, ...]
+    surprise: Any = None
+    expected: Any = None
+    exact: bool = False
+    strength: float = 0.95
+
+
+def suspect(
+    component: str,
+    signature: str,
+    shift: float,
+    *,
+    kind: Any = "residual",
+    score: float = 20.0,
+    proof: Proof = Proof.FIRM,
+) -> Suspect:
+    """One that departs on all rows."""
+    excess = np.full(ROWS.size, shift)
+    layer = "data" if component.startswith("inputs.") else "features"
+    channel = Channel(component, layer, signature, kind, np.ones(ROWS.size))
+    hit = Hit(channel, (), score, 6.3, shift, 0.0, 1.0, ROWS.size, excess, ROWS)
+    return Suspect(component, layer, hit, (hit,), proof, (), ROWS, ROWS, 0, True, shift, 0.3, 0.3 + shift)
+
+
+def test_what_upstream_explains_leaves_what_it_does_not() -> None:
+    """One value where upstream makes nearly that is upstream's; that elsewhere the model makes something else stays."""
+    score, other = np.full(ROWS.size, 0.5), ROWS.copy()
+    other[:50] = False
+    torn = suspect("outputs.score", "spread", 2.0)
+    torn = replace(torn, affected=other)
+    atom = replace(suspect("outputs.score", "repeated", 1.0, kind="invariant"), affected=~other, own=torn)
+    relation = Reads((), surprise=np.where(other, 4.0, 0.1), expected=score)
+    case = SimpleNamespace(golden=ROWS)
+    left = causes._inherited(cast("Any", case), atom, [atom], cast("Any", {"outputs.score": relation}))
+    assert (left.hit.channel.signature, left.proof) == ("spread", Proof.FIRM)
+    alone = causes._inherited(
+        cast("Any", case), replace(atom, own=None), [atom], cast("Any", {"outputs.score": relation})
+    )
+    assert alone.proof is Proof.SOFT
+
+
+@pytest.mark.parametrize("swapped", ["inputs.used", "inputs.before"])
+def test_of_two_inputs_that_foretell_each_other_the_one_that_went_further_is_blamed(swapped: str) -> None:
+    """A value of another row leaves its own relation by more than it spoils the other's."""
+    both = [suspect(name, "spread", 1.5 if name == swapped else 0.8) for name in ("inputs.used", "inputs.before")]
+    relations = {"inputs.used": Reads(("inputs.before",)), "inputs.before": Reads(("inputs.used",))}
+    assert causes._torn_most(both[0], both, cast("Any", relations)) == swapped
+
+
+def test_an_input_that_is_not_read_by_the_other_is_another_matter() -> None:
+    """Without a relation both ways there is nothing to choose between."""
+    both = [suspect("inputs.used", "spread", 0.8), suspect("inputs.before", "spread", 1.5)]
+    relations = {"inputs.used": Reads(("inputs.before",)), "inputs.before": Reads(("inputs.age",))}
+    assert causes._torn_most(both[0], both, cast("Any", relations)) == "inputs.used"
+
+
+@pytest.mark.parametrize(
+    ("code", "score", "proof"), [("code.prompt", 20.0, Proof.FIRM), ("code.prompt", 8.0, Proof.SOFT), ("code.other", 20.0, Proof.SOFT)]
+)  # fmt: skip
+def test_a_rough_relation_that_breaks_with_its_own_code_is_that_code_s_doing(
+    code: str, score: float, proof: Proof
+) -> None:
+    """A field that upstream foretells only roughly may move with the world; not clearly, and with its step's new fingerprint."""
+    moved = suspect("steps.prompt.tokens", "residual", 1.4, score=score, proof=Proof.SOFT)
+    new = suspect(code, "identity", 1.0, kind="identity", proof=Proof.SOFT)
+    assert causes._promote(cast("Any", None), moved, [new], [moved]).proof is proof
