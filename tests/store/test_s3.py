@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -149,6 +153,47 @@ def test_an_outage_shorter_than_the_patience_is_not_noticed(server: Server, uri:
     server.door.set("refuse 1.5")
     log.add(shop(1, per_day=20, seed=1), app="shop")
     assert count(log) == 40
+
+
+@pytest.mark.parametrize("mode", ["refuse", "stall"])
+def test_ingest_in_the_background_outlives_an_outage(server: Server, uri: str, tmp_path: Path, mode: str) -> None:
+    """Recorders write on while the storage is away (a minute at full count); all is there once, without anybody's doing."""
+    seconds = 60 if os.environ.get("WHIMBREL_SOAK") == "full" else 3
+    server.door.set("pass")
+    program = Program(tmp_path / "home")
+    hasty = server.options(max_retries="1", retry_timeout="500ms", timeout="500ms")
+    env = program.environment | hasty | {"WHIMBREL_STORAGE": uri}
+    with subprocess.Popen(
+        [*program.command, "ingest", "--every", "1s"], env=env, stderr=subprocess.PIPE, text=True
+    ) as ingest:
+        try:
+            with closing(Recorder("fares", home=program.home)) as recorder:
+                made = [_fare(recorder, 0)]
+                away = time.monotonic() + seconds
+                server.door.set(f"{mode} {seconds}")
+                while time.monotonic() < away:
+                    made.append(_fare(recorder, len(made)))
+                    time.sleep(0.05)
+            log, patience = opened(tmp_path / "other", server, uri), time.monotonic() + 60
+            while (found := _known(log)) != sorted(made):
+                assert time.monotonic() < patience, f"{len(found)} of {len(made)} are there"
+                assert ingest.poll() is None, "ingest ended"
+                time.sleep(0.5)
+        finally:
+            ingest.terminate()
+            said = ingest.communicate(timeout=30)[1]
+    assert mode == "stall" or "nothing is lost; tried again in 1s" in said  # a short stall is waited for
+    assert _known(log) == sorted(made)
+
+
+def _fare(recorder: Recorder, n: int) -> str:
+    with recorder.prediction({"n": n}) as p:
+        p.output(float(n))
+    return p.id
+
+
+def _known(log: Log) -> list[str]:
+    return ids(log, "fares") if "fares" in log.apps() else []
 
 
 def test_a_copy_that_was_changed_on_the_way_is_not_believed(log: Log, server: Server, uri: str, tmp_path: Path) -> None:

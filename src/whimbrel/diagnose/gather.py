@@ -13,6 +13,7 @@ import numpy as np
 from whimbrel.diagnose import state
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
+from whimbrel.diagnose.keys import ANOTHER
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of
@@ -47,6 +48,7 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "repeated": lambda hit, _: Proof.HARD if hit.channel.detail["before"] == 0 and hit.shift > 0.02 else Proof.SOFT,
     "cut": lambda _, shift: Proof.HARD if shift > 0.6 else Proof.SOFT,  # hardly any text goes on where most did
     "beyond": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,  # a few are outliers; most are another unit
+    "rekeyed": lambda _, shift: Proof.HARD if shift >= ANOTHER else Proof.SOFT,
     "grid": lambda hit, _: Proof.HARD if hit.after > 0.5 else Proof.FIRM,
     "null": lambda hit, _: Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM,
 }
@@ -86,7 +88,20 @@ def _hours(case: Case, rows: Bools) -> float:
 
 def _plainness(suspect: Suspect) -> int:
     order = (
-        *("type", "nothing", "twin", "renamed", "constant", "unit", "offset", "beyond", "codebook", "fixed", "form"),
+        *(
+            "type",
+            "rekeyed",
+            "nothing",
+            "twin",
+            "renamed",
+            "constant",
+            "unit",
+            "offset",
+            "beyond",
+            "codebook",
+            "fixed",
+            "form",
+        ),
         *("cut", "atom", "repeated", "null"),
         *("broken", "slower", "halted"),
     )

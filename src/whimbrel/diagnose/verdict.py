@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from whimbrel.diagnose import absence, boundaries, contracts, drawing, focus, labels, lineage, surroundings, words
+from whimbrel.diagnose import absence, boundaries, contracts, drawing, focus, keys, labels, lineage, surroundings, words
 from whimbrel.diagnose.case import Case, build
 from whimbrel.diagnose.causes import Cause, settle, strength
 from whimbrel.diagnose.command import command
@@ -60,6 +60,7 @@ def _judge(
     channels = [
         *contracts.channels(case),
         *learned.channels,
+        *keys.channels(case, learned.relations),
         *boundaries.shares(case, learned.relations),
         *boundaries.marginals(case, learned.relations),
         *surroundings.channels(case, learned),

@@ -1,0 +1,85 @@
+"""What goes by a key (a zone's demand, a shop's prices) still goes by it, or a look-up answers for another key.
+
+In: a `Case` and golden's relations. Out: a channel for each number whose level a category tells: how far each row is from its own key's level, 0 in
+golden, 1 where the level has nothing to do with the key any more, above 1 where it is another key's. The world moves all keys, or one; it deals
+none of them another's level. So no slice of who asks is looked at, and values are taken by their rank in their stretch of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
+from whimbrel.diagnose.contracts import HANDFUL, LAYER_OF
+from whimbrel.diagnose.relations import Relation, Split, split
+from whimbrel.diagnose.scan import Channel
+from whimbrel.model.fields import Role
+from whimbrel.model.rows import Floats, Ints
+
+TOLD = 0.3
+"""The share of the variance of ranks that a key's level must explain on golden rows held out."""
+
+CROWD = 24
+"""Rows from which on an hour is a stretch of time of its own: what goes by the clock is then taken off."""
+
+LEAST_KEYS = 4
+"""Keys from which on levels can be dealt otherwise than by chance."""
+
+FLOOR, ANOTHER = 0.4, 0.7
+"""How much of a key's say must be gone before that is looked at, and before it is proof."""
+
+
+def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
+    """One channel for each number that is not made of recorded fields and that a key tells; the key that tells most of it."""
+    parts = split(case)
+    keys = [v for v in case.of(Role.CONTEXT, Role.INPUT) if _is_key(v)]
+    if not keys or parts.train.size < 40 or parts.check.size < 20:
+        return []
+    hours = case.ts // HOUR_US
+    stretches = hours if np.median(np.unique(hours, return_counts=True)[1]) >= CROWD else case.blocks
+    out = []
+    for variable in case.of(Role.INPUT, Role.STEP):
+        made = variable.name in relations and relations[variable.name].exact
+        if variable.numbers is None or variable.derived or made or variable.distinct <= HANDFUL:
+            continue
+        ranks = _ranks(variable.numbers, stretches)
+        told = [(strength, departure, key) for key in keys if key.path != variable.path
+                for strength, departure in [_departure(ranks, key, parts)]]  # fmt: skip
+        strength, departure, key = max(told, key=lambda one: one[0])
+        if strength >= TOLD:
+            out.append(Channel(
+                variable.path, LAYER_OF[variable.field.role], "rekeyed", "invariant", departure, sign=1, floor=FLOOR,
+                binary=False, not_by=frozenset({Role.CONTEXT}), detail={"key": key.path, "strength": strength},
+            ))  # fmt: skip
+    return out
+
+
+def _is_key(variable: Variable) -> bool:
+    return variable.codes is not None and not variable.derived and LEAST_KEYS <= variable.distinct <= MAX_VALUES
+
+
+def _departure(ranks: Floats, key: Variable, parts: Split) -> tuple[float, Floats]:
+    """How much of the ranks' variance the key's level explains on rows held out, and each row's departure, shape (n,)."""
+    assert key.codes is not None
+    known = np.isfinite(ranks) & (key.codes >= 0)
+    train, check = (rows[known[rows]] for rows in (parts.train, parts.check))
+    size = len(key.vocabulary)
+    counts = np.bincount(key.codes[train], minlength=size)
+    level = np.bincount(key.codes[train], weights=ranks[train], minlength=size) / np.maximum(counts, 1)
+    agrees = np.where(known & (counts >= 5)[key.codes], ranks * level[key.codes], np.nan)
+    strength = float(np.nanmean(agrees[check])) if np.isfinite(agrees[check]).any() else 0.0
+    return strength, 1 - agrees / max(strength, 1e-9)
+
+
+def _ranks(values: Floats, stretches: Ints) -> Floats:
+    """Where each value stands in its stretch of time, with mean 0 and variance 1, NaN where null, shape (n,)."""
+    out = np.full(values.size, np.nan)
+    rows = np.flatnonzero(np.isfinite(values))
+    order = rows[np.lexsort((values[rows], stretches[rows]))]
+    for some in np.split(order, np.flatnonzero(np.diff(stretches[order])) + 1):
+        mark = np.flatnonzero(np.diff(values[some], prepend=np.nan) != 0) if some.size else some
+        tied = np.repeat((mark + np.append(mark[1:], some.size) - 1) / 2, np.diff(np.append(mark, some.size)))
+        out[some] = ((tied + 0.5) / max(some.size, 1) - 0.5) * np.sqrt(12.0)
+    return out

@@ -1,0 +1,88 @@
+"""What goes by a key goes by it still: levels may move, all of them or one, and none becomes another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose import diagnose_rows, keys
+from whimbrel.diagnose.case import Case, build
+
+from .shop import SCHEMA, Cells, cells, rows, serve
+
+CLEAN = np.zeros(20_000, dtype=bool)
+LEVEL = {"AT": 4.0, "DE": 7.0, "US": 12.0, "JP": 20.0}
+
+Change = Callable[[Cells, np.ndarray], np.ndarray]
+
+
+def weighed(c: Cells, countries: np.ndarray) -> np.ndarray:
+    """Parcels of one country are heavier than those of another."""
+    level = np.array([LEVEL[country] for country in countries])
+    normal = np.sqrt(-2 * np.log(c["noise"][0] + 1e-12)) * np.cos(6.28 * c["noise"][1])
+    out: np.ndarray = np.round(level * (1 + 0.3 * normal), 3)
+    return out
+
+
+def both(change: Change) -> tuple[Cells, Cells]:
+    """Golden and a window in which the weight is what `change` makes of it from its second quarter on."""
+    golden, window = cells(20_000, 5, hours=240, start_hour=0), cells(6_000, 6, hours=24, start_hour=240)
+    golden["inputs.weight"] = weighed(golden, golden["context.country"])
+    late = np.arange(6_000) >= 1_500
+    clean = weighed(window, window["context.country"])
+    window["inputs.weight"] = np.where(late, change(window, clean), clean)
+    return serve(golden, CLEAN), serve(window, CLEAN[:6_000])
+
+
+def another(c: Cells, _: np.ndarray) -> np.ndarray:
+    """The look-up answers for another country."""
+    turn = dict(zip(LEVEL, reversed(LEVEL), strict=True))
+    return weighed(c, np.array([turn[country] for country in c["context.country"]]))
+
+
+def nobody(c: Cells, clean: np.ndarray) -> np.ndarray:
+    """Each row gets the value of some other row."""
+    return np.random.default_rng(1).permutation(clean)
+
+
+def heavier(c: Cells, clean: np.ndarray) -> np.ndarray:
+    """All that is sent becomes heavier."""
+    return clean * 1.3
+
+
+def festival(c: Cells, clean: np.ndarray) -> np.ndarray:
+    """One country sends twice as heavy parcels."""
+    return np.where(c["context.country"] == "AT", clean * 4.0, clean)
+
+
+def departure(change: Change) -> float:
+    """How far the late part of the window is from its keys' levels."""
+    golden, window = both(change)
+    case: Case = build(rows(golden, "g"), rows(window, "w"), SCHEMA)
+    (channel,) = [c for c in keys.channels(case, {}) if c.component == "inputs.weight"]
+    assert channel.detail["key"] == "context.country"
+    assert abs(float(np.nanmean(channel.values[case.golden]))) < 0.1
+    late = case.window & (case.ts > np.quantile(case.ts[case.window], 0.25))
+    return float(np.nanmean(channel.values[late]))
+
+
+@pytest.mark.parametrize(("change", "least", "most"), [(another, 0.95, 3.0), (nobody, 0.85, 1.15)])
+def test_values_of_another_key_are_far_from_their_own(change: Change, least: float, most: float) -> None:
+    """1 where the key says nothing any more, more where it says what another's level is."""
+    assert least < departure(change) < most
+
+
+@pytest.mark.parametrize("change", [heavier, festival])
+def test_levels_that_move_are_the_world_s(change: Change) -> None:
+    """All of them, or one: what each key's rows are beside the others' holds for the rest."""
+    assert departure(change) < keys.ANOTHER
+
+
+def test_a_look_up_by_the_wrong_key_is_named() -> None:
+    """In words that say by what it went."""
+    golden, window = both(another)
+    found = diagnose_rows(rows(golden, "g"), rows(window, "w"), SCHEMA, app="shop")
+    assert (found.verdict, found.findings[0].component) == ("fault", "inputs.weight"), found.sentence
+    assert "no longer go by context.country" in found.findings[0].what
