@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from whimbrel.diagnose import diagnose_rows, keys
-from whimbrel.diagnose.case import Case, build
+from whimbrel.diagnose.case import Case, Variable, build
+from whimbrel.model.fields import Field, Kind
 
 from .shop import SCHEMA, Cells, cells, rows, serve
 
@@ -80,9 +83,29 @@ def test_levels_that_move_are_the_world_s(change: Change) -> None:
     assert departure(change) < keys.ANOTHER
 
 
+@pytest.mark.parametrize(
+    ("levels", "noise", "dealt"),
+    [
+        ([3, 9, 1, 12, 5, 16, 7, 20], 0.1, True), ([6, 18, 2, 24, 10, 32, 14, 40], 0.1, True), ([3, 4, 5, 9, 14, 15, 16, 2], 0.1, False),
+        ([9] * 8, 5.0, True), ([12, 1, 3], 0.1, False),
+    ],
+)  # fmt: skip
+def test_a_table_that_is_renewed_is_no_wrong_key(levels: list[float], noise: float, dealt: bool) -> None:
+    """The same levels dealt to others, in other money even, or none at all: not a list of new prices, nor a few of them."""
+    draw = np.random.default_rng(1)
+    golden_levels = np.array([1, 3, 5, 7, 9, 12, 16, 20.0])[: len(levels)]
+    codes = draw.integers(0, len(levels), 4_000)
+    golden = np.arange(4_000) < 3_000
+    values = np.where(golden, golden_levels[codes], np.array(levels, float)[codes]) + draw.normal(0, noise, 4_000)
+    numbers = Variable("inputs.price", Field("inputs.price", Kind.NUMBER), numbers=values)
+    shops = Variable("inputs.shop", Field("inputs.shop", Kind.TEXT), codes=codes, vocabulary=tuple("abcdefgh"))
+    case = SimpleNamespace(golden=golden, variables={"inputs.price": numbers, "inputs.shop": shops})
+    assert keys.dealt_otherwise(cast("Any", case), "inputs.price", "inputs.shop", ~golden) is dealt
+
+
 def test_a_look_up_by_the_wrong_key_is_named() -> None:
     """In words that say by what it went."""
-    golden, window = both(another)
+    golden, window = both(nobody)
     found = diagnose_rows(rows(golden, "g"), rows(window, "w"), SCHEMA, app="shop")
     assert (found.verdict, found.findings[0].component) == ("fault", "inputs.weight"), found.sentence
     assert "no longer go by context.country" in found.findings[0].what

@@ -10,10 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import state
+from whimbrel.diagnose import keys, state
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
-from whimbrel.diagnose.keys import ANOTHER
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of
@@ -48,7 +47,6 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "repeated": lambda hit, _: Proof.HARD if hit.channel.detail["before"] == 0 and hit.shift > 0.02 else Proof.SOFT,
     "cut": lambda _, shift: Proof.HARD if shift > 0.6 else Proof.SOFT,  # hardly any text goes on where most did
     "beyond": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,  # a few are outliers; most are another unit
-    "rekeyed": lambda _, shift: Proof.HARD if shift >= ANOTHER else Proof.SOFT,
     "grid": lambda hit, _: Proof.HARD if hit.after > 0.5 else Proof.FIRM,
     "null": lambda hit, _: Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM,
 }
@@ -136,6 +134,10 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         return replace(suspect, proof=Proof.SOFT)
     if role_of(suspect.component) is Role.INPUT and hit.channel.kind == "residual":
         return replace(suspect, proof=_came_apart(case, suspect))
+    if hit.channel.signature == "rekeyed":
+        key = hit.channel.detail["key"]
+        dealt = moved >= keys.ANOTHER and keys.dealt_otherwise(case, suspect.component, key, affected)
+        return replace(suspect, proof=Proof.HARD if dealt else Proof.SOFT)
     stands_out = suspect.proof > Proof.SOFT and hit.channel.signature in ("null", "atom")
     if stands_out and (_lasted(case, suspect) or _scale_moved(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)

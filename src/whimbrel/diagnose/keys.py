@@ -1,13 +1,15 @@
 """What goes by a key (a zone's demand, a shop's prices) still goes by it, or a look-up answers for another key.
 
 In: a `Case` and golden's relations. Out: a channel for each number whose level a category tells: how far each row is from its own key's level, 0 in
-golden, 1 where the level has nothing to do with the key any more, above 1 where it is another key's. The world moves all keys, or one; it deals
-none of them another's level. So no slice of who asks is looked at, and values are taken by their rank in their stretch of time.
+golden, 1 where the level has nothing to do with the key any more, above 1 where it is another key's. No slice of who asks is looked at, for the
+world moves one key as well as all, and values are taken by their rank in their stretch of time. A table may be renewed, too: what proves is that
+the same levels are dealt to other keys, or that there is no table any more (`dealt_otherwise`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from whimbrel.diagnose.contracts import HANDFUL, LAYER_OF
 from whimbrel.diagnose.relations import Relation, Split, split
 from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Role
-from whimbrel.model.rows import Floats, Ints
+from whimbrel.model.rows import Bools, Floats, Ints
 
 TOLD = 0.3
 """The share of the variance of ranks that a key's level must explain on golden rows held out."""
@@ -28,7 +30,16 @@ LEAST_KEYS = 4
 """Keys from which on levels can be dealt otherwise than by chance."""
 
 FLOOR, ANOTHER = 0.4, 0.7
-"""How much of a key's say must be gone before that is looked at, and before it is proof."""
+"""How much of a key's say must be gone before that is looked at, and before it can be proof."""
+
+GONE = 0.2
+"""The part of what the key told of the variance below which there is no table any more."""
+
+LEAST_DEALT, ALIKE = 6, 0.2
+"""Keys whose levels must be the same ones dealt anew, and how far those may be apart, in golden's spread among keys."""
+
+LEAST_ROWS = 8
+"""Rows of a key that tell its level."""
 
 
 def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
@@ -54,6 +65,48 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
                 binary=False, not_by=frozenset({Role.CONTEXT}), detail={"key": key.path, "strength": strength},
             ))  # fmt: skip
     return out
+
+
+def dealt_otherwise(case: Case, component: str, key: str, rows: Bools) -> bool:
+    """Whether in these rows other keys have golden's levels, or the key tells next to nothing any more."""
+    values, codes = case.variables[component].numbers, case.variables[key].codes
+    assert values is not None
+    assert codes is not None
+    known = np.isfinite(values) & (codes >= 0)
+    before, after = (_levels(values, codes, side & known) for side in (case.golden, rows))
+    common = np.isfinite(before.of) & np.isfinite(after.of)
+    if common.sum() < LEAST_KEYS or before.told <= 0:
+        return False
+    if after.told < GONE * before.told:
+        return True
+    here, there = np.sort(after.of[common]), np.sort(before.of[common])
+    scale = float(there.sum() / here.sum()) if here.sum() else 0.0
+    apart = float(np.abs(scale * here - there).mean() / max(there.std(), 1e-12))
+    return bool(common.sum() >= LEAST_DEALT and scale > 0 and apart < ALIKE)
+
+
+@dataclass(frozen=True, eq=False)
+class _Levels:
+    """The median by key, shape (keys,), NaN where few rows have it; and the share of the variance that keys explain, less what chance gives."""
+
+    of: Floats
+    told: float
+
+
+def _levels(values: Floats, codes: Ints, rows: Bools) -> _Levels:
+    chosen, of_key = values[rows], codes[rows]
+    levels = np.full(int(codes.max(initial=0)) + 1, np.nan)
+    means = np.zeros(levels.size)
+    for code in np.unique(of_key):
+        own = chosen[of_key == code]
+        means[code] = own.mean()
+        if own.size >= LEAST_ROWS:
+            levels[code] = np.median(own)
+    keys = np.unique(of_key).size
+    if chosen.size <= keys or not np.ptp(chosen) > 0:
+        return _Levels(levels, 0.0)
+    within = float(((chosen - means[of_key]) ** 2).sum()) / (chosen.size - keys)
+    return _Levels(levels, 1 - within / float(chosen.var(ddof=1)))
 
 
 def _is_key(variable: Variable) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from whimbrel.diagnose import state
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.shapes import Conversion, conversion_of, offset_of, permutation_of, renamed_to
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
@@ -46,7 +47,7 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     natural = _natural(case, numbers, base, suspect.affected)
     # The weather, a market's price: one value for all rows of an hour, so a day is one witness and not a thousand.
     plain = conversion is not None and conversion.known and abrupt(case, suspect) and _left(before, after)
-    if not plain and _is_state(case, numbers, base):
+    if not plain and state.places(case, numbers) is not None:
         return suspect
     if conversion is not None:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
@@ -97,21 +98,6 @@ def _left(before: Floats, after: Floats) -> bool:
     """Whether most values have left golden's range: Fahrenheit does, a cold day does not."""
     known = after[np.isfinite(after)]
     return float(np.mean((known < np.nanmin(before)) | (known > np.nanmax(before)))) > 0.5
-
-
-def _is_state(case: Case, values: Floats, base: Bools) -> bool:
-    """Whether rows of the same hour share most of golden's variance: the field says when, not who."""
-    rows = np.flatnonzero(base & np.isfinite(values))
-    index = np.unique(case.ts[rows] // HOUR_US, return_inverse=True)[1]
-    counts = np.bincount(index).astype(float)
-    means = np.bincount(index, weights=values[rows]) / counts
-    crowded = counts[index] > 1
-    if crowded.sum() < 40:
-        return False
-    within = float(
-        ((values[rows] - means[index])[crowded] ** 2 * (counts / np.maximum(counts - 1, 1))[index][crowded]).mean()
-    )
-    return within < 0.4 * float(np.var(values[rows]))
 
 
 @dataclass(frozen=True, slots=True)

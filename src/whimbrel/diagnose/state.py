@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whimbrel.diagnose.case import HOUR_US, Case
+from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
@@ -22,7 +22,7 @@ _CROWD = 3
 def places(case: Case, values: Floats) -> Ints | None:
     """The place of each row, shape (n,), where rows of one hour and place share a value on golden; None for no state.
 
-    A place is a value of whichever dimension of who asks makes the rows most alike, or everywhere.
+    A place is a value of whichever category, of who asks or of what is asked, makes the rows most alike, or everywhere.
     """
     rows = np.flatnonzero(case.golden & np.isfinite(values))
     if rows.size < 40 or np.ptp(values[rows]) == 0:
@@ -30,8 +30,13 @@ def places(case: Case, values: Floats) -> Ints | None:
     whole = float(np.var(values[rows]))
     best: tuple[float, Ints] | None = None
     everywhere = np.zeros(len(case.ts), dtype=np.int64)
-    dimensions = [d.codes for d in case.dimensions if role_of(d.path) is Role.CONTEXT and 1 < len(d.values) <= 60]
-    for codes in (everywhere, *dimensions):
+    dimensions = [
+        d.codes for d in case.dimensions if role_of(d.path) is Role.CONTEXT and 1 < len(d.values) <= MAX_VALUES
+    ]
+    inputs = [
+        v.codes for v in case.of(Role.INPUT) if v.codes is not None and 1 < v.distinct <= MAX_VALUES and not v.derived
+    ]
+    for codes in (everywhere, *dimensions, *inputs):
         index = np.unique(_cells(case, codes)[rows], return_inverse=True)[1]
         counts = np.bincount(index).astype(float)
         crowded = counts[index] >= _CROWD
