@@ -9,9 +9,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import causes
+from whimbrel.diagnose import causes, gather
+from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect
+from whimbrel.model.fields import Field, Kind
 
 ROWS = np.ones(200, dtype=bool)
 
@@ -86,3 +88,24 @@ def test_a_rough_relation_that_breaks_with_its_own_code_is_that_code_s_doing(
     moved = suspect("steps.prompt.tokens", "residual", 1.4, score=score, proof=Proof.SOFT)
     new = suspect(code, "identity", 1.0, kind="identity", proof=Proof.SOFT)
     assert causes._promote(cast("Any", None), moved, [new], [moved]).proof is proof
+
+
+@pytest.mark.parametrize(
+    ("rate", "inside", "unknown"),
+    [("new with it", "all", True), ("new before", "all", False), ("known", "all", False), ("new with it", "some", False)],
+)  # fmt: skip
+def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(rate: str, inside: str, unknown: bool) -> None:
+    """From the hour on in which a rate is one that golden never had; but not if it was new before, or others with it do not depart."""
+    ts = np.arange(400) * 1_000_000
+    golden, late = np.arange(400) < 200, np.arange(400) >= 300
+    values = np.where(golden, 1.0 + np.arange(400) % 3, 2.0)
+    values[late if rate == "new with it" else ~golden if rate == "new before" else np.zeros(400, bool)] = 4.5
+    rows = np.ones(400, bool) if inside == "all" else np.arange(400) % 2 == 0
+    parent = Variable("inputs.rate", Field("inputs.rate", Kind.NUMBER), numbers=values)
+    case = SimpleNamespace(ts=ts, golden=golden, window=~golden, variables={"inputs.rate": parent})
+    moved = suspect("outputs.margin", "residual", 0.7)
+    channel = replace(moved.hit.channel, detail={"relation": Reads(("inputs.rate",))})
+    moved = replace(
+        moved, hit=replace(moved.hit, channel=channel), inside=rows, affected=rows & late, since_us=int(ts[300]), from_start=False
+    )  # fmt: skip
+    assert gather._unknown_ground(cast("Any", case), moved) is unknown

@@ -51,6 +51,8 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "null": lambda hit, _: Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM,
 }
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""
+ASIDE, LEAST_EARLIER = 0.1, 30
+"""A share of rows that is too small to say anything beside the others; rows before an onset that say what was usual until then."""
 FORETOLD = 0.5
 """The share of an input's variance that other inputs must explain before it can come apart from them."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
@@ -185,15 +187,23 @@ def _scale_moved(case: Case, suspect: Suspect) -> bool:
 
 
 def _unknown_ground(case: Case, suspect: Suspect) -> bool:
-    """Whether a fitted model is left by all traffic from the first row on, and something that it reads is new by then as well.
+    """Whether a fitted model is left, by nearly all traffic, when something that it reads is new, and not before.
 
-    What golden never saw vary (a rate, a month) it cannot have taught, and no other row is there to compare with.
+    What golden never saw vary (a rate, a month) it cannot have taught, and hardly another row is there to compare with.
     """
     channel = suspect.hit.channel
-    if channel.kind != "residual" or channel.exact or suspect.where or not suspect.from_start:
+    if channel.kind != "residual" or channel.exact:
         return False
+    since = case.window & (case.ts >= suspect.since_us)
+    if (since & ~suspect.inside).sum() > ASIDE * suspect.affected.sum():
+        return False  # others are on the same ground, and do not depart
+    earlier = case.window & ~since
     parents = [case.variables[name] for name in channel.detail["relation"].parents if name in case.variables]
-    return any(np.mean(_new(case, parent)[suspect.affected]) > 0.5 for parent in parents)
+    for new in (_new(case, parent) for parent in parents):
+        began = earlier.sum() < LEAST_EARLIER or np.mean(new[earlier]) < ASIDE
+        if np.mean(new[suspect.affected]) > 0.5 and (suspect.from_start or began):
+            return True
+    return False
 
 
 def _new(case: Case, variable: Variable) -> Bools:
