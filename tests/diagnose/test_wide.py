@@ -92,7 +92,7 @@ from whimbrel.engine import engine_named
 from whimbrel.model.fields import Role
 from whimbrel.model.window import Window
 from whimbrel.store import source_of
-source, _ = source_of(wide(300, 1_000, since=0, seed=1))
+source, _ = source_of(wide(180, 1_000, since=0, seed=1))
 def peak():
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 before = peak()
@@ -100,5 +100,5 @@ print(len(engine_named().binning(source, Window("table")).columns), (peak() - be
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     columns, grown_mib = map(int, told.stdout.split())
-    assert columns == 302
+    assert columns == 182
     assert grown_mib < 300

@@ -79,8 +79,7 @@ def findings(
             continue
         old = proven[at]
         measured = {name: value for name, value in harm.items() if name != "share_of_traffic"}
-        # Labels of the whole window say whether a model is worse; how often it decides otherwise does not.
-        judged = "loss" in old.harm and "replayed_loss" not in harm
+        judged = "loss" in old.harm  # by the labels of the whole window, which say more than those of the replayed few
         proven[at] = replace(
             old, evidence=(*evidence, *old.evidence), confidence=max(old.confidence, 0.99), harm={**harm, **old.harm, **measured},
             harmful=old.harmful if harmful is None or judged else harmful, next=_next(again),
@@ -118,8 +117,6 @@ def _of_artefact(one: Artefact, matrix: Swap, step: Changed | None, window: Pari
     harm: dict[str, float] = {"share_of_traffic": 1.0}
     if "flipped" in one.shares:
         harm["decisions_flipped"] = round(max(one.shares["flipped"], 0.0), 4)
-    if _told_by_labels(one, whole):
-        harm["replayed_loss"] = round(one.shares["loss"], 5)
     if "score_shift_sd" in one.shares:
         harm["score_moved_sd"] = round(abs(one.shares["score_shift_sd"]), 4)
     evidence = (*_declared(step, window, again), proof) if step is not None else (proof,)
@@ -135,7 +132,7 @@ def _on_trial(step: Changed | None, matrix: Swap, again: Again) -> bool:
 
 def harmful(one: Artefact, whole: Change) -> bool | None:
     """Labels decide where they can; else decisions; else the score. None where so few predictions cannot tell."""
-    if _told_by_labels(one, whole):
+    if "loss" in one.shares and abs(whole.loss_z) >= 2:
         return one.shares["loss"] > 0
     if "flipped" in one.shares:
         if one.alone.flipped and not whole.flipped:  # another change makes up for it
@@ -144,10 +141,6 @@ def harmful(one: Artefact, whole: Change) -> bool | None:
     if "score_shift_sd" in one.shares:
         return (one.alone.score_moved_sd or 0.0) >= _SD
     return None
-
-
-def _told_by_labels(one: Artefact, whole: Change) -> bool:
-    return "loss" in one.shares and abs(whole.loss_z) >= 2
 
 
 def _flipping(flips: float, compared: int, layer: str) -> bool | None:
