@@ -176,6 +176,16 @@ def _misread(app: Any, by: float, _: World) -> Any:
     return replace(app, model=replace(app.model, scorer=replace(app.model.scorer, names=turned)))
 
 
+def unannounced(**change: Any) -> Break:
+    """A language model answers in another way under the same version and digest: parameters, or how the strength makes them."""
+
+    def apply(app: Any, by: float, _: World) -> Any:
+        new = {name: value(by) if callable(value) else value for name, value in change.items()}
+        return replace(app, model=replace(app.model, said=app.model.digest, **new))
+
+    return apply
+
+
 def _calibrated(**change: Callable[[float, float], float]) -> Break:
     def apply(app: Any, by: float, _: World) -> Any:
         now = app.calibrate.keywords

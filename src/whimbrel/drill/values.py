@@ -31,6 +31,11 @@ def texts(change: Callable[[str], str]) -> Values:
     return lambda values, _: np.array([None if v is None else change(v) for v in values.tolist()], dtype=object)
 
 
+def cut(values: NDArray[Any], longest: float) -> NDArray[Any]:
+    """Texts end after so many characters."""
+    return texts(lambda text: text[: int(longest)])(values, longest)
+
+
 def null(values: NDArray[Any], _: float) -> NDArray[Any]:
     """Nothing arrives."""
     return np.full(len(values), None, dtype=object) if values.dtype == object else np.full(len(values), np.nan)

@@ -13,7 +13,7 @@ import numpy as np
 from whimbrel.drill import values
 from whimbrel.drill.app import changed
 from whimbrel.drill.columns import Columns
-from whimbrel.drill.faults import HOST, Break, Fault
+from whimbrel.drill.faults import HOST, Fault
 from whimbrel.drill.kinds import (
     FLIPPED,
     HARDWARE,
@@ -32,6 +32,7 @@ from whimbrel.drill.kinds import (
     slower,
     step,
     timed_out,
+    unannounced,
 )  # fmt: skip
 from whimbrel.drill.world import World
 
@@ -51,20 +52,6 @@ def _mojibake(text: str) -> str:
 
 def _tags(text: str) -> str:
     return f"<div><span>{text.replace(',', ',<br/>')}</span></div>"
-
-
-def _cut(letters: np.ndarray[Any, Any], longest: float) -> np.ndarray[Any, Any]:
-    return np.array([None if v is None else v[: int(longest)] for v in letters.tolist()], dtype=object)
-
-
-def _clerk(**change: Any) -> Break:
-    """Another way of answering under the same version and digest: nobody was told."""
-
-    def apply(app: Any, by: float, _: World) -> Any:
-        new = {name: value(by) if callable(value) else value for name, value in change.items()}
-        return replace(app, model=replace(app.model, said=app.model.digest, **new))
-
-    return apply
 
 
 def _snapshot(app: Any, by: float, _: World) -> Any:
@@ -95,7 +82,7 @@ LETTERS = (
     arrives("D05/letter", "letters arrive empty", values.null, SHARES, rare=True),
     arrives("D07/letter", "a mail gateway puts its notice in the letter's place",
             values.constant("[This message was removed by the gateway]"), SHARES, rare=True),
-    arrives("D10/letter", "letters are cut short", _cut, CUTS),
+    arrives("D10/letter", "letters are cut short", values.cut, CUTS),
     arrives("D21/letter", "letters are joined by a wrong key", values.shuffled),
     arrives("D23/letter", "letters arrive in a broken encoding", values.texts(_mojibake)),
     arrives("D24/letter", "markup is left in the letters", values.texts(_tags)),
@@ -135,17 +122,17 @@ CLERK = (
           app=lambda app, _, world: replace(app, model=world.old)),
     Fault("T06", "model", ("model.version", "model.digest"), "the provider moved the alias to another snapshot",
           (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.2), app=_snapshot),
-    Fault("T07", "model", (*TOLD, "steps.plan"), "the temperature was raised", (0.5, 0.7, 1.0, 1.4, 2.0), app=_clerk(heat=lambda by: by)),
+    Fault("T07", "model", (*TOLD, "steps.plan"), "the temperature was raised", (0.5, 0.7, 1.0, 1.4, 2.0), app=unannounced(heat=lambda by: by)),
     Fault("T08", "model", ("outputs.body", "outputs.stop", "usage.completion_tokens"), "answers are cut at fewer tokens",
-          (68, 65, 63, 61, 59, 57, 54, 50, 45), app=_clerk(most_tokens=lambda by: int(by))),
+          (68, 65, 63, 61, 59, 57, 54, 50, 45), app=unannounced(most_tokens=lambda by: int(by))),
     Fault("T12", "model", ("outputs.body", "usage.completion_tokens"), "the model became talkative", (2.0,), "cost",
-          app=_clerk(closings=lambda by: int(by))),
+          app=unannounced(closings=lambda by: int(by))),
     Fault("T16", "model", TOLD, "the model declines more often", (1.6, 1.2, 0.8, 0.4, 0.0, -0.5),
-          app=_clerk(shy=lambda by: 0.2 - by, sure=lambda by: 0.3 * (by - 1.8))),
+          app=unannounced(shy=lambda by: 0.2 - by, sure=lambda by: 0.3 * (by - 1.8))),
     Fault("T21", "model", ("steps.plan", "model.version"), "the model no longer calls the tool", (1.0,),
-          others=(("features", "steps.plan"),), app=_clerk(tools=("read_rules",))),
+          others=(("features", "steps.plan"),), app=unannounced(tools=("read_rules",))),
     Fault("T22", "model", ("outputs.refund", "outputs.body"), "the model writes amounts in cents", (1.0,), "share",
-          app=_clerk(cents=True)),
+          app=unannounced(cents=True)),
     *calibration(),
 )  # fmt: skip
 READING = (

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from whimbrel.drill import values
 from whimbrel.drill.app import changed
 from whimbrel.drill.columns import Columns
@@ -25,6 +23,7 @@ from whimbrel.drill.kinds import (
     slower,
     step,
     timed_out,
+    unannounced,
 )  # fmt: skip
 from whimbrel.drill.world import World
 
@@ -35,20 +34,6 @@ def _tags(text: str) -> str:
 
 def _mojibake(text: str) -> str:
     return text.encode("utf-8").decode("latin-1")
-
-
-def _cut(question: np.ndarray[Any, Any], longest: float) -> np.ndarray[Any, Any]:
-    return np.array([None if v is None else v[: int(longest)] for v in question.tolist()], dtype=object)
-
-
-def _model(**change: Any) -> Any:
-    """Another way of writing under the same version and digest: nobody was told."""
-
-    def apply(app: Any, by: float, _: World) -> Any:
-        new = {name: value(by) if callable(value) else value for name, value in change.items()}
-        return replace(app, model=replace(app.model, said=app.model.digest, **new))
-
-    return apply
 
 
 def _snapshot(app: Any, by: float, _: World) -> Any:
@@ -66,7 +51,7 @@ WRITES = ("outputs.text", "outputs.margin", "model.version")
 DATA = (
     arrives("D05/question", "questions arrive empty", values.null, SHARES, rare=True),
     arrives("D07/question", "a form sends its placeholder", values.constant("Type your question here"), SHARES, rare=True),
-    arrives("D10/question", "questions are cut short", _cut, (60, 45, 36, 30, 26, 22, 18, 14, 10)),
+    arrives("D10/question", "questions are cut short", values.cut, (60, 45, 36, 30, 26, 22, 18, 14, 10)),
     arrives("D16/question", "the blanks between words are lost", values.texts(lambda v: v.replace(" ", ""))),
     arrives("D21/question", "questions are joined by a wrong key", values.shuffled),
     arrives("D23/question", "questions arrive in a broken encoding", values.texts(_mojibake)),
@@ -105,13 +90,13 @@ WRITER = (
           app=lambda app, _, world: replace(app, model=world.old)),
     Fault("T06", "model", ("model.version", "model.digest"), "the provider moved the alias to another snapshot",
           (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.2), app=_snapshot),
-    Fault("T07", "model", WRITES, "the temperature was raised", (0.5, 0.7, 1.0, 1.4, 2.0, 3.0), app=_model(heat=lambda by: by)),
+    Fault("T07", "model", WRITES, "the temperature was raised", (0.5, 0.7, 1.0, 1.4, 2.0, 3.0), app=unannounced(heat=lambda by: by)),
     Fault("T08", "model", ("outputs.text", "outputs.finish", "usage.output_tokens"), "answers are cut at fewer tokens",
-          (48, 44, 41, 38, 35, 32, 28, 20), app=_model(most_tokens=lambda by: int(by))),
+          (48, 44, 41, 38, 35, 32, 28, 20), app=unannounced(most_tokens=lambda by: int(by))),
     Fault("T16", "model", WRITES, "the model declines more often", (1.0, 0.7, 0.4, 0.1, -0.2, -0.6),
-          app=_model(shy=lambda by: 0.4 - by, sure=lambda by: 0.3 * (by - 1.2))),
+          app=unannounced(shy=lambda by: 0.4 - by, sure=lambda by: 0.3 * (by - 1.2))),
     Fault("T12", "model", ("outputs.text", "usage.output_tokens"), "the model became talkative", (3.0,), "cost",
-          app=_model(sentences=lambda by: int(by))),
+          app=unannounced(sentences=lambda by: int(by))),
     *calibration(),
 )  # fmt: skip
 PARSING = (
