@@ -55,6 +55,11 @@ ASIDE, LEAST_EARLIER = 0.1, 30
 """A share of rows that is too small to say anything beside the others; rows before an onset that say what was usual until then."""
 FORETOLD = 0.5
 """The share of an input's variance that other inputs must explain before it can come apart from them."""
+_PLAIN = (
+    *("type", "rekeyed", "nothing", "twin", "renamed", "constant", "unit", "offset", "beyond", "codebook", "fixed"),
+    *("form", "cut", "atom", "repeated", "null", "broken", "slower", "halted"),
+)  # fmt: skip
+"""What shows a change most plainly, first."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
 
@@ -87,26 +92,8 @@ def _hours(case: Case, rows: Bools) -> float:
 
 
 def _plainness(suspect: Suspect) -> int:
-    order = (
-        *(
-            "type",
-            "rekeyed",
-            "nothing",
-            "twin",
-            "renamed",
-            "constant",
-            "unit",
-            "offset",
-            "beyond",
-            "codebook",
-            "fixed",
-            "form",
-        ),
-        *("cut", "atom", "repeated", "null"),
-        *("broken", "slower", "halted"),
-    )
     signature = suspect.hit.channel.signature
-    return len(order) - order.index(signature) if signature in order else 0
+    return len(_PLAIN) - _PLAIN.index(signature) if signature in _PLAIN else 0
 
 
 def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
@@ -201,7 +188,7 @@ def _unknown_ground(case: Case, suspect: Suspect) -> bool:
     parents = [case.variables[name] for name in channel.detail["relation"].parents if name in case.variables]
     for new in (_new(case, parent) for parent in parents):
         began = earlier.sum() < LEAST_EARLIER or np.mean(new[earlier]) < ASIDE
-        if np.mean(new[suspect.affected]) > 0.5 and (suspect.from_start or began):
+        if began and np.mean(new[suspect.affected]) > 0.5:
             return True
     return False
 

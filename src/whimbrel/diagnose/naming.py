@@ -17,6 +17,8 @@ from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
+_STATE = 0.4
+"""The share of its variance that a field may have among rows of one hour and place, and still be no witness of a unit."""
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f"))
 
 
@@ -43,21 +45,21 @@ def name_shape(case: Case, suspect: Suspect) -> Suspect:
 def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Suspect:
     """A unit or an offset, where it goes beyond what golden's own blocks do among themselves."""
     before, after = numbers[base], numbers[suspect.affected]
-    conversion = conversion_of(before, after)
+    conversion, sudden = conversion_of(before, after), abrupt(case, suspect)
+    plain = conversion is not None and conversion.known and sudden and _left(before, after)
     natural = _natural(case, numbers, base, suspect.affected)
-    # The weather, a market's price: one value for all rows of an hour, so a day is one witness and not a thousand.
-    plain = conversion is not None and conversion.known and abrupt(case, suspect) and _left(before, after)
-    if not plain and state.places(case, numbers) is not None:
-        return suspect
     if conversion is not None:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
         if ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio:
             conversion = None
+    offset = offset_of(before, after) if conversion is None and sudden else None
+    if conversion is None and (offset is None or abs(offset) < 2.5 * natural.shift):
+        return suspect
+    # The weather, a market's price: one value for all rows of an hour, so a day is one witness and not a thousand.
+    if not plain and state.places(case, numbers, shared=_STATE) is not None:
+        return suspect
     if conversion is not None:
         return _named(suspect, "unit", conversion=conversion, note=conversion.words)
-    offset = offset_of(before, after) if abrupt(case, suspect) else None
-    if offset is None or abs(offset) < 2.5 * natural.shift:
-        return suspect
     return _named(suspect, "offset", note=f"every value is shifted by {offset:+.4g}")
 
 

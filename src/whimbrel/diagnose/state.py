@@ -19,8 +19,10 @@ LONGER = 3.0
 _CROWD = 3
 
 
-def places(case: Case, values: Floats) -> Ints | None:
+def places(case: Case, values: Floats, shared: float = SHARED) -> Ints | None:
     """The place of each row, shape (n,), where rows of one hour and place share a value on golden; None for no state.
+
+    `shared` is the share of the variance that may be left among such rows.
 
     A place is a value of whichever category, of who asks or of what is asked, makes the rows most alike, or everywhere.
     """
@@ -47,7 +49,7 @@ def places(case: Case, values: Floats) -> Ints | None:
         within = float(spread[crowded].mean()) / whole
         if best is None or within < 0.9 * best[0]:
             best = (within, codes)
-    return best[1] if best is not None and best[0] < SHARED else None
+    return best[1] if best is not None and best[0] < shared else None
 
 
 def _cells(case: Case, codes: Ints) -> Ints:
