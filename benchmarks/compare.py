@@ -93,8 +93,8 @@ class Cost:
     peak_mib: float
 
 
-def columns() -> str:
-    """Twenty columns beside id and ts as SQL over a row number `i`: twelve numbers, four texts, a flag, score, decision, label."""
+def columns(count: int = 20) -> str:
+    """Columns beside id and ts as SQL over a row number `i`: twelve numbers (more beyond 20), four texts, a flag, score, decision, label."""
 
     def uniform(salt: int) -> str:
         return f"(hash(i * 131 + {salt}) / 18446744073709551616.0)"
@@ -108,7 +108,7 @@ def columns() -> str:
         f"floor({uniform(21)} * 5)",
         f"CASE WHEN {uniform(22)} < 0.3 THEN 0 ELSE {uniform(23)} END",
     ]
-    chosen.append(f"{normal(24)}")
+    chosen += [normal(24 + n * 4) for n in range(count - 19)]
     parts = [f'round({sql}, 6) AS "inputs.n{n}"' for n, sql in enumerate(chosen)]
     for salt, (name, size) in enumerate(CODES.items()):
         group = "context" if name in ("country", "channel") else "inputs"
@@ -120,7 +120,7 @@ def columns() -> str:
     return ", ".join(parts)
 
 
-def make(path: Path, rows: int, since: datetime, length: timedelta, first: int) -> None:
+def make(path: Path, rows: int, since: datetime, length: timedelta, first: int, count: int = 20) -> None:
     """Write a flat Parquet file of predictions, the same for everyone who runs this."""
     import duckdb
 
@@ -129,7 +129,7 @@ def make(path: Path, rows: int, since: datetime, length: timedelta, first: int) 
         con.execute("SET TimeZone = 'UTC'")
         con.execute(
             f"""COPY (SELECT 'p' || i AS id, make_timestamptz({int(since.timestamp() * 1e6)} + ((i - {first}) * {step})::BIGINT) AS ts,
-                {columns()} FROM range({first}, {first + rows}) AS t(i)) TO '{path}' (COMPRESSION zstd)"""
+                {columns(count)} FROM range({first}, {first + rows}) AS t(i)) TO '{path}' (COMPRESSION zstd)"""
         )
 
 

@@ -1,6 +1,7 @@
 """What a diagnosis costs: a month × 20 columns, its last eighth against the rest as a named golden; prints a table.
 
     python -m benchmarks.diagnose                          1,000,000 rows in all
+    python -m benchmarks.diagnose --columns 30 --days 8    wider, in fewer files
     python -m benchmarks.diagnose --rows 10000000 --home DIR    in a log that is kept there, and asked again the next time
 
 Each line is a whole fresh process, imports included: first without anything kept, then with the thin copies of files that the first left
@@ -19,8 +20,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from benchmarks.compare import COST, START, make
-
-MONTH = timedelta(days=30)
 
 ASK = """
 import pathlib
@@ -44,15 +43,18 @@ def main() -> None:
     from whimbrel.model.window import Window
 
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("--rows", type=int, default=1_000_000, help="rows of the month")
+    parse.add_argument("--rows", type=int, default=1_000_000, help="rows in all")
+    parse.add_argument("--columns", type=int, default=20, help="columns beside id and time, 20 or more")
+    parse.add_argument("--days", type=int, default=30, help="how many days the rows are spread over")
     parse.add_argument("--home", type=Path, help="where the log is, or is made and kept")
     asked = parse.parse_args()
-    since = START + MONTH * 7 / 8
+    length = timedelta(days=asked.days)
+    since = START + length * 7 / 8
     with tempfile.TemporaryDirectory(prefix="whimbrel-bench-") as made:
         home = asked.home or Path(made) / "home"
         if not home.exists():
             flat = Path(made) / "month.parquet"
-            make(flat, asked.rows, START, MONTH, 0)
+            make(flat, asked.rows, START, length, 0, asked.columns)
             log = whimbrel.open(home)
             log.import_files([str(flat)], app="shop")
             log.set_golden("golden", Window("shop", START, since))

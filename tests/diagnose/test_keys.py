@@ -109,3 +109,18 @@ def test_a_look_up_by_the_wrong_key_is_named() -> None:
     found = diagnose_rows(rows(golden, "g"), rows(window, "w"), SCHEMA, app="shop")
     assert (found.verdict, found.findings[0].component) == ("fault", "inputs.weight"), found.sentence
     assert "no longer go by context.country" in found.findings[0].what
+
+
+def test_ranks_in_a_stretch_of_time_are_those_of_a_plain_loop() -> None:
+    """Ties share the middle of their places, and what is null has none."""
+    rng = np.random.default_rng(3)
+    values = np.round(rng.normal(size=2_000), 1)
+    values[rng.random(2_000) < 0.1] = np.nan
+    stretches = np.sort(rng.integers(0, 40, 2_000)).astype(np.uint8)
+    found = keys._ranks(Variable("inputs.x", Field("inputs.x", Kind.NUMBER), numbers=values), stretches)
+    for stretch in range(40):
+        here = stretches == stretch
+        own = values[here & ~np.isnan(values)]
+        places = [(own < v).sum() + (own == v).sum() / 2 for v in own]
+        assert np.allclose(found[here & ~np.isnan(values)], (np.array(places) / own.size - 0.5) * np.sqrt(12.0))
+    assert (np.isnan(found) == np.isnan(values)).all()

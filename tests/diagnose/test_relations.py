@@ -167,3 +167,22 @@ def test_a_field_that_golden_never_varied_is_foretold_by_nothing() -> None:
     rain = np.zeros(N + M)
     rain[parts.train] = np.maximum(x[parts.train] - 1, 0)
     assert _learn(_case(rain, x=x), trees=True) is None
+
+
+def test_what_a_screen_of_neighbours_must_let_pass() -> None:
+    """A look-up by number, a curve with many steps, a wave, a function of what is mostly one value, and one that is seldom broken."""
+    rng = np.random.default_rng(9)
+    ids, u = rng.integers(0, 400, N + M).astype(float), rng.random(N + M)
+    prices = rng.gamma(2, 30, 400)
+    mostly = np.where(u < 0.9, 0.0, rng.random(N + M))
+    broken = np.where(rng.random(N + M) < 0.01, 99.0, 3 * u)
+    for target, parent in (
+        (prices[ids.astype(int)], ids),
+        (np.floor(u * 20) ** 2, u),
+        (np.sin(12 * u), u),
+        (np.exp(mostly), mostly),
+        (broken, u),
+    ):
+        relation = _learn(_case(target, x=parent, noise=rng.random(N + M)))
+        assert relation is not None
+        assert relation.parents == ("inputs.x",)

@@ -17,6 +17,7 @@ from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
 from whimbrel.diagnose.contracts import LAYER_OF
 from whimbrel.diagnose.gist import from_words
+from whimbrel.diagnose.hopes import Hopes
 from whimbrel.diagnose.learning import exact, fitted, learn
 from whimbrel.diagnose.relations import Relation, split
 from whimbrel.diagnose.scan import Channel
@@ -64,8 +65,11 @@ def learn_all(case: Case) -> Boundaries:
     loose.sort(
         key=lambda pair: (_of_text(case, pair[0]), order[pair[0].field.role])
     )  # what is made of texts comes last
+    hopes = Hopes(case, parts)
     for variable, parents in loose[:MOST_TREES]:
         nearest = parents[:MOST_PARENTS]  # where those are all, no exact relation to them was found above
+        if not hopes.any(variable, nearest):
+            continue
         found = (fitted if len(nearest) == len(parents) else learn)(case, parts, variable, nearest)
         if found is not None:
             relations[variable.name] = found
@@ -194,7 +198,7 @@ def marginals(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
         layer = LAYER_OF[variable.field.role]
         detail = {"variable": variable.name}
         if variable.numbers is not None:
-            rank = _rank(case, variable.numbers)
+            rank = _rank(case, variable)
             if rank is None:
                 continue
             more: dict[str, Any] = {"sign": 0, "floor": 0.12, "binary": False, "detail": detail}
@@ -214,11 +218,16 @@ def marginals(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
     return out
 
 
-def _rank(case: Case, values: Floats) -> Floats | None:
+def _rank(case: Case, variable: Variable) -> Floats | None:
     """Position in golden's distribution, from -1.7 to 1.7 with unit variance on golden, NaN where null."""
-    golden = np.sort(values[case.golden & np.isfinite(values)])
-    if golden.size < 30 or golden[0] == golden[-1]:
+    assert variable.numbers is not None
+    order = variable.order
+    ordered, golden = variable.numbers[order], (case.golden & np.isfinite(variable.numbers))[order]
+    below = np.append(0, np.cumsum(golden))  # golden's values before each place in the order
+    if below[-1] < 30 or np.ptp(ordered[golden]) == 0:
         return None
-    low, high = np.searchsorted(golden, values, "left"), np.searchsorted(golden, values, "right")
-    rank = (low + high) / (2 * golden.size) - 0.5
-    return np.where(np.isnan(values), np.nan, rank * np.sqrt(12.0))
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    last = np.append(first[1:], ordered.size)
+    rank = np.empty(ordered.size)
+    rank[order] = np.repeat((below[first] + below[last]) / (2 * below[-1]) - 0.5, last - first)
+    return np.where(variable.missing, np.nan, rank * np.sqrt(12.0))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.causes import Cause
@@ -105,7 +105,7 @@ def contrast(texts: Sequence[str], golden: Sequence[Ints], window: Ints) -> list
     if not tried:
         return []
     z = _log_odds(before, n, after, m, tried)
-    chance = float(norm.isf(_CHANCE / (2 * len(tried))))
+    chance = -float(ndtri(_CHANCE / (2 * len(tried))))
     if min(sizes[:2]) >= 20:
         chance = max(chance, float(np.abs(_log_odds(counts[0], sizes[0], counts[1], sizes[1], tried)).max()))
     found = [Moved(w, before[w] / n, after[w] / m, float(score)) for w, score in zip(tried, z, strict=True)]

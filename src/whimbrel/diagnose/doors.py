@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.diagnose.lineage import Trained, told_by
@@ -151,6 +153,7 @@ def _diagnosed(
     app = app or window.app
     chosen = Sampling(engine_named(engine), log)
     source = log.source(app)
+    Thread(target=import_module, args=("sklearn.ensemble",)).start()  # a second's work, while DuckDB reads the sample
     window = replace(window, app=app)
     events, trained = log.events(app), told_by(log, app)
     if golden is not None:

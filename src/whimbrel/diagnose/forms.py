@@ -18,6 +18,8 @@ EXACT_SHARE = 0.985
 """Held-out rows that must agree before a relation is called exact."""
 
 _SCREEN_ROWS = 1_500
+_LEAST_TOLD = 0.3
+"""The share of rows whose neighbours must tell them, to a hundredth of the spread, where a number may be a function of another."""
 _MAX_WITNESSES = 4
 _PLAIN = ("copy", "affine", "function")
 _GATE = 0.05
@@ -34,7 +36,8 @@ def single_parent_relations(parts: Split, target: Variable, parents: Sequence[Va
     few = target.only(rows)
     found: list[Relation] = []
     for parent in parents:
-        if _one_parent(screen, few, parent.only(rows), share=0.95) is None:
+        here = parent.only(rows)
+        if not _follows(few, here, screen.train) or _one_parent(screen, few, here, share=0.95) is None:
             continue
         relation = _one_parent(parts, target, parent, share=EXACT_SHARE)
         if relation is not None:
@@ -45,6 +48,26 @@ def single_parent_relations(parts: Split, target: Variable, parents: Sequence[Va
     found = [relation for relation in found if relation.strength >= best - 0.01]
     # A copy says more than a table: a dock's number is that of the dock, and only by the way a function of its place.
     return sorted(found, key=lambda relation: _PLAIN.index(relation.form))[:_MAX_WITNESSES]
+
+
+def _follows(target: Variable, parent: Variable, rows: Ints) -> bool:
+    """Whether rows side by side by the parent tell each other's target at all: what does not is no function of it, and most is not."""
+    if parent.numbers is None:
+        return True
+    assert target.numbers is not None
+    x, y = parent.numbers[rows], target.numbers[rows]
+    known = np.isfinite(x) & np.isfinite(y)
+    if known.mean() < 0.6:
+        return True  # what is made of its nulls may be all there is to it
+    order = np.argsort(x[known])
+    x, y = x[known][order], y[known][order]
+    near = 10 * _tolerance(y)
+    twins = np.abs(np.diff(y))[x[1:] == x[:-1]] <= near
+    if twins.size >= 20 and twins.mean() > _LEAST_TOLD:
+        return True
+    width = np.maximum(x[2:] - x[:-2], np.finfo(float).tiny)
+    between = y[:-2] + (y[2:] - y[:-2]) * ((x[1:-1] - x[:-2]) / width)
+    return bool((np.abs(y[1:-1] - between) <= near).mean() > _LEAST_TOLD)
 
 
 def _one_parent(parts: Split, target: Variable, parent: Variable, *, share: float) -> Relation | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import HANDFUL, LAYER_OF
@@ -50,16 +51,19 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
         return []
     hours = case.ts // HOUR_US
     stretches = hours if np.median(np.unique(hours, return_counts=True)[1]) >= CROWD else case.blocks
+    stretches = np.unique(stretches, return_inverse=True)[1]
+    stretches = stretches.astype(np.min_scalar_type(int(stretches.max())))  # few bits sort quickly
     out = []
     for variable in case.of(Role.INPUT, Role.STEP):
         made = variable.name in relations and relations[variable.name].exact
         if variable.numbers is None or variable.derived or made or variable.distinct <= HANDFUL:
             continue
-        ranks = _ranks(variable.numbers, stretches)
-        told = [(strength, departure, key) for key in keys if key.path != variable.path
-                for strength, departure in [_departure(ranks, key, parts)]]  # fmt: skip
-        strength, departure, key = max(told, key=lambda one: one[0])
+        ranks = _ranks(variable, stretches)
+        strength, level, key = max(
+            ((*_told(ranks, key, parts), key) for key in keys if key.path != variable.path), key=lambda one: one[0]
+        )
         if strength >= TOLD:
+            departure = 1 - _agrees(ranks, key, level, np.arange(ranks.size)) / strength
             out.append(Channel(
                 variable.path, LAYER_OF[variable.field.role], "rekeyed", "invariant", departure, sign=1, floor=FLOOR,
                 binary=False, not_by=frozenset({Role.CONTEXT}), detail={"key": key.path, "strength": strength},
@@ -113,26 +117,40 @@ def _is_key(variable: Variable) -> bool:
     return variable.codes is not None and not variable.derived and LEAST_KEYS <= variable.distinct <= MAX_VALUES
 
 
-def _departure(ranks: Floats, key: Variable, parts: Split) -> tuple[float, Floats]:
-    """How much of the ranks' variance the key's level explains on rows held out, and each row's departure, shape (n,)."""
+def _told(ranks: Floats, key: Variable, parts: Split) -> tuple[float, Floats]:
+    """How much of the ranks' variance the key's level explains on rows held out, and the level of each key, NaN where few rows tell it."""
     assert key.codes is not None
     known = np.isfinite(ranks) & (key.codes >= 0)
     train, check = (rows[known[rows]] for rows in (parts.train, parts.check))
     size = len(key.vocabulary)
     counts = np.bincount(key.codes[train], minlength=size)
-    level = np.bincount(key.codes[train], weights=ranks[train], minlength=size) / np.maximum(counts, 1)
-    agrees = np.where(known & (counts >= 5)[key.codes], ranks * level[key.codes], np.nan)
-    strength = float(np.nanmean(agrees[check])) if np.isfinite(agrees[check]).any() else 0.0
-    return strength, 1 - agrees / max(strength, 1e-9)
+    sums = np.bincount(key.codes[train], weights=ranks[train], minlength=size)
+    level = np.where(counts >= 5, sums / np.maximum(counts, 1), np.nan)
+    agrees = _agrees(ranks, key, level, check)
+    return float(np.nanmean(agrees)) if np.isfinite(agrees).any() else 0.0, level
 
 
-def _ranks(values: Floats, stretches: Ints) -> Floats:
+def _agrees(ranks: Floats, key: Variable, level: Floats, rows: Ints) -> Floats:
+    """Of these rows, how each one's rank goes with its key's level, NaN where either is not known."""
+    assert key.codes is not None
+    codes = key.codes[rows]
+    return np.where(codes >= 0, ranks[rows] * level[codes], np.nan)
+
+
+def _ranks(variable: Variable, stretches: NDArray[np.integer]) -> Floats:
     """Where each value stands in its stretch of time, with mean 0 and variance 1, NaN where null, shape (n,)."""
+    assert variable.numbers is not None
+    values = variable.numbers
+    rows = variable.order[np.isfinite(values[variable.order])]
+    rows = rows[np.argsort(stretches[rows], kind="stable")]  # by stretch, and by value within each
+    ordered, of = values[rows], stretches[rows]
+    begins = np.append(True, of[1:] != of[:-1])[: rows.size]
+    stretch, tie = (
+        np.flatnonzero(new) for new in (begins, begins | np.append(True, ordered[1:] != ordered[:-1])[: rows.size])
+    )
+    sizes = np.diff(np.append(stretch, rows.size))
+    ends = np.append(tie[1:], rows.size)
+    place = np.repeat((tie + ends - 1) / 2, ends - tie) - np.repeat(stretch, sizes)
     out = np.full(values.size, np.nan)
-    rows = np.flatnonzero(np.isfinite(values))
-    order = rows[np.lexsort((values[rows], stretches[rows]))]
-    for some in np.split(order, np.flatnonzero(np.diff(stretches[order])) + 1):
-        mark = np.flatnonzero(np.diff(values[some], prepend=np.nan) != 0) if some.size else some
-        tied = np.repeat((mark + np.append(mark[1:], some.size) - 1) / 2, np.diff(np.append(mark, some.size)))
-        out[some] = ((tied + 0.5) / max(some.size, 1) - 0.5) * np.sqrt(12.0)
+    out[rows] = ((place + 0.5) / np.repeat(sizes, sizes) - 0.5) * np.sqrt(12.0)
     return out

@@ -185,8 +185,10 @@ def _boosted(case: Case, parts: Split, target: Variable, parents: Sequence[Varia
     assert target.numbers is not None
     y = target.numbers
     train, check = (rows[np.isfinite(y[rows])] for rows in (parts.train, parts.check))
-    design = design_of(case, parents, train)
-    if train.size < 200 or check.size < 100 or design is None or not _varies(parts, y):
+    if train.size < 200 or check.size < 100 or not _varies(parts, y):
+        return None
+    design = design_of(case, parents, train, np.concatenate([train, check]))
+    if design is None:
         return None
     link = evenest(y[train])
     scaled = link.into(y)
@@ -195,16 +197,19 @@ def _boosted(case: Case, parts: Split, target: Variable, parents: Sequence[Varia
         learning_rate=0.15, max_leaf_nodes=24, min_samples_leaf=15, random_state=0, warm_start=True,
         categorical_features=design.categorical,
     )  # fmt: skip
-    taught, varies = design.x[train], float(np.var(np.clip(scaled[check], low, high)))
+    (taught, seen), varies = np.split(design.x, [train.size]), float(np.var(np.clip(scaled[check], low, high)))
     fitted, asked = np.full(y.size, np.nan), check
     for rounds, needed in ((_FIRST_TREES, _HOPELESS * least), (_TREES, least)):
         model.set_params(max_iter=rounds).fit(taught, np.clip(scaled[train], low, high))
-        fitted[asked] = model.predict(design.x[asked])
+        fitted[asked] = model.predict(seen)
         error = np.clip(scaled[check] - fitted[check], low - high, high - low)
         strength = 1 - float(np.mean(error**2)) / varies if varies > 0 else 0.0  # a dry week shows no skill at rain
         if strength < needed:
             return None
-        asked = np.delete(np.arange(y.size), parts.train)
+        if rounds == _FIRST_TREES:
+            design, asked = design_of(case, parents, train), np.delete(np.arange(y.size), parts.train)
+            assert design is not None  # what the rows that teach know does not depend on which rows are asked for
+            seen = design.x[asked]
     return _Boosted(design, train, check, link, scaled, fitted, error, strength)
 
 

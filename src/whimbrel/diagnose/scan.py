@@ -38,6 +38,8 @@ BORROWED = 3.0
 """Blocks of all traffic that count beside a slice's own when its wobble is judged."""
 NEAR = 0.4
 """The share of its threshold from which a score is worth a second look."""
+BATCH = 2_000_000
+"""Values of channels that are held at a time: arrays of so many are small enough for the allocator to use them again."""
 QUIET = 0.3
 """A slice's surroundings are unchanged when they move by less than this share of what the slice moves."""
 
@@ -92,30 +94,32 @@ class Scan:
     def __init__(self, case: Case) -> None:
         self.case = case
         self._design = matrices.mix_design(case)
-        golden = np.flatnonzero(case.golden)
-        design = self._design[golden]
+        split = int(case.golden.sum())  # golden's rows come first
+        golden, window = self._sides = slice(0, split), slice(split, None)
+        design = self._golden_design = self._design[golden]
         gram = (design.T @ design).toarray() + 5.0 * np.eye(design.shape[1])
         self._solver = np.linalg.inv(gram)
-        self._golden = golden
         self._cells = matrices.cells(case)
         self._clusters = matrices.clusters(case)
         pairs, self._parents = matrices.pairs(case)
-        self._golden_pairs, self._window_pairs = pairs[:, golden], pairs[:, np.flatnonzero(case.window)]
+        self._golden_pairs, self._window_pairs = pairs[:, golden], pairs[:, window]
         hours = np.unique(case.ts // HOUR_US, return_inverse=True)[1]
         self._hours = sparse.csr_matrix((np.ones(hours.size), (hours, np.arange(hours.size))))
 
     def excess(self, channels: Sequence[Channel]) -> Floats:
         """Channels less what golden's mix explains, shape (n, channels), NaN where a row cannot be judged."""
         values = np.stack([c.values if c.given is None else c.values - c.given for c in channels], axis=1)
+        golden = self._sides[0]
         judged = np.isfinite(values)
-        golden = judged[self._golden]
-        seen = golden.sum(axis=0)
-        centre = np.where(golden, values[self._golden], 0.0).sum(axis=0) / np.maximum(seen, 1)
-        centred = np.where(judged, values - centre, 0.0)
-        effects = self._solver @ (self._design[self._golden].T @ centred[self._golden])
+        seen = np.maximum(judged[golden].sum(axis=0), 1)
+        values[~judged] = 0.0
+        values -= values[golden].sum(axis=0) / seen
+        values[~judged] = 0.0
+        effects = self._solver @ (self._golden_design.T @ values[golden])
         # Rows that cannot be judged pull effects towards zero; scale by how many could be.
-        fitted = self._design @ (effects * (self._golden.size / np.maximum(seen, 1)))
-        return np.where(judged, values - centre - fitted, np.nan)
+        values -= self._design @ (effects * (len(judged[golden]) / seen))
+        values[~judged] = np.nan
+        return values
 
     def hits(self, channels: Sequence[Channel]) -> list[Hit]:
         """The channels that depart from golden, each in the slice that holds the departure, strongest first.
@@ -125,8 +129,9 @@ class Scan:
         """
         out: list[Hit] = []
         late = self.case.ts >= np.median(self.case.ts[self.case.window])
-        for start in range(0, len(channels), 64):
-            batch = channels[start : start + 64]
+        size = max(16, BATCH // late.size)
+        for start in range(0, len(channels), size):
+            batch = channels[start : start + size]
             found, near = self._asked(batch, self.case.window)
             again, _ = self._asked([batch[j] for j in near], self.case.window & late)
             out += [*found, *again]
@@ -159,6 +164,8 @@ class Scan:
 
     def _only(self, excess: Floats, among: Bools) -> Floats:
         """The excess with the window's other rows left out."""
+        if among is self.case.window:
+            return excess
         return np.where((self.case.golden | among)[:, None], excess, np.nan)
 
     def _passed(
@@ -191,11 +198,10 @@ class Scan:
 
     def _beside(self, excess: Floats) -> Floats:
         """The excess less its mean over all rows of the same hour, shape (n, channels)."""
-        judged = np.isfinite(excess)
-        filled = np.where(judged, excess, 0.0)
-        counts = np.asarray(self._hours @ judged.astype(np.float64))
-        means = np.asarray(self._hours @ filled) / np.maximum(counts, 1.0)
-        return np.where(judged, excess - self._hours.T @ means, np.nan)
+        rows = _Judged(excess)
+        means = np.asarray(self._hours @ rows.values) / np.maximum(rows.counts(self._hours), 1.0)
+        out: Floats = excess - self._hours.T @ means
+        return out
 
     def _made_of(self, roles: frozenset[Role]) -> Bools:
         """Which of the scored slices, singles then pairs, use a dimension with one of these roles."""
@@ -208,16 +214,14 @@ class Scan:
 
     def _shifts(self, excess: Floats) -> Floats:
         """How far each slice, singles then pairs, moved from golden, shape (slices, channels)."""
-        judged = np.isfinite(excess)
-        filled, known = np.where(judged, excess, 0.0), judged.astype(np.float64)
+        rows = _Judged(excess)
         blocks, windows = self.case.block_count, self.case.window_blocks
-        singles = [np.asarray(self._cells @ x).reshape(blocks + windows, -1, excess.shape[1]) for x in (filled, known)]
+        shape = (blocks + windows, -1, excess.shape[1])
+        singles = [x.reshape(shape) for x in (np.asarray(self._cells @ rows.values), rows.counts(self._cells))]
         sides = []
-        for rows, by_pair, part in (
-            (self.case.golden, self._golden_pairs, slice(0, blocks)),
-            (self.case.window, self._window_pairs, slice(blocks, None)),
-        ):
-            pairs = [np.asarray(by_pair @ x[rows]) for x in (filled, known)]
+        by_pairs = (self._golden_pairs, self._window_pairs)
+        for side, by_pair, part in zip(self._sides, by_pairs, (slice(0, blocks), slice(blocks, None)), strict=True):
+            pairs = [np.asarray(by_pair @ rows.values[side]), rows.counts(by_pair, side)]
             sums, counts = (np.concatenate([a[part].sum(0), b]) for a, b in zip(singles, pairs, strict=True))
             sides.append(sums / np.maximum(counts, 1))
         out: Floats = sides[1] - sides[0]
@@ -231,18 +235,17 @@ class Scan:
         `part` is the share of the window that is asked about: the shorter, the more it wobbles.
         """
         case = self.case
-        judged = np.isfinite(excess)
-        filled = np.where(judged, excess, 0.0)
+        rows = _Judged(excess)
         blocks, windows = case.block_count, case.window_blocks
         shape = (blocks + windows, -1, excess.shape[1])
-        sums = np.asarray(self._cells @ filled).reshape(shape)
-        squares = np.asarray(self._cells @ (filled * filled)).reshape(shape)
-        counts = _counts(self._cells, judged).reshape(shape)
+        sums = np.asarray(self._cells @ rows.values).reshape(shape)
+        squares = np.asarray(self._cells @ rows.squares).reshape(shape)
+        counts = rows.counts(self._cells).reshape(shape)
         golden = _Sums(sums[:blocks].sum(0), squares[:blocks].sum(0), counts[:blocks].sum(0))
         window = _Sums(sums[blocks:].sum(0), squares[blocks:].sum(0), counts[blocks:].sum(0))
         binary = np.array([channel.binary for channel in channels])
         between, trend = _between_blocks(sums[:blocks], squares[:blocks], counts[:blocks])
-        shared = self._shared(filled, judged, golden)
+        shared = self._shared(rows, golden)
         share = 1.0 / (part * windows) + 1.0 / max(blocks, 1)
         shifts = window.mean - golden.mean
         scores = np.abs(shifts) / np.sqrt(_noise(golden, window, binary) * shared + between * share + trend**2 + 1e-18)
@@ -259,32 +262,28 @@ class Scan:
         thresholds = self._thresholds(channels, golden, sums, squares, counts, between, shared, beside)
         if not self._parents.size:
             return scores, thresholds, shifts
-        paired, shifted = self._pair_scores(filled, judged, binary, between * share + trend**2, shared)
+        paired, shifted = self._pair_scores(rows, binary, between * share + trend**2, shared)
         # There are many more pairs than single values: the same surprise weighs less.
         return np.concatenate([scores, paired * PAIR_DISCOUNT]), thresholds, np.concatenate([shifts, shifted])
 
-    def _shared(self, filled: Floats, judged: Bools, golden: _Sums) -> Floats:
+    def _shared(self, rows: _Judged, golden: _Sums) -> Floats:
         """Kish's design effect on golden, shape (slices, channels): how much less rows say that share their hour.
 
         One weather value is shared by forty flights; without this, forty rows would count as forty witnesses.
         """
-        rows = self.case.golden
-        sums = np.asarray(self._clusters @ filled[rows]).reshape(golden.n.shape[0], -1, filled.shape[1])
-        counts = _counts(self._clusters, judged[rows]).reshape(sums.shape)
+        side = self._sides[0]
+        sums = np.asarray(self._clusters @ rows.values[side]).reshape(golden.n.shape[0], -1, golden.n.shape[1])
+        counts = rows.counts(self._clusters, side).reshape(sums.shape)
         between = ((sums - counts * golden.mean[:, None, :]) ** 2).sum(axis=1)
         rowwise = np.maximum(golden.square - golden.n * golden.mean**2, 0.0)
         return np.where(rowwise > 1e-12, np.maximum(between / np.maximum(rowwise, 1e-12), 1.0), 1.0)
 
-    def _pair_scores(
-        self, filled: Floats, judged: Bools, binary: Bools, wobble: Floats, shared: Floats
-    ) -> tuple[Floats, Floats]:
+    def _pair_scores(self, rows: _Judged, binary: Bools, wobble: Floats, shared: Floats) -> tuple[Floats, Floats]:
         """Score and shift of two values at once; between blocks they wobble as the livelier of their parents does."""
-        case = self.case
-        both = []
-        for rows, part in ((case.golden, self._golden_pairs), (case.window, self._window_pairs)):
-            chosen = filled[rows]
-            both.append(_Sums(np.asarray(part @ chosen), np.asarray(part @ chosen**2), _counts(part, judged[rows])))
-        golden, window = both
+        golden, window = (
+            _Sums(np.asarray(by @ rows.values[side]), np.asarray(by @ rows.squares[side]), rows.counts(by, side))
+            for side, by in zip(self._sides, (self._golden_pairs, self._window_pairs), strict=True)
+        )
         shifts = window.mean - golden.mean
         left, right = self._parents.T
         noise = np.maximum(wobble[left], wobble[right])
@@ -365,6 +364,23 @@ class Scan:
         return conditions, inside
 
 
+class _Judged:
+    """An excess with zeros where it is not known, and its squares, shape (n, channels); most channels judge the same rows, which are counted once."""
+
+    def __init__(self, excess: Floats) -> None:
+        judged = np.isfinite(excess)
+        self.values: Floats = np.where(judged, excess, 0.0)
+        self.squares: Floats = self.values * self.values
+        first: dict[bytes, int] = {}
+        self._index = [first.setdefault(of.tobytes(), len(first)) for of in np.packbits(judged.T.copy(), axis=1)]
+        self._known = judged[:, np.unique(self._index, return_index=True)[1]].astype(np.float64)
+
+    def counts(self, matrix: sparse.csr_matrix, rows: slice = slice(None)) -> Floats:
+        """Judged rows of each of the matrix's cells, shape (cells, channels)."""
+        counts: Floats = np.asarray(matrix @ self._known[rows])[:, self._index]
+        return counts
+
+
 @dataclass(frozen=True, eq=False)
 class _Sums:
     """Sum, sum of squares and count of each slice and channel, shape (slices, channels)."""
@@ -396,15 +412,6 @@ def _noise(golden: _Sums, window: _Sums, binary: Bools) -> Floats:
     after = np.where(binary, np.sqrt(before * after), after)
     out: Floats = before / np.maximum(golden.n, 1) + after / np.maximum(window.n, 1)
     return out
-
-
-def _counts(cells: sparse.csr_matrix, judged: Bools) -> Floats:
-    """Judged rows of each cell, shape (cells, channels); most channels judge the same rows, which are counted once."""
-    first: dict[bytes, int] = {}
-    index = [first.setdefault(column.tobytes(), len(first)) for column in np.packbits(judged, axis=0).T]
-    distinct = np.unique(index, return_index=True)[1]
-    counts: Floats = np.asarray(cells @ judged[:, distinct].astype(np.float64))[:, index]
-    return counts
 
 
 def _between_blocks(sums: Floats, squares: Floats, counts: Floats) -> tuple[Floats, Floats]:

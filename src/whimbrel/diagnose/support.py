@@ -31,27 +31,36 @@ class Design:
     categorical: Bools
 
 
-def design_of(case: Case, parents: Sequence[Variable], train: Ints) -> Design | None:
-    """The parents, the hour and the weekday as one matrix; None where no parent is known on the rows that teach."""
+def design_of(case: Case, parents: Sequence[Variable], train: Ints, rows: Ints | None = None) -> Design | None:
+    """The parents, the hour and the weekday as one matrix, of these rows alone where some are named.
+
+    None where no parent is known on the rows that teach.
+    """
+    chosen = slice(None) if rows is None else rows
     columns, names, categorical = [], [], []
     for parent in parents:
-        if parent.numbers is not None:
-            column = np.where(np.isinf(parent.numbers), np.nan, parent.numbers)
-        else:
-            assert parent.codes is not None
-            if len(parent.vocabulary) > 200:
-                continue
-            column = np.where(parent.codes < 0, np.nan, parent.codes.astype(float))
-        if not np.isfinite(column[train]).any():
+        if parent.codes is not None and len(parent.vocabulary) > 200:
+            continue
+        if not np.isfinite(_floats(parent, train)).any():
             continue  # a field that golden never filled teaches nothing
-        columns.append(column)
+        columns.append(_floats(parent, chosen))
         names.append(parent.name)
         categorical.append(parent.codes is not None)
-    columns.append(np.floor(case.hour))
-    columns.append(case.weekday.astype(float))
+    columns.append(np.floor(case.hour[chosen]))
+    columns.append(case.weekday[chosen].astype(float))
     names += ["hour", "weekday"]
     categorical += [False, False]
     return Design(np.stack(columns, axis=1), tuple(names), np.array(categorical)) if len(names) > 2 else None
+
+
+def _floats(variable: Variable, rows: Ints | slice) -> Floats:
+    """Its value in these rows, or the code of it, NaN where there is none."""
+    if variable.numbers is not None:
+        numbers = variable.numbers[rows]
+        return np.where(np.isinf(numbers), np.nan, numbers)
+    assert variable.codes is not None
+    codes = variable.codes[rows]
+    return np.where(codes < 0, np.nan, codes)
 
 
 def supported(design: Design, train: Ints, read: Bools) -> Bools:

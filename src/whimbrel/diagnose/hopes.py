@@ -1,0 +1,73 @@
+"""Whether a number may be foretold at all: asked of each field alone before trees are fitted to all of them, for most that is tried fails there.
+
+In: a `Case` and golden's rows for learning and checking. Out: yes or no for a target and its parents. `boundaries` asks.
+
+A field tells at least what its bins do: the share of the variance of the target's ranks that lies between them, less what as many bins of noise
+would show. Where no field has `LEAST_TOLD` to say, all of them together have not enough to say for a fitted model, unless it lies in how fields
+go together alone; and among many of those greedy trees, which split by one field at a time, do not find that either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.relations import Split
+from whimbrel.model.rows import Bools, Floats, Ints
+
+LEAST_TOLD = 0.003
+"""The share of a target's variance that one field must tell: of `boundaries.MOST_PARENTS` with less each, none is worth a model."""
+FEW = 6
+"""Fields among which trees find also what only two together tell."""
+BINS = 16
+
+
+class Hopes:
+    """Golden's rows by the bins of each field, which are made once for all targets."""
+
+    def __init__(self, case: Case, parts: Split) -> None:
+        self._rows = np.concatenate([parts.train, parts.check])
+        self._bins: dict[str, Ints] = {}
+        self._clock = [np.floor(case.hour[self._rows]).astype(np.int64), case.weekday[self._rows].astype(np.int64)]
+
+    def any(self, target: Variable, parents: Sequence[Variable]) -> bool:
+        """Whether some parent, or the clock, tells enough of the target, or there are too few to say so."""
+        if target.numbers is None or len(parents) <= FEW:
+            return True
+        y = target.numbers[self._rows]
+        known = np.isfinite(y)
+        ordered = np.sort(y[known])
+        ranks = np.searchsorted(ordered, y, "left") + np.searchsorted(ordered, y, "right").astype(np.float64)
+        return any(_told(ranks, known, bins) >= LEAST_TOLD for bins in (*self._clock, *map(self._binned, parents)))
+
+    def _binned(self, variable: Variable) -> Ints:
+        """The bin of each row, 0 where null, shape (rows,)."""
+        if variable.name not in self._bins:
+            self._bins[variable.name] = _bins(variable.only(self._rows))
+        return self._bins[variable.name]
+
+
+def _bins(variable: Variable) -> Ints:
+    if variable.codes is not None:
+        return np.unique(variable.codes, return_inverse=True)[1]
+    assert variable.numbers is not None
+    known = np.isfinite(variable.numbers)
+    if not known.any():
+        return np.zeros(known.size, dtype=np.int64)
+    edges = np.unique(np.quantile(variable.numbers[known], np.arange(1, BINS) / BINS))
+    return np.where(known, 1 + np.searchsorted(edges, variable.numbers), 0)
+
+
+def _told(y: Floats, known: Bools, bins: Ints) -> float:
+    """The share of the variance of the known rows that lies between bins, less what chance gives."""
+    y, bins = y[known], bins[known]
+    counts = np.bincount(bins)
+    sums, filled = np.bincount(bins, weights=y - y.mean()), counts > 0
+    total = float(((y - y.mean()) ** 2).sum())
+    free = y.size - int(filled.sum())
+    if not total > 0 or free < 1:
+        return 0.0
+    within = total - float((sums[filled] ** 2 / counts[filled]).sum())
+    return 1 - within / free / (total / (y.size - 1))
