@@ -16,7 +16,7 @@ from whimbrel.errors import InputError
 from whimbrel.store.files import File, find, open_file, plain_path, probe
 from whimbrel.store.leaves import Family
 from whimbrel.store.raw import check_width
-from whimbrel.store.sql import input_errors, literal, name, one
+from whimbrel.store.sql import how_many, input_errors, literal, name, one
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -216,7 +216,7 @@ def _fits(c: str, texts: str) -> list[str]:
         f"lower({held}) IN ('true', 'false')", f"left({held}, 1) = '\"'" if texts == "json" else "false",
         flat if texts == "json" else "false",
     ]  # fmt: skip
-    return [f"count(*) FILTER ({held} IS NOT NULL AND {test})" for test in tests]
+    return [how_many(f"{held} IS NOT NULL AND {test}") for test in tests]
 
 
 def _cast(c: str, found: Sequence[int], texts: str) -> str:

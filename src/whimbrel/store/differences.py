@@ -17,7 +17,7 @@ from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.store.content import Content, is_nan, row_text
 from whimbrel.store.leaves import Family, Leaf
 from whimbrel.store.raw import columns_of
-from whimbrel.store.sql import literal, name, one
+from whimbrel.store.sql import how_many, literal, name, one
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -145,7 +145,7 @@ def _keys(
             picked = ", ".join(f"{text[c]} AS c{i}" for i, c in enumerate(values))
             keyed = f"SELECT {row_text([text[c] for c in key])} AS k, {picked} FROM {content.relation}"
             sides.append(f"(SELECT * FROM ({keyed}) WHERE k IN (SELECT k FROM keys WHERE what = 'changed'))")
-        asks = ", ".join(f"count(*) FILTER (a.c{i} IS DISTINCT FROM b.c{i})" for i in range(len(values)))
+        asks = ", ".join(how_many(f"a.c{i} IS DISTINCT FROM b.c{i}") for i in range(len(values)))
         differing = one(con, f"SELECT {asks} FROM {sides[0]} a JOIN {sides[1]} b USING (k)")
         cells = {c: n for c, n in sorted(zip(values, differing, strict=True), key=lambda pair: -pair[1]) if n}
     doubled = one(con, "SELECT count(*) FROM keys WHERE twice")[0]
@@ -170,8 +170,8 @@ def _empty(
         kinds = dict(content.columns)
         asks = []
         for c in common:
-            nan = f"count(*) FILTER ({is_nan(name(c))})" if kinds[c].id in _EMPTY else "0"
-            asks += [f"count(*) FILTER ({name(c)} IS NULL)", nan]
+            nan = how_many(is_nan(name(c))) if kinds[c].id in _EMPTY else "0"
+            asks += [how_many(f"{name(c)} IS NULL"), nan]
         found.append(one(con, f"SELECT {', '.join(asks)} FROM {content.relation}") if asks else ())
     return {c: (*found[0][2 * i : 2 * i + 2], *found[1][2 * i : 2 * i + 2]) for i, c in enumerate(common)}
 

@@ -22,7 +22,7 @@ from whimbrel.store.intake import working
 from whimbrel.store.layout import Layout
 from whimbrel.store.needs import Need
 from whimbrel.store.relaid import merged, swap
-from whimbrel.store.sql import literal, one, store_errors
+from whimbrel.store.sql import how_many, literal, one, store_errors
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -124,9 +124,9 @@ def _planned(con: DuckDBPyConnection, table: Table, app: str, old: dict[str, Fac
         near = [need for need in needs if need.meets(app, facts)]
         source = _rows(table, [path])
         tests = {need.why: _test(need) for need in near}
-        counts = ", ".join(["count(*)", *(f"count(*) FILTER ({test})" for test in tests.values())])
+        counts = ", ".join(["count(*)", *(how_many(test) for test in tests.values())])
         stays = " OR ".join(f"({test})" for test in tests.values()) or "FALSE"
-        total, *each, kept = one(con, f"SELECT {counts}, count(*) FILTER ({stays}) FROM {source}")
+        total, *each, kept = one(con, f"SELECT {counts}, {how_many(stays)} FROM {source}")
         for why, count in zip(tests, each, strict=True):
             if count:
                 plan.kept[why] = plan.kept.get(why, 0) + count

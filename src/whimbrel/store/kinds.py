@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from whimbrel.model.fields import Kind, split
 from whimbrel.store.leaves import Family, Leaf
+from whimbrel.store.sql import how_many
 
 SQL_TYPES = {
     Kind.NUMBER: "DOUBLE", Kind.BOOLEAN: "BOOLEAN", Kind.TEXT: "VARCHAR", Kind.TIME: "TIMESTAMPTZ",
@@ -72,28 +73,28 @@ def facts_sql(leaf: Leaf, c: str) -> dict[str, str]:
     if leaf.family is Family.FLOAT:
         return {Kind.NUMBER: f"count({c})"}
     if leaf.family is Family.INTEGER:
-        return {Kind.NUMBER: f"count({c})"} | ({} if leaf.narrow else {"big": f"count(*) FILTER ({_big_integer(c)})"})
+        return {Kind.NUMBER: f"count({c})"} | ({} if leaf.narrow else {"big": how_many(_big_integer(c))})
     if leaf.family is Family.CELL:
         v = f"trim({c})"
         held = _held(c)
         return {
-            "": f"count({c}) FILTER ({held})",
-            Kind.NUMBER: f"count(TRY_CAST({v} AS DOUBLE)) FILTER ({held})",
-            "big": f"count(*) FILTER ({_big_text(v)})",
-            Kind.BOOLEAN: f"count(*) FILTER (lower({v}) IN ('true', 'false'))",
+            "": f"count(CASE WHEN {held} THEN {c} END)",
+            Kind.NUMBER: f"count(CASE WHEN {held} THEN TRY_CAST({v} AS DOUBLE) END)",
+            "big": how_many(_big_text(v)),
+            Kind.BOOLEAN: how_many(f"lower({v}) IN ('true', 'false')"),
             Kind.TIME: f"count(CASE WHEN {_iso(v)} THEN TRY_CAST({v} AS TIMESTAMPTZ) END)",
-            Kind.NUMBERS: f"count(*) FILTER ({_number_list(v)} AND json_valid({v}))",
-            Kind.TEXTS: f"count(*) FILTER ({v} LIKE '[%' AND NOT {_number_list(v)} AND json_valid({v}))",
+            Kind.NUMBERS: how_many(f"{_number_list(v)} AND json_valid({v})"),
+            Kind.TEXTS: how_many(f"{v} LIKE '[%' AND NOT {_number_list(v)} AND json_valid({v})"),
         }
     text = text_of(leaf, c)
     return {
-        Kind.NUMBER: f"count(*) FILTER ({_json_number(c)} AND {c} <> 'NaN')",
-        "big": f"count(*) FILTER ({_big_text(c)})",
-        Kind.BOOLEAN: f"count(*) FILTER ({c} IN ('true', 'false'))",
-        Kind.TEXT: f"count(*) FILTER (left({c}, 1) = '\"')",
+        Kind.NUMBER: how_many(f"{_json_number(c)} AND {c} <> 'NaN'"),
+        "big": how_many(_big_text(c)),
+        Kind.BOOLEAN: how_many(f"{c} IN ('true', 'false')"),
+        Kind.TEXT: how_many(f"left({c}, 1) = '\"'"),
         Kind.TIME: f"count(CASE WHEN left({c}, 1) = '\"' AND {_iso(text)} THEN TRY_CAST({text} AS TIMESTAMPTZ) END)",
-        Kind.NUMBERS: f"count(*) FILTER ({_number_list(c)})",
-        Kind.TEXTS: f"count(*) FILTER ({c} LIKE '[%' AND NOT {_number_list(c)})",
+        Kind.NUMBERS: how_many(_number_list(c)),
+        Kind.TEXTS: how_many(f"{c} LIKE '[%' AND NOT {_number_list(c)}"),
     }
 
 

@@ -19,7 +19,7 @@ from whimbrel.errors import EvidenceError, InputError, UsageError, WhimbrelError
 from whimbrel.model.rows import Floats
 from whimbrel.store.content import read_files
 from whimbrel.store.files import File, csv_relation, find, plain_path, probe
-from whimbrel.store.sql import connect, literal, name
+from whimbrel.store.sql import connect, how_many, literal, name
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -232,7 +232,7 @@ def _head_counts(con: DuckDBPyConnection, table: _Table, columns: Sequence[str])
         c, kind = name(column), table.types[column]
         real = kind in ("double", "float") or kind.startswith("decimal")
         numbers = f"count({c})" if real or "int" in kind else f"count(TRY_CAST({c}::VARCHAR AS DOUBLE))"
-        points = f"count({c})" if real else f"count(*) FILTER (contains({c}::VARCHAR, '.'))"
+        points = f"count({c})" if real else how_many(f"contains({c}::VARCHAR, '.')")
         asks += [f"count(DISTINCT {c})", f"count({c})", numbers, points]
     head = f"(SELECT * FROM {table.head} LIMIT {_GLANCE})"
     return _fetch(con, f"SELECT count(*), {', '.join(asks)} FROM {head}", table)[0]

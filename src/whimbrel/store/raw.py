@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from whimbrel.errors import InputError
 from whimbrel.store.leaves import Family, Leaf, flatten
-from whimbrel.store.sql import literal, one
+from whimbrel.store.sql import how_many, literal, one
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -160,7 +160,7 @@ def _held(
         return (), []
     opened = set(heads)
     own = [f"CASE WHEN left({c}, 1) <> '{{' THEN {c} END" if path in opened else c for path, c in columns]
-    objects = [f"count(*) FILTER (left({c}, 1) = '{{')" for _, c in columns]
+    objects = [how_many(f"left({c}, 1) = '{{'") for _, c in columns]
     counts = one(con, f"SELECT {', '.join([*(f'count({c})' for c in own), *objects])} FROM {relation}")
     closed = [path for (path, _), n in zip(columns, counts[len(columns) :], strict=True) if n and path not in opened]
     leaves = (Leaf(".".join(path), c, Family.JSON) for (path, _), c, n in zip(columns, own, counts, strict=False) if n)

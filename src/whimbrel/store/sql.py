@@ -29,6 +29,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def how_many(condition: str) -> str:
+    """An aggregate: the rows for which `condition` is true. With FILTER DuckDB copies every column that is read, once an aggregate."""
+    return f"count(CASE WHEN {condition} THEN 1 END)"
+
+
 def connect(spill: Path | None = None) -> DuckDBPyConnection:
     """A private in-memory database: UTC, no downloads, bounded memory; what does not fit goes to files under `spill`."""
     import duckdb
