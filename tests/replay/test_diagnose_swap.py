@@ -104,8 +104,33 @@ def test_labels_judge_a_declared_change_and_decisions_where_there_are_none(
 ) -> None:
     """A released model is meant to score otherwise, and what 200 predictions do not show others may: then the window as a whole tells."""
     shares = {"flipped": flips, **({"loss": loss} if z else {})}
-    whole = Changed(compared, int(compared * flips), 0.1, 0.1, 100 if z else 0, 0.1, 0.1 + loss, z)
+    whole = Changed(
+        compared,
+        int(compared * flips),
+        0.1,
+        0.1,
+        labelled=100 if z else 0,
+        loss_before=0.1,
+        loss_after=0.1 + loss,
+        loss_z=z,
+    )
     assert declared.harmful(Artefact("steps.x", layer, "step", ("steps.x",), "", whole, whole, shares), whole) is harms
+
+
+@pytest.mark.parametrize(
+    ("slope", "flips", "harms"), [(0.9, 0.2, None), (1.3, 0.2, True), (0.4, 0.2, True), (1.3, 0.0, None)]
+)
+def test_before_labels_a_declared_model_is_judged_by_how_its_scores_go_with_golden_s(
+    slope: float, flips: float, harms: bool | None
+) -> None:
+    """As many flipped decisions may be a release as good; scores that are surer of themselves, or hardly follow, are not."""
+    whole = Changed(200, int(200 * flips), 0.1, 0.1, score_slopes=(slope, 1 / slope), slope_error=0.01)
+    assert (
+        declared.harmful(
+            Artefact("outputs", "model", "model", ("outputs",), "", whole, whole, {"flipped": flips}), whole
+        )
+        is harms
+    )
 
 
 def test_a_host_that_still_runs_golden_s_code_is_told_from_a_broken_one(tmp_path: Path) -> None:

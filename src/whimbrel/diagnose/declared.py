@@ -12,6 +12,7 @@ from datetime import datetime
 
 from whimbrel.diagnose.again import IDENTITY, Again, component_step
 from whimbrel.diagnose.command import command
+from whimbrel.diagnose.releases import MANY_FLIPS, distorts
 from whimbrel.diagnose.undeclared import differs_anew, left_behind, oftener
 from whimbrel.model.parity import Parity, StepParity
 from whimbrel.model.report import Evidence, Finding
@@ -20,8 +21,6 @@ from whimbrel.model.window import Where, from_micros
 
 _SAME = ("equal", "within tolerance")
 _FLIPS, _SD = 0.003, 0.05
-_RELEASE = 0.1
-"""As `harm` has it for an announced release."""
 ENOUGH = 30
 _ARRIVED = 0.5
 """A declared change has arrived where production differs from it in less than this share of what golden differed in."""
@@ -131,9 +130,11 @@ def _on_trial(step: Changed | None, matrix: Swap, again: Again) -> bool:
 
 
 def harmful(one: Artefact, whole: Change) -> bool | None:
-    """Labels decide where they can; else decisions; else the score. None where so few predictions cannot tell."""
+    """Labels decide where they can; of a model its score beside golden's; else decisions; else the score. None where it cannot be told."""
     if "loss" in one.shares and abs(whole.loss_z) >= 2:
         return one.shares["loss"] > 0
+    if one.layer == "model" and one.alone.score_slopes is not None:
+        return _distorted(one.alone.score_slopes[0], one.alone)
     if "flipped" in one.shares:
         if one.alone.flipped and not whole.flipped:  # another change makes up for it
             return False
@@ -141,6 +142,11 @@ def harmful(one: Artefact, whole: Change) -> bool | None:
     if "score_shift_sd" in one.shares:
         return (one.alone.score_moved_sd or 0.0) >= _SD
     return None
+
+
+def _distorted(slope: float, change: Change) -> bool | None:
+    """Whether a released model's scores cannot be as good as golden's; None where they can: labels will say whether they are."""
+    return True if distorts((slope, change.slope_error)) and change.flips >= _FLIPS else None
 
 
 def _flipping(flips: float, compared: int, layer: str) -> bool | None:
@@ -155,7 +161,7 @@ def _flipping(flips: float, compared: int, layer: str) -> bool | None:
 
 def least(layer: str) -> float:
     """The share of decisions from which on a declared change harms, where no label says: a released model is meant to score otherwise."""
-    return _RELEASE if layer == "model" else _FLIPS
+    return MANY_FLIPS if layer == "model" else _FLIPS
 
 
 def shared_words(one: Artefact, matrix: Swap) -> str:
@@ -195,6 +201,8 @@ def _overall(done: Change, layer: str) -> bool | None:
     """Whether the declared code harms; `done` goes from it to what golden decided, so a loss that grows is to its credit."""
     if abs(done.loss_z) >= 2:
         return done.loss_z < 0
+    if layer == "model" and done.score_slopes is not None:
+        return _distorted(done.score_slopes[1], done)
     if done.compared:
         return _flipping(done.flips, done.compared, layer)
     return done.score_moved_sd >= _SD if done.score_moved_sd is not None else None

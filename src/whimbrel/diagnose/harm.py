@@ -8,18 +8,18 @@ the same gap on golden, is the harm (counterfactual re-scoring from recorded dat
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from whimbrel.diagnose import releases
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.causes import Cause
-from whimbrel.diagnose.labels import main_score, numeric
+from whimbrel.diagnose.labels import main_score
 from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Relation, Split, split
-from whimbrel.diagnose.suspects import Proof, events_near
+from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
@@ -47,9 +47,9 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     if role_of(cause.component) is Role.DECISION:
         # Here the outcome itself is what broke: the departing rows are the flipped ones.
         numbers["decisions_flipped"] = round(float(cause.suspect.bad.sum() / max(affected.sum(), 1)), 4)
-        return Harm(numbers, numbers["decisions_flipped"] > 0.003 and not _tried(case, cause))
+        return Harm(numbers, numbers["decisions_flipped"] > 0.003 and not releases.on_trial(case, cause))
     routed = cause.layer == "decision" and cause.suspect.hit.channel.signature.startswith("share:")
-    if routed and not _announced(case, cause):
+    if routed and not releases.announced(case, cause):
         # Nobody said so: who is answered by what has changed, and an experiment's shares are a promise.
         numbers["routed_elsewhere"] = round(abs(cause.suspect.shift), 4)
         return Harm(numbers, True)
@@ -82,7 +82,7 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     if cause.layer in ("serving", "hardware") and cause.suspect.hit.channel.signature in ("skipped", "atom", "errors"):
         matters = True
     if cause.layer == "model" and role_of(cause.component) is Role.MODEL:
-        return Harm(*_release(case, parts, cause, numbers))
+        return Harm(*releases.judged(case, parts, cause, numbers))
     rounded = cause.suspect.hit.channel.signature == "whole"  # what rounding does is measured, not presumed
     if cause.layer == "hardware" and cause.suspect.layer != "serving":
         matters = True  # a machine that computes otherwise is never harmless
@@ -91,70 +91,6 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     if not matters and judged and not rounded and cause.layer in ("data", "features", "model"):
         matters = _is_read(case, parts, cause, relations)
     return Harm(numbers, matters or not judged)
-
-
-def _release(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) -> tuple[dict[str, float], bool]:
-    """Another model answers: harm is what the labels say of its scores, beside those that golden's model would have given.
-
-    Where none have come, an announced release is no fault yet; one that nobody announced, on some hosts only, is one.
-    """
-    announced = _announced(case, cause)
-    if not announced and any(c.path == "hardware.host" for c in cause.suspect.where):
-        return numbers, True
-    losses = _losses(case, parts)
-    if losses is not None:
-        actual, instead = losses
-        excess = actual - instead
-        rows = cause.suspect.affected & np.isfinite(excess)
-        base = _rows(case, cause, parts, excess)
-        if rows.sum() >= 60 and base.size >= 60:
-            worse = float(excess[rows].mean() - excess[base].mean())
-            noise = float(np.sqrt(excess[rows].var() / rows.sum() + excess[base].var() / base.size))
-            before = float(actual[rows].mean()) - worse
-            numbers["loss_expected"], numbers["loss"] = round(before, 5), round(before + worse, 5)
-            return numbers, worse > (3.0 if announced else 2.0) * noise and worse > 0.03 * before
-    return numbers, not announced or numbers.get("decisions_flipped", 0.0) > 0.1
-
-
-def _tried(case: Case, cause: Cause) -> bool:
-    """Whether it is an experiment that somebody announced: an arm that golden never had decides otherwise, as it is meant to."""
-    arms = {c.value.casefold() for c in cause.suspect.where if c.path == "model.variant"}
-    variant = case.variables.get("model.variant")
-    if not arms or variant is None or variant.codes is None:
-        return False
-    known = {variant.vocabulary[code].casefold() for code in np.unique(variant.codes[case.golden & ~variant.missing])}
-    return not arms & known and any(arms & said for said in _said(case, cause))
-
-
-def _said(case: Case, cause: Cause) -> list[set[str]]:
-    """The words of each event around the onset."""
-    return [set(re.split(r"[^\w.]+", event.what.casefold())) for event in events_near(case, cause.suspect)]
-
-
-def _announced(case: Case, cause: Cause) -> bool:
-    """Whether an event around the onset names a model, or what is new: any other deploy may have brought it unasked."""
-    channels = [witness.hit.channel for witness in (cause.suspect, *cause.witnesses)]
-    new = {value.casefold() for c in channels if c.signature == "identity" for value in c.detail["new"]}
-    routed = {c.signature.partition(":")[2].casefold() for c in channels if c.signature.startswith("share:")}
-    named = new | routed | ({"model", "models"} if new else {"experiment", "rollout", "traffic"})
-    return any(words & named for words in _said(case, cause))
-
-
-def _losses(case: Case, parts: Split) -> tuple[Floats, Floats] | None:
-    """Each row's squared error of its score against its label, and of the score that golden's model would have given.
-
-    Shape (n,) each, NaN where there is no label. The same labels judge both, so that a season of easy labels excuses nothing.
-    """
-    label, score = case.variables.get("label"), main_score(case)
-    target = numeric(label) if label is not None else None
-    if target is None or score is None:
-        return None
-    outcome = Variable("score?", Field("outputs.score", Kind.NUMBER), numbers=score)
-    parents = [*reversed(case.of(Role.STEP)), *case.of(Role.INPUT)]
-    promised = foretold(case, parts, outcome, parents)
-    if promised is None:
-        return None
-    return (target - score) ** 2, (target - promised) ** 2
 
 
 def _is_read(case: Case, parts: Split, cause: Cause, relations: Mapping[str, Relation]) -> bool:

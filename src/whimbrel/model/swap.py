@@ -25,6 +25,10 @@ class Change:
     flipped: int = 0
     score_moved_sd: float | None = None
     score_shift_sd: float | None = None
+    score_slopes: tuple[float, float] | None = None
+    """The slope of the second scores on the first, and of the first on the second; None where too few are numbers to tell."""
+    slope_error: float = 0.0
+    """The larger standard error of the two slopes."""
     labelled: int = 0
     loss_before: float | None = None
     loss_after: float | None = None
@@ -45,7 +49,8 @@ class Change:
         """Plain JSON."""
         return {
             "compared": self.compared, "flipped": self.flipped, "score_moved_sd": self.score_moved_sd,
-            "score_shift_sd": self.score_shift_sd, "labelled": self.labelled, "loss_before": self.loss_before,
+            "score_shift_sd": self.score_shift_sd, "score_slopes": list(self.score_slopes) if self.score_slopes else None,
+            "slope_error": self.slope_error, "labelled": self.labelled, "loss_before": self.loss_before,
             "loss_after": self.loss_after, "loss_z": self.loss_z,
         }  # fmt: skip
 

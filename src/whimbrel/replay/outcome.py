@@ -17,6 +17,7 @@ import numpy as np
 from whimbrel.model.rows import Floats
 from whimbrel.model.swap import Change
 from whimbrel.replay.record import Record
+from whimbrel.stats.slope import slope
 
 _CUTS = 6
 """Thresholds that a rule may have; more are no rule but noise."""
@@ -106,13 +107,19 @@ def change(before: Outcome, after: Outcome, labels: Sequence[Any] = (), *, sprea
     """
     pairs = [(a, b) for a, b in zip(before.decision, after.decision, strict=True) if a and b]
     both = np.isfinite(before.score) & np.isfinite(after.score)
-    moved = shift = None
+    moved = shift = slopes = None
+    error = 0.0
     if both.any():
         spread = spread or float(np.std(before.score[both])) or 1.0
         gap = (after.score - before.score)[both] / spread
         moved, shift = float(np.abs(gap).mean()), float(gap.mean())
+        told = [
+            slope(*pair) for pair in ((before.score[both], after.score[both]), (after.score[both], before.score[both]))
+        ]
+        if told[0] is not None and told[1] is not None:
+            slopes, error = (told[0][0], told[1][0]), max(told[0][1], told[1][1])
     n, old, new, z = _loss(before, after, labels)
-    return Change(len(pairs), sum(a != b for a, b in pairs), moved, shift, n, old, new, z)
+    return Change(len(pairs), sum(a != b for a, b in pairs), moved, shift, slopes, error, n, old, new, z)
 
 
 def _loss(before: Outcome, after: Outcome, labels: Sequence[Any]) -> tuple[int, float | None, float | None, float]:

@@ -1,0 +1,130 @@
+"""A released model, or an experiment's arm: it is meant to answer otherwise. Does it do harm?
+
+In: a `Case` and the `Cause` that is another model. Out: whether it harms, and by how much. Labels decide where they have come;
+before, what its scores say beside those that golden's model would have given. Only `harm.py` may call, and `declared.py`, which
+asks the same of scores that code made anew.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.causes import Cause
+from whimbrel.diagnose.labels import main_score, numeric
+from whimbrel.diagnose.learning import foretold
+from whimbrel.diagnose.relations import Split
+from whimbrel.diagnose.suspects import events_near
+from whimbrel.model.fields import Field, Kind, Role
+from whimbrel.model.rows import Floats
+from whimbrel.stats.slope import slope
+
+MANY_FLIPS = 0.1
+"""The share of decisions that a release may flip where it gives no score to judge it by."""
+_DULL, _SURE = 0.6, 1.1
+"""Slopes of the new scores on the old between which a release may be as good: one that was trained on other rows of the same world has 0.8 to 1."""
+
+
+def distorts(told: tuple[float, float]) -> bool:
+    """Whether scores with this slope on those of golden's model, and its standard error, are no good release's.
+
+    On average over what the old model scored alike, a model that is as good says what the old one said, although it decides many
+    single cases otherwise: both foretell the same labels. One that is surer by a tenth on the whole overstates, one that hardly follows
+    has lost what was known (the calibration slope of Cox 1958, the old scores in the place of the labels). How many decisions flip tells
+    neither.
+    """
+    found, error = told
+    return found - 4 * error > _SURE or found + 4 * error < _DULL
+
+
+def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) -> tuple[dict[str, float], bool]:
+    """The numbers with what the labels say, and whether another model does harm.
+
+    The loss of its scores is held against that of the scores that golden's model would have given. Where no labels have come, an
+    announced release is no fault unless it distorts; one that nobody announced is one.
+    """
+    said = announced(case, cause)
+    if not said and any(c.path == "hardware.host" for c in cause.suspect.where):
+        return numbers, True
+    score, promised = _scores(case, parts)
+    losses = _losses(case, score, promised)
+    if losses is not None:
+        actual, instead = losses
+        excess = actual - instead
+        rows = cause.suspect.affected & np.isfinite(excess)
+        base = np.intersect1d(parts.check, np.flatnonzero(np.isfinite(excess)))
+        inside = base[cause.suspect.inside[base]]
+        base = inside if inside.size >= 40 else base
+        if rows.sum() >= 60 and base.size >= 60:
+            worse = float(excess[rows].mean() - excess[base].mean())
+            noise = float(np.sqrt(excess[rows].var() / rows.sum() + excess[base].var() / base.size))
+            before = float(actual[rows].mean()) - worse
+            numbers["loss_expected"], numbers["loss"] = round(before, 5), round(before + worse, 5)
+            return numbers, worse > (3.0 if said else 2.0) * noise and worse > 0.03 * before
+    if not said:
+        return numbers, True
+    flipped = numbers.get("decisions_flipped", 0.0)
+    told = _slope(parts, cause, score, promised)
+    return numbers, flipped > MANY_FLIPS if told is None else distorts(told)
+
+
+def _scores(case: Case, parts: Split) -> tuple[Floats | None, Floats | None]:
+    """Each row's score, and the one that golden's model would have given, both of shape (n,)."""
+    score = main_score(case)
+    if score is None:
+        return None, None
+    outcome = Variable("score?", Field("outputs.score", Kind.NUMBER), numbers=score)
+    return score, foretold(case, parts, outcome, [*reversed(case.of(Role.STEP)), *case.of(Role.INPUT)])
+
+
+def _slope(parts: Split, cause: Cause, score: Floats | None, promised: Floats | None) -> tuple[float, float] | None:
+    """The slope of the affected scores on the promised ones, in terms of golden's own, and its error; None where there are too few."""
+    if score is None or promised is None:
+        return None
+    known = np.isfinite(score) & np.isfinite(promised)
+    golden = parts.check[known[parts.check]]
+    here = np.flatnonzero(cause.suspect.affected & known)
+    then, now = (slope(promised[rows], score[rows]) for rows in (golden, here))
+    if then is None or now is None or then[0] <= 0:
+        return None
+    ratio = now[0] / then[0]
+    return ratio, abs(ratio) * math.hypot(then[1] / then[0], now[1] / now[0] if now[0] else 0.0)
+
+
+def _losses(case: Case, score: Floats | None, promised: Floats | None) -> tuple[Floats, Floats] | None:
+    """Each row's squared error of its score against its label, and of the score that golden's model would have given.
+
+    Shape (n,) each, NaN where there is no label. The same labels judge both, so that a season of easy labels excuses nothing.
+    """
+    label = case.variables.get("label")
+    target = numeric(label) if label is not None else None
+    if target is None or score is None or promised is None:
+        return None
+    return (target - score) ** 2, (target - promised) ** 2
+
+
+def on_trial(case: Case, cause: Cause) -> bool:
+    """Whether it is an experiment that somebody announced: an arm that golden never had decides otherwise, as it is meant to."""
+    arms = {c.value.casefold() for c in cause.suspect.where if c.path == "model.variant"}
+    variant = case.variables.get("model.variant")
+    if not arms or variant is None or variant.codes is None:
+        return False
+    known = {variant.vocabulary[code].casefold() for code in np.unique(variant.codes[case.golden & ~variant.missing])}
+    return not arms & known and any(arms & said for said in _said(case, cause))
+
+
+def _said(case: Case, cause: Cause) -> list[set[str]]:
+    """The words of each event around the onset."""
+    return [set(re.split(r"[^\w.]+", event.what.casefold())) for event in events_near(case, cause.suspect)]
+
+
+def announced(case: Case, cause: Cause) -> bool:
+    """Whether an event around the onset names a model, or what is new: any other deploy may have brought it unasked."""
+    channels = [witness.hit.channel for witness in (cause.suspect, *cause.witnesses)]
+    new = {value.casefold() for c in channels if c.signature == "identity" for value in c.detail["new"]}
+    routed = {c.signature.partition(":")[2].casefold() for c in channels if c.signature.startswith("share:")}
+    named = new | routed | ({"model", "models"} if new else {"experiment", "rollout", "traffic"})
+    return any(words & named for words in _said(case, cause))
