@@ -14,7 +14,8 @@ import pytest
 from whimbrel.drill.apps import NAMES, subject
 from whimbrel.drill.case import Asked, Drawn, Truth, case, columns
 from whimbrel.drill.columns import Columns, length, take
-from whimbrel.drill.faults import BANDS
+from whimbrel.drill.faults import BANDS, Planted
+from whimbrel.drill.records import served
 from whimbrel.errors import UsageError
 from whimbrel.model.report import LAYERS
 
@@ -259,3 +260,16 @@ def test_a_harmless_fault_changes_no_decision(cache: Path) -> None:
     assert case.truth.harmless
     assert differs(case.window, clean.window, "inputs.flight").any()
     assert not differs(case.window, clean.window, "decision").any()
+
+
+def test_what_costs_next_to_nothing_and_decides_otherwise_is_not_harmless(cache: Path) -> None:
+    """A fault measured by its cost that stays below any band there is as bad as the decisions that it flips."""
+    app = subject("agent")
+    fault = next(one for one in app.faults if one.kind == "T20")
+    made = app.world(0, cache)
+    requests = take(made.requests, np.arange(2_000))
+    clean, everywhere = served(made.app, requests), np.ones(2_000, dtype=bool)
+    planted = Planted(fault, 9, made)
+    effect = planted.effect(clean, requests, everywhere)
+    assert fault.band(effect) == ""
+    assert planted.severity(effect, clean, requests, everywhere) == "subtle"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,18 @@ def test_an_input_that_nothing_is_made_of_harms_nobody(cache: Path) -> None:
 def test_retrieval_that_got_nothing_while_calls_were_slow_was_not_answered(cache: Path) -> None:
     report = weighed(case(cache, "answers", "F13"), finding("serving", "spans.total"))
     assert [(found.layer, found.component) for found in report.findings] == [("serving", "spans.retrieve")]
+
+
+def test_what_code_read_rightly_from_a_provider_s_text_was_written_so(cache: Path) -> None:
+    """Amounts in cents: the code makes of the recorded text what was recorded, so that the text holds them."""
+    report = weighed(case(cache, "agent", "T22"), finding("model", "outputs.refund"))
+    assert [(found.layer, found.component) for found in report.findings] == [("model", "outputs.body")]
+    assert "outputs.refund" in report.findings[0].victims
+
+
+def test_a_text_that_was_read_otherwise_is_the_reader_s(cache: Path) -> None:
+    """The reader wants a key that nobody writes: what it makes of the text is its victim, and not the model's doing."""
+    unread = replace(finding("decision", "decisions.read"), victims=("outputs.refund", "outputs.score"))
+    report = weighed(case(cache, "agent", "T10"), unread)
+    assert [(found.layer, found.component) for found in report.findings] == [("decision", "decisions.read")]
+    assert report.findings[0].evidence[0].kind == "exact"

@@ -1,8 +1,9 @@
 """Nulls, given the rest of the row: a field that is missing as often as golden's was on such rows has not changed.
 
-In: a `Case` and the hits of its scan. Out: the hits, those for nulls asked again. In a storm the pressure is not read and
-a cancelled flight has no aircraft: more nulls, and nothing broke. Golden says how often each kind of row lacks the
-field; only what exceeds that is a departure.
+In: a `Case` and the hits of its scan. Out: channels for nulls where golden always had a value, and the hits, those for nulls asked
+again. In a storm the pressure is not read and a cancelled flight has no aircraft: more nulls, and nothing broke. Golden says how often
+each kind of row lacks the field; only what exceeds that is a departure. Where what came before decides it (a look-up is
+made where the plan asks for it), a single null against that is one.
 """
 
 from __future__ import annotations
@@ -14,28 +15,56 @@ import numpy as np
 
 from whimbrel.diagnose.boundaries import upstream
 from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.contracts import LAYER_OF
 from whimbrel.diagnose.labels import absent
-from whimbrel.diagnose.relations import held_out
-from whimbrel.diagnose.scan import Hit, Scan
+from whimbrel.diagnose.learning import exact
+from whimbrel.diagnose.relations import held_out, split
+from whimbrel.diagnose.scan import Channel, Hit, Scan
 from whimbrel.diagnose.support import design_of, thin
 from whimbrel.model.fields import Field, Kind, Role
-from whimbrel.model.rows import Floats
+from whimbrel.model.rows import Bools, Floats
 
 LEAST = 30
 """Nulls in golden below which nothing can be learned of them."""
 
+_SELDOM = 0.02
+"""Share of golden's rows that must lack a field, and have it, before a rule is sought for when it does."""
 _ROWS = 8_000
+
+
+def channels(case: Case) -> list[Channel]:
+    """Nulls of a step's field in rows of which golden's rule says that they have a value."""
+    parts = split(case)
+    out: list[Channel] = []
+    asked: list[Bools] = []
+    for variable in case.of(Role.STEP):
+        missing = variable.missing
+        share = float(missing[case.golden].mean())
+        known = any(np.array_equal(missing, other) for other in asked)
+        if variable.derived or known or not _SELDOM < share < 1 - _SELDOM or not missing[case.window].any():
+            continue
+        asked.append(missing)
+        lacks = Variable(
+            f"{variable.name}?", variable.field, codes=missing.astype(np.int64), vocabulary=("there", "null")
+        )
+        rule = exact(case, parts, lacks, upstream(case, variable.field))
+        if rule is not None:
+            values = np.where((rule.expected == 0) & np.isfinite(rule.surprise), missing, np.nan)
+            layer = LAYER_OF[variable.field.role]
+            out.append(Channel(variable.path, layer, "null", "invariant", values.astype(np.float64), exact=True))
+    return out
 
 
 def reconsider(case: Case, scan: Scan, hits: Sequence[Hit]) -> list[Hit]:
     """Ask the scan again about every hit for nulls that golden's kinds of rows may explain."""
-    nulls = [hit for hit in hits if hit.channel.signature == "null"]
+    nulls = [hit for hit in hits if hit.channel.signature == "null" and not hit.channel.exact]
     lacking = {hit.channel.component for hit in nulls}
     again = []
     for hit in nulls:
         expected = _expected(case, case.variables[hit.channel.component], lacking)
         again.append(hit.channel if expected is None else replace(hit.channel, given=expected))
-    return [*(hit for hit in hits if hit.channel.signature != "null"), *scan.hits(again)]
+    kept = [hit for hit in hits if hit.channel.signature != "null" or hit.channel.exact]
+    return [*kept, *scan.hits(again)]
 
 
 def _expected(case: Case, variable: Variable, lacking: set[str]) -> Floats | None:

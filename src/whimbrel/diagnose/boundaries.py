@@ -24,7 +24,7 @@ from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Floats
 
-_PRICED = re.compile(r"cost|price|bill|charge|credit|usd|eur|gbp|cents")
+_PRICED = re.compile(r"cost|price|bill|charge|credit|spen[dt]|fees?(?![a-z])|usd|eur|gbp|chf|jpy|cny|inr|cents")
 _WRITTEN = re.compile(r"output|completion|generated|written|reason")
 _DECIDED = frozenset({Role.MODEL, Role.CODE})
 """Which model answers follows from the route, not the other way about."""

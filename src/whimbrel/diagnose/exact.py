@@ -18,7 +18,7 @@ from whimbrel.diagnose.again import Again, component_step
 from whimbrel.diagnose.verdict import sentence
 from whimbrel.errors import EvidenceError
 from whimbrel.model.parity import Parity, StepParity
-from whimbrel.model.report import CannotTell, Finding, Report, Traffic, Verdict
+from whimbrel.model.report import CannotTell, Evidence, Finding, Report, Traffic, Verdict
 from whimbrel.model.swap import Rescored, Swap
 from whimbrel.model.window import Where
 
@@ -99,12 +99,27 @@ def _hear(finding: Finding, changed: dict[str, declared.Changed], again: Again, 
     elif (
         own not in changed and _clears(asked, asked.steps[at], finding.component) and _refutes(asked.steps[at], finding)
     ):
+        written = asked.steps[at].unmade
+        if written and finding.confidence >= _HARD:
+            weighed.findings.append(_handed(finding, written, asked.steps[at]))
+            return
         said = f"{finding.component} moved, and its code does what it did in golden"
         weighed.refuted.append(Traffic(said, (finding.component,)))
         if finding.confidence >= _HARD:
             weighed.orphans.append(finding)
     else:
         weighed.findings.append(finding)
+
+
+def _handed(finding: Finding, written: Sequence[str], step: StepParity) -> Finding:
+    """A finding about what the code makes of something that it never makes itself (a provider's text): if it read rightly, that is other."""
+    source = written[0]
+    says = f"{step.compared - step.differ} of {step.compared} {finding.component} are what the code makes of the recorded {source}"
+    proof = Evidence("exact", f"{says}, which no replay can make again", {"replayed": step.compared})
+    return replace(
+        finding, component=source, what=f"holds another {finding.component}: {finding.what}",
+        evidence=(proof, *finding.evidence), victims=tuple(dict.fromkeys((finding.component, *finding.victims))),
+    )  # fmt: skip
 
 
 def _clears(parity: Parity, step: StepParity, component: str) -> bool:
@@ -137,6 +152,8 @@ def _add(step: StepParity, whole: Parity, again: Again, weighed: _Weighed) -> No
     """A step that differs: a finding of its own, unless one says so already or says why."""
     for i, finding in enumerate(weighed.findings):
         if component_step(finding.component) == step.name:
+            return
+        if undeclared.read_otherwise(finding, step):
             return
         if finding.layer not in _CODE and any(component_step(victim) == step.name for victim in finding.victims):
             weighed.findings[i] = undeclared.explained(finding, step, whole, again)

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from whimbrel.diagnose import releases
+from whimbrel.diagnose.boundaries import priced
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.labels import main_score
 from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Relation, Split, split
+from whimbrel.diagnose.surroundings import TOTAL
 from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -28,6 +30,10 @@ ALWAYS = ("labels", "recorder")
 
 LEAST_MS = 0.5
 """Milliseconds that nobody who waits for an answer would notice."""
+LONGER, DEARER = 0.05, 0.02
+"""The parts by which their time and their bill must grow, for those hit, to matter."""
+_ITSELF = ("serving", "hardware", "features", "model")
+"""Layers whose faults take time and money themselves; what is asked of them is the world's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +66,13 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
             continue
         judged = True
         gap, z = change
-        if (
-            z > (3 if cause.suspect.hit.channel.exact else 4)
-            and gap > least
-            and cause.layer not in ("serving", "hardware")
-        ):
+        if z > (3 if cause.suspect.hit.channel.exact else 4) and gap > least and _on_values(cause):
             matters = True
         numbers[name] = round(gap, 4)
-    for name, values, least, least_gain in _costs(case):
-        change = _ratio(case, cause, values)
-        if change is not None:
-            ratio, gain = change
-            judged = judged or cause.layer in ("serving", "hardware")
-            numbers[name] = round(ratio, 4)
-            felt = ratio - 1 > least and gain > least_gain
-            matters = matters or (felt and cause.layer in ("serving", "hardware", "features", "model"))
+    spent = _spent(case, cause)
+    numbers |= spent.numbers
+    judged = judged or (bool(spent.numbers) and cause.layer in ("serving", "hardware"))
+    matters = matters or (spent.matters and cause.layer in _ITSELF)
     errors = _errors(case, cause)
     if errors:
         numbers["errors"] = round(errors, 4)
@@ -258,31 +256,38 @@ def _rows(case: Case, cause: Cause, parts: Split, residual: Floats) -> np.ndarra
     return np.flatnonzero(inside if inside.sum() >= 40 else held)
 
 
-def _costs(case: Case) -> list[tuple[str, Floats, float, float]]:
-    """What each prediction costs: name, values, and by what ratio and by how much it must rise to matter."""
-    total = case.variables.get("spans.total")
-    spans = [v for v in case.of(Role.SPAN) if v.numbers is not None]
-    out = []
-    if total is not None and total.numbers is not None:
-        out.append(("latency_p95_ratio", total.numbers, 0.05, LEAST_MS))
-    elif spans:
-        summed = np.nansum(np.stack([v.numbers for v in spans if v.numbers is not None]), axis=0)
-        out.append(("latency_p95_ratio", summed, 0.05, LEAST_MS))
-    for name in ("usage.cost_usd", "usage.input_tokens"):
-        found = case.variables.get(name)
-        if found is not None and found.numbers is not None:
-            out.append((f"{name.split('.')[1]}_ratio", found.numbers, 0.02, 0.0))
-    return out
+def _on_values(cause: Cause) -> bool:
+    """Whether the cause can be what moved the outcome: it is about values, or what is slow took values with it."""
+    taken = any(role_of(victim) in (Role.STEP, Role.OUTPUT, Role.DECISION) for victim in cause.victims)
+    return cause.layer not in ("serving", "hardware") or taken
 
 
-def _ratio(case: Case, cause: Cause, values: Floats) -> tuple[float, float] | None:
-    """How many times as large the values of the affected rows are as golden's, and by how much: mean or 95th percentile."""
-    known = np.isfinite(values)
-    base: Bools = case.golden & cause.suspect.inside & known
-    if base.sum() < 40:
-        base = case.golden & known
-    rows = cause.suspect.affected & known
-    if base.sum() < 40 or rows.sum() < 12:
+def _spent(case: Case, cause: Cause) -> Harm:
+    """Time and money that the affected rows took beside golden's."""
+    numbers: dict[str, float] = {}
+    matters = False
+    took = _longer(case, cause)
+    if took is not None:
+        ratio, gain = took
+        numbers["latency_p95_ratio"] = round(ratio, 4)
+        matters = ratio > 1 + LONGER and gain > LEAST_MS
+    for bill in _bills(case):
+        ratio, z = _dearer(case, cause, bill)
+        if ratio > 0:
+            numbers[f"{bill.path.partition('.')[2]}_ratio"] = round(ratio, 4)
+            matters = matters or (ratio > 1 + DEARER and z > 4)
+    return Harm(numbers, matters)
+
+
+def _longer(case: Case, cause: Cause) -> tuple[float, float] | None:
+    """How many times as long, and how many ms longer, the affected rows took than golden's: mean or 95th percentile."""
+    total = case.variables.get(TOTAL)
+    spans = [v.numbers for v in ([total] if total is not None else case.of(Role.SPAN)) if v.numbers is not None]
+    if not spans:
+        return None
+    values = spans[0] if total is not None else np.nansum(np.stack(spans), axis=0)
+    base, rows = _sides(case, cause, values)
+    if base.size < 40 or rows.size < 12:
         return None
     middle = [float(np.mean(values[chosen])) for chosen in (base, rows)]
     tail = [float(np.quantile(values[chosen], 0.95)) for chosen in (base, rows)]
@@ -290,6 +295,34 @@ def _ratio(case: Case, cause: Cause, values: Floats) -> tuple[float, float] | No
         return None
     rises = [(after / before, after - before) for before, after in (tail, middle)]
     return max(rises) if middle[1] >= middle[0] else rises[0]
+
+
+def _bills(case: Case) -> list[Variable]:
+    """What each prediction is charged; what it used, where no price is recorded."""
+    usage = [v for v in case.of(Role.USAGE) if v.numbers is not None and not v.derived]
+    return [v for v in usage if priced(v.path)] or usage
+
+
+def _dearer(case: Case, cause: Cause, bill: Variable) -> tuple[float, float]:
+    """How many times golden's the affected rows are charged on the whole, 0 where it cannot be told, and how sure in standard errors."""
+    assert bill.numbers is not None
+    base, rows = _sides(case, cause, bill.numbers)
+    if base.size < 40 or rows.size < 12:
+        return 0.0, 0.0
+    before, after = (float(np.mean(bill.numbers[chosen])) for chosen in (base, rows))
+    if before <= 0:
+        return 0.0, 0.0
+    noise = sum(_noise(case, bill.numbers[chosen], chosen) for chosen in (base, rows))
+    return after / before, (after - before) / math.sqrt(noise + 1e-24)
+
+
+def _sides(case: Case, cause: Cause, values: Floats) -> tuple[Ints, Ints]:
+    """Golden's rows of the slice (of all traffic, where it has few), and the affected ones, on which the values are known."""
+    known = np.isfinite(values)
+    base: Bools = case.golden & cause.suspect.inside & known
+    if base.sum() < 40:
+        base = case.golden & known
+    return np.flatnonzero(base), np.flatnonzero(cause.suspect.affected & known)
 
 
 def _errors(case: Case, cause: Cause) -> float:

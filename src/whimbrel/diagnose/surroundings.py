@@ -6,6 +6,7 @@ sources, hardware counters, fingerprints and versions that golden never saw, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from whimbrel.diagnose.boundaries import Boundaries, priced
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import LAYER_OF, channels_of_atoms
+from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats
@@ -23,6 +25,8 @@ UNHEARD = float(np.log(1.5))
 """Calls that take so much longer than golden's longest are not its tail."""
 
 
+_DEPARTS = 3.0
+"""Golden's own spreads by which an amount must leave what came before it to be no longer what that leads to."""
 _SATURDAY = 5
 
 
@@ -37,7 +41,7 @@ class Usage:
 def channels(case: Case, boundaries: Boundaries) -> list[Channel]:
     """Every channel of the surroundings."""
     out: list[Channel] = []
-    usage = _usage(case)
+    usage = _usage(case, boundaries.relations)
     for variable in case.of(Role.SPAN):
         out += _span(case, variable, usage)
     out += _errors(case)
@@ -99,21 +103,42 @@ def _logarithm(case: Case, variable: Variable, signature: str, *, floor: float) 
     return [_channel(variable, signature, values, "marginal", sign=0, floor=floor, binary=False)]
 
 
-def _usage(case: Case) -> Usage | None:
+def _usage(case: Case, relations: Mapping[str, Relation]) -> Usage | None:
     """What each prediction used, as far as golden used as much, and on which side of that it lies; None where nothing is recorded."""
     columns: list[Floats] = []
     beyond = np.zeros(len(case.ts))
     for variable in case.of(Role.USAGE):
         if variable.numbers is None or priced(variable.path) or variable.missing.mean() > 0.02:
             continue
-        known = variable.numbers[case.golden & ~variable.missing]
+        amount = _led_to(case, variable, relations)
+        known = amount[case.golden & ~variable.missing]
         low, high = float(known.min()), float(known.max())
-        beyond = np.where(
-            variable.numbers > high, 1.0, np.where((variable.numbers < low) & (beyond == 0), -1.0, beyond)
-        )
-        column = np.clip(np.nan_to_num(variable.numbers, nan=float(np.median(known))), low, high)
+        beyond = np.where(amount > high, 1.0, np.where((amount < low) & (beyond == 0), -1.0, beyond))
+        column = np.clip(np.nan_to_num(amount, nan=float(np.median(known))), low, high)
         columns += [column, np.log1p(np.maximum(column, 0.0))]
     return Usage(np.stack(columns, axis=1), beyond) if columns else None
+
+
+def _led_to(case: Case, variable: Variable, relations: Mapping[str, Relation]) -> Floats:
+    """An amount, shape (n,); where a look-up itself says it and it is not what came before the look-up leads to, that instead.
+
+    That a tool had to be asked twice is no excuse for the time that it took: it is the same fault.
+    """
+    assert variable.numbers is not None
+    amount, source = variable.numbers, variable
+    relation = relations.get(variable.name)
+    while relation is not None and relation.form in ("copy", "affine") and relation.parents[0] in case.variables:
+        source = case.variables[relation.parents[0]]
+        relation = relations.get(source.name)
+    looked_up = source.field.role is Role.STEP and source.field.step in case.reads
+    if relation is None or source.numbers is None or not looked_up:
+        return amount
+    departs = np.nan_to_num(np.abs(relation.surprise)) > (0.5 if relation.exact else _DEPARTS)
+    known = case.golden & np.isfinite(amount) & np.isfinite(source.numbers)
+    if not departs.any() or np.ptp(source.numbers[known]) == 0:
+        return amount
+    slope, offset = np.polyfit(source.numbers[known], amount[known], 1)
+    return np.where(departs, slope * relation.expected + offset, amount)
 
 
 def _given_usage(case: Case, channel: Channel, usage: Usage | None) -> Channel:
@@ -129,14 +154,17 @@ def _given_usage(case: Case, channel: Channel, usage: Usage | None) -> Channel:
     centre, spread = usage.amounts[known].mean(axis=0), usage.amounts[known].std(axis=0)
     varies = np.flatnonzero(spread > 1e-12 * np.maximum(np.abs(centre), 1.0))
     design = (usage.amounts[:, varies] - centre[varies]) / spread[varies]
-    middle = channel.values[known].mean()
+    middle = float(channel.values[known].mean())
     weights = np.linalg.lstsq(design[known], channel.values[known] - middle, rcond=1e-6)[0]
     fitted = design @ weights
     if float(np.var(fitted[known])) < 0.02 * float(np.var(channel.values[known])):
         return channel
     values = channel.values - fitted
-    values = np.where(usage.beyond > 0, np.minimum(values, 0.0), values)
-    return replace(channel, values=np.where(usage.beyond < 0, np.maximum(values, 0.0), values))
+    for side in (1.0, -1.0):
+        rows = (usage.beyond == side) & np.isfinite(values)
+        more = float(values[rows].mean()) - middle if rows.any() else 0.0
+        values = np.where(rows & (more * side > 0), values - more, values)
+    return replace(channel, values=values)
 
 
 def _given_load(case: Case, channel: Channel) -> Channel:
@@ -158,9 +186,20 @@ def _given_load(case: Case, channel: Channel) -> Channel:
     if explained < 0.02:
         return channel
     centres = np.bincount(bins[known], weights=load[known], minlength=edges.size - 1) / np.maximum(counts, 1)
+    centres, means = _to_the_ends(centres, means, (float(edges[0]), float(edges[-1])))
     usual = np.interp(_usual_load(case, known), centres, means)
     values = _nearer(case, channel.values - np.interp(load, centres, means), channel.values - usual)
     return replace(channel, values=np.where(load > 1.02 * edges[-1] + 0.02, np.nan, values))
+
+
+def _to_the_ends(centres: Floats, means: Floats, ends: tuple[float, float]) -> tuple[Floats, Floats]:
+    """A curve carried on from the middle of its first and last bins to the ends of what golden has seen.
+
+    What waits in a queue grows fastest where the load is highest: golden's busiest hours lie above the middle of its busiest tenth.
+    """
+    slopes = np.diff(means)[[0, -1]] / np.maximum(np.diff(centres)[[0, -1]], 1e-9)
+    low, high = (means[i] + slope * (end - centres[i]) for i, slope, end in zip((0, -1), slopes, ends, strict=True))
+    return np.array([ends[0], *centres, ends[1]]), np.array([low, *means, high])
 
 
 def _usual_load(case: Case, known: Bools) -> Floats:

@@ -54,7 +54,7 @@ def proven(finding: Finding, step: StepParity, parity: Parity, again: Again) -> 
     proof = (_evidence(step, parity), *_origin(step, finding, again))
     finding = replace(finding, next=_next(finding, again))
     harmful = finding.harmful or _harmful(again.departed(), again.on_golden())
-    if component_step(finding.component) == step.name:
+    if component_step(finding.component) == step.name or read_otherwise(finding, step):
         return replace(
             finding, evidence=(*proof, *finding.evidence), confidence=max(finding.confidence, 0.99), harmful=harmful
         )
@@ -63,6 +63,11 @@ def proven(finding: Finding, step: StepParity, parity: Parity, again: Again) -> 
         finding, layer=layer, component=component, what=_what(step), confidence=0.99, harmful=harmful,
         evidence=(*proof, *finding.evidence), victims=tuple(dict.fromkeys((finding.component, *finding.victims))),
     )  # fmt: skip
+
+
+def read_otherwise(finding: Finding, step: StepParity) -> bool:
+    """Whether a finding already says why a step that makes something of a provider's text differs: the text was read otherwise."""
+    return bool(step.unmade) and {one.path for one in step.differences} <= set(finding.victims)
 
 
 def explained(finding: Finding, step: StepParity, parity: Parity, again: Again) -> Finding:

@@ -59,6 +59,7 @@ def _judge(
     learned = boundaries.learn_all(case)
     channels = [
         *contracts.channels(case),
+        *absence.channels(case),
         *learned.channels,
         *keys.channels(case, learned.relations),
         *boundaries.shares(case, learned.relations),

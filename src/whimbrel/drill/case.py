@@ -63,7 +63,7 @@ class Truth:
         """The truth about a planted fault."""
         fault = found.planted.fault
         return Truth(
-            fault.id, fault.layer, fault.components, found.place, found.since, fault.band(found.effect),
+            fault.id, fault.layer, fault.components, found.place, found.since, found.severity,
             found.planted.strength, found.effect, fault.measure, fault.says, app, found.shape,
             float(found.hit.mean()), fault.others,
         )  # fmt: skip

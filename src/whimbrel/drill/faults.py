@@ -8,7 +8,7 @@ its effect (`measure`), by going up `strengths`. This is the mechanism; `kinds` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -128,14 +128,27 @@ class Planted:
         if fault.harmless:
             return 0.0
         out = self.serve(clean, requests, hit)
-        if fault.measure == "p95":
+        return self._measured(fault.measure, clean, out, hit)
+
+    def severity(self, effect: float, clean: Columns, requests: Columns, hit: Bools) -> str:
+        """The severity that this effect amounts to; where its own measure is too small for any, that of the decisions it flips."""
+        fault = self.fault
+        own = fault.band(effect)
+        if own or fault.measure == "flips" or fault.layer in ("labels", "recorder"):
+            return own
+        flips = self._measured("flips", clean, self.serve(clean, requests, hit), hit)
+        return replace(fault, measure="flips").band(flips)
+
+    def _measured(self, measure: Measure, clean: Columns, out: Columns, hit: Bools) -> float:
+        fault = self.fault
+        if measure == "p95":
             return float(np.quantile(out["spans.total"], 0.95) / np.quantile(clean["spans.total"], 0.95) - 1)
-        if fault.measure == "cost":
+        if measure == "cost":
             path = next(path for path in clean if path.startswith("usage.cost"))
             return float(abs(out[path].sum() / clean[path].sum() - 1))
         if fault.layer == "recorder":
             return abs(1 - length(out) / length(clean)) if length(out) != length(clean) else float(hit.mean())
-        path = fault.components[0] if fault.measure == "share" else "decision"
+        path = fault.components[0] if measure == "share" else "decision"
         before, now = clean[path], out[path]
         same = (before == now) | ((before != before) & (now != now))
         return float(1 - same.mean())

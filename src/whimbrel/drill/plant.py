@@ -42,6 +42,8 @@ class Site:
     since: datetime
     hit: Bools
     effect: float
+    severity: str
+    """What that amounts to; empty where next to nothing comes of it."""
     off: float
     """How far the effect lies outside the band asked for, as a ratio's logarithm; 0 inside."""
 
@@ -121,10 +123,10 @@ def _sites(
             hit = _inside(requests, place) & when
             if hit.sum() < LEAST:
                 continue
-            strength, effect = _strength(fault, world, requests, hit, wanted.severity)
+            strength, effect, amounts_to = _strength(fault, world, requests, hit, wanted.severity)
             since = datetime.fromtimestamp(float(ts[hit][0]), UTC)
             off = 0.0 if fault.harmless else _off(effect, BANDS[fault.measure][wanted.severity])
-            yield Site(Planted(fault, strength, world, seen), place, shape, since, hit, effect, off)
+            yield Site(Planted(fault, strength, world, seen), place, shape, since, hit, effect, amounts_to, off)
 
 
 def _when(requests: Columns, onset: float, shape: str) -> Bools:
@@ -170,8 +172,8 @@ def _inside(requests: Columns, place: Place) -> Bools:
     return inside
 
 
-def _strength(fault: Fault, world: World, requests: Columns, hit: Bools, severity: str) -> tuple[float, float]:
-    """The strength whose effect comes nearest to the middle of the band, by bisection, and that effect."""
+def _strength(fault: Fault, world: World, requests: Columns, hit: Bools, severity: str) -> tuple[float, float, str]:
+    """The strength whose effect comes nearest to the middle of the band, by bisection, that effect, and what it amounts to."""
     after = requests["ts"] >= requests["ts"][hit][0]
     rows, hit = take(requests, after), hit[after]
     clean = served(world.app, rows)
@@ -184,9 +186,13 @@ def _strength(fault: Fault, world: World, requests: Columns, hit: Bools, severit
             known[i] = Planted(fault, fault.strengths[i], world).effect(clean, rows, hit)
         return known[i]
 
+    def told(i: int) -> tuple[float, float, str]:
+        planted = Planted(fault, fault.strengths[i], world)
+        return fault.strengths[i], effect(i), planted.severity(effect(i), clean, rows, hit)
+
     left, right = 0, len(fault.strengths) - 1
     if effect(right) < low:
-        return fault.strengths[right], effect(right)
+        return told(right)
     while left < right:
         middle = (left + right) // 2
         left, right = (middle + 1, right) if effect(middle) < target else (left, middle)
@@ -194,7 +200,7 @@ def _strength(fault: Fault, world: World, requests: Columns, hit: Bools, severit
         {max(left - 1, 0), left},
         key=lambda i: (_off(effect(i), (low, high)), abs(float(np.log(max(effect(i), 1e-6) / target)))),
     )
-    return fault.strengths[best], effect(best)
+    return told(best)
 
 
 def _off(effect: float, band: tuple[float, float]) -> float:
