@@ -25,6 +25,7 @@ def _records(n: int, seed: int, start_hour: float, hours: float) -> dict[str, An
     rng = np.random.default_rng(seed)
     wants = rng.choice(["parcel", "refund", "hours", "invoice"], n)
     asked = wants != "hours"
+    status = rng.choice(["packed", "sent", "there"], n).tolist()
     tries = np.where(asked, 1.0 + (rng.random(n) < 0.03), 0.0)
     words = np.round(rng.gamma(9, 12, n))
     ts = START + 3600 * (start_hour + np.sort(rng.random(n)) * hours)
@@ -35,11 +36,7 @@ def _records(n: int, seed: int, start_hour: float, hours: float) -> dict[str, An
         "context.shop": rng.choice(["north", "south", "east"], n).astype(object),
         "recorder.reads": np.full(n, "find", dtype=object),
         "steps.find.status": np.array(
-            [
-                one if a else None
-                for one, a in zip(rng.choice(["packed", "sent", "there"], n).tolist(), asked, strict=True)
-            ],
-            dtype=object,
+            [one if due else None for one, due in zip(status, asked, strict=True)], dtype=object
         ),
         "steps.find.tries": tries,
         "usage.calls": tries.copy(),

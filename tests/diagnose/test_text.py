@@ -270,6 +270,29 @@ def test_answers_that_begin_otherwise_in_words_alone() -> None:
     assert any("'great question'" in e.says for e in found.evidence)
 
 
+def _shuffled(c: helpline.Cells, hit: np.ndarray) -> None:
+    """Questions of one caller are put down as another's, prompt and answer with them."""
+    rows = np.flatnonzero(hit)
+    c["asked in"][rows] = c["spoken"][rows] = np.random.default_rng(5).permutation(c["asked in"][rows])
+
+
+def _all_in_english(c: helpline.Cells, hit: np.ndarray) -> None:
+    c["asked in"][hit] = c["spoken"][hit] = "en"
+
+
+def test_a_question_that_came_for_another_is_told_by_whom_its_words_go_with() -> None:
+    """Everything after goes with the question; that tenants' languages are exchanged shows whose they are."""
+    found = helpline.report(before=_shuffled, share=0.5).findings[0]
+    assert (found.layer, found.component) == ("data", "inputs.question")
+    assert "another context.tenant than its words go with" in found.what
+
+
+def test_tenants_who_now_write_in_another_language_are_the_world() -> None:
+    """All write in English: nobody's question went astray, for none came the other way."""
+    found = helpline.report(before=_all_in_english, share=0.5).findings
+    assert not [one for one in found if one.component == "inputs.question" and one.harmful]
+
+
 def test_other_topics_are_the_world() -> None:
     """News of the day in the questions, and so in the answers: nothing broke."""
     report = helpline.report(things=helpline.THINGS[:3] + helpline.NEWS)

@@ -148,6 +148,10 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         return _unanswered(suspect, guilty)
     if _same_source(suspect, guilty):
         return shared >= 0.5
+    if guilty.hit.channel.signature == "foreign" and order_of(case, suspect.component) > order_of(
+        case, guilty.component
+    ):
+        return shared >= SAME  # what is somebody else's goes with nothing that follows
     if suspect.hit.channel.signature == "broken" and suspect.hit.channel.exact:
         # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
         marks = [name.startswith(f"{guilty.component}#") for name in suspect.hit.channel.detail["relation"].parents]

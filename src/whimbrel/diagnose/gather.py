@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import keys, state
+from whimbrel.diagnose import keys, senders, state
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
@@ -56,7 +56,7 @@ ASIDE, LEAST_EARLIER = 0.1, 30
 FORETOLD = 0.5
 """The share of an input's variance that other inputs must explain before it can come apart from them."""
 _PLAIN = (
-    *("type", "rekeyed", "nothing", "twin", "renamed", "constant", "unit", "offset", "beyond", "codebook", "fixed"),
+    *("type", "foreign", "rekeyed", "nothing", "twin", "renamed", "constant", "unit", "offset", "beyond", "codebook", "fixed"),
     *("form", "cut", "atom", "repeated", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
@@ -123,6 +123,8 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         return replace(suspect, proof=Proof.SOFT)
     if role_of(suspect.component) is Role.INPUT and hit.channel.kind == "residual":
         return replace(suspect, proof=_came_apart(case, suspect))
+    if hit.channel.signature == "foreign":
+        return replace(suspect, proof=Proof.HARD if senders.exchanged(case, suspect) else Proof.SOFT)
     if hit.channel.signature == "rekeyed":
         key = hit.channel.detail["key"]
         dealt = moved >= keys.ANOTHER and keys.dealt_otherwise(case, suspect.component, key, affected)

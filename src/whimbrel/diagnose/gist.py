@@ -56,17 +56,21 @@ def gist(text: Variable, target: Variable, train: Ints) -> Variable | None:
     rows = thin(train[(text.codes[train] >= 0) & (values[train] >= 0)], _LEARNT)
     if rows.size < 200 or np.unique(values[rows]).size < 2:
         return None
-    used = np.unique(text.codes[text.codes >= 0])
-    words = {int(code): frozenset(_WORD.findall(text.vocabulary[code][:_BEGINNING].lower())) for code in used}
-    telling = _telling([words[code] for code in text.codes[rows].tolist()], values[rows])
-    if not telling:
+    words = words_of(text)
+    chosen = telling([words[code] for code in text.codes[rows].tolist()], values[rows])
+    if not chosen:
         return None
     index: dict[frozenset[str], int] = {}
     place = np.full(len(text.vocabulary) + 1, -1, dtype=np.int64)
-    for code, has in words.items():
-        place[code] = index.setdefault(has & telling, len(index))
+    for code, has in enumerate(words):
+        place[code] = index.setdefault(has & chosen, len(index))
     names = tuple(" ".join(sorted(has)) for has in index)
     return Variable(f"{text.name}#telling words", text.field, codes=place[text.codes], vocabulary=names)
+
+
+def words_of(text: Variable) -> list[frozenset[str]]:
+    """The words at the beginning of each text of the vocabulary."""
+    return [frozenset(_WORD.findall(one[:_BEGINNING].lower())) for one in text.vocabulary]
 
 
 def _by_table(parts: Split, target: Variable, parent: Variable) -> Relation | None:
@@ -111,7 +115,8 @@ def _classes(target: Variable, train: Ints) -> Ints:
     return np.where(np.isfinite(target.numbers), np.searchsorted(edges, target.numbers, "left"), -1)
 
 
-def _telling(texts: list[frozenset[str]], values: Ints) -> frozenset[str]:
+def telling(texts: list[frozenset[str]], values: Ints) -> frozenset[str]:
+    """The words that some of these texts' values, codes of shape (n,), go with beyond chance, the most telling of them."""
     index: dict[str, int] = {}
     columns = [index.setdefault(word, len(index)) for text in texts for word in text]
     sizes = [len(text) for text in texts]

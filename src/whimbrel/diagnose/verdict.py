@@ -13,7 +13,19 @@ from datetime import datetime
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from whimbrel.diagnose import absence, boundaries, contracts, drawing, focus, keys, labels, lineage, surroundings, words
+from whimbrel.diagnose import (
+    absence,
+    boundaries,
+    contracts,
+    drawing,
+    focus,
+    keys,
+    labels,
+    lineage,
+    senders,
+    surroundings,
+    words,
+)
 from whimbrel.diagnose.case import Case, build
 from whimbrel.diagnose.causes import Cause, settle, strength
 from whimbrel.diagnose.command import command
@@ -62,6 +74,7 @@ def _judge(
         *absence.channels(case),
         *learned.channels,
         *keys.channels(case, learned.relations),
+        *senders.channels(case),
         *boundaries.shares(case, learned.relations),
         *boundaries.marginals(case, learned.relations),
         *surroundings.channels(case, learned),

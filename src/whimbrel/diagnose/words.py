@@ -117,6 +117,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"no longer what golden made of the same upstream ({relation.words}): {how}"
         case "rekeyed":
             return f"values no longer go by {detail['key']}, as they did on golden: they are another key's"
+        case "foreign":
+            return f"came with another {detail['tag']} than its words go with in {after} of predictions ({before} in golden): somebody else's"
         case "slower":
             return f"takes {np.exp(suspect.shift):.2f} times as long" + (" (shorter)" if suspect.shift < 0 else "")
         case "tail":
