@@ -4,8 +4,8 @@ In: a window and a golden window, as tables, as a log, or as `Rows`. Out: a `Rep
 may call. The rooms inside, in the order in which a case goes through them:
 
     case          both windows side by side, as variables, dimensions and blocks of time
-    relations     what golden teaches about a field given its upstream; `boundaries` asks
-                  every field, `support` says on which rows the answer may be believed
+    relations     what golden teaches about a field given its upstream; `boundaries` asks every field, `hopes` says
+                  for which a model is worth fitting, `support` on which rows the answer may be believed
     contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that
                   the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums

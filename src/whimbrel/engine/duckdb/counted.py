@@ -7,7 +7,7 @@ hash of each value is looked up in a perfect table of the vocabulary's hashes. O
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -91,6 +91,24 @@ class Lookup:
         return np.where(self.expected.take(slots) == hashes, self.code.take(slots), np.uint8(OUTSIDE))
 
 
+class Lookups:
+    """Tables of vocabularies, each made once for all the windows that are profiled by it."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, ...], Lookup] = {}
+
+    def of(self, view: View, code: Mapping[str, int]) -> Lookup:
+        """The table for texts and their bins, which follow from the texts' order."""
+        texts = tuple(code)
+        if texts not in self._made:
+            found = view.connection.execute(
+                "SELECT hash(NULL::VARCHAR), list_transform($1::VARCHAR[], lambda x: hash(x))", [[*texts]]
+            )
+            ((null, hashes),) = found.fetchall()
+            self._made[texts] = Lookup.of([null, *hashes], [NULL, *code.values()])
+        return self._made[texts]
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """How one column is read from a batch: what to select, and how its values become bins."""
@@ -103,20 +121,23 @@ class Reader:
     """Bins by the small number that was selected (booleans, and fields of another kind than golden's)."""
 
 
-def profiled(view: View, binning: Binning) -> Profile:
+def profiled(view: View, binning: Binning, lookups: Lookups) -> Profile:
     """The profile of a window; of very many columns some at a time, each pass with the dimensions."""
     rows, rescued = view.count()
     if not rows:
         return Profile(binning)
     telling = _telling(view, binning)
-    passes = [_pass(view, part, telling, rows, rescued=rescued > 0) for part in parted(binning)]
+    passes = [_pass(view, part, telling, rows, lookups, rescued=rescued > 0) for part in parted(binning)]
     return passes[0] if len(passes) == 1 else side_by_side(binning, passes)
 
 
-def _pass(view: View, binning: Binning, telling: Sequence[str], rows: int, *, rescued: bool) -> Profile:
+def _pass(
+    view: View, binning: Binning, telling: Sequence[str], rows: int, lookups: Lookups, *, rescued: bool
+) -> Profile:
     """The profile of some columns; rows are told apart by the same fields in each pass, so that each picks the same rows."""
-    readers = [_reader(view, bins) for bins in binning.columns]
-    bar = min(2**64 - 1, int(2 * KEPT_PICKS / rows * 2**64))  # picks twice what is kept: too few is out of the question
+    readers = [_reader(view, bins, lookups) for bins in binning.columns]
+    # More picks than are kept, by ten times what chance makes of their number: too few is out of the question.
+    bar = min(2**64 - 1, int((KEPT_PICKS + 10 * KEPT_PICKS**0.5) / rows * 2**64))
     total = Profile(binning)
     for batch in _batches(view, readers, telling, bar, rescued=rescued):
         total += _counted(batch, binning, readers, bar, total)
@@ -124,7 +145,7 @@ def _pass(view: View, binning: Binning, telling: Sequence[str], rows: int, *, re
     return total
 
 
-def _reader(view: View, bins: Bins) -> Reader:
+def _reader(view: View, bins: Bins, lookups: Lookups) -> Reader:
     item, suffix = field_of(view.source.schema, bins.column)
     if item is None:
         return Reader(bins, "")
@@ -138,11 +159,7 @@ def _reader(view: View, bins: Bins) -> Reader:
     if item.kind is Kind.BOOLEAN:
         table = (code.get("false", OUTSIDE), code.get("true", OUTSIDE), NULL)
         return Reader(bins, item.path, f"coalesce({name}::TINYINT, 2)::UTINYINT", table=table)
-    found = view.connection.execute(
-        "SELECT hash(NULL::VARCHAR), list_transform($1::VARCHAR[], lambda x: hash(x))", [[*code]]
-    )
-    ((null, hashes),) = found.fetchall()
-    return Reader(bins, item.path, f"hash({name})", Lookup.of([null, *hashes], [NULL, *code.values()]))
+    return Reader(bins, item.path, f"hash({name})", lookups.of(view, code))
 
 
 def _batches(
@@ -177,6 +194,7 @@ def _counted(batch: RecordBatch, binning: Binning, readers: Sequence[Reader], ba
     """The profile of one batch. What `before` already knows about distinct values saves work, and changes nothing."""
     ts: Ints = batch.column("ts").to_numpy()
     rescued = _rescued(batch, readers)
+    picked: Ints = np.flatnonzero(batch.column("key").to_numpy() < np.uint64(bar))
     codes: list[Codes] = []
     moments: list[Moments] = []
     distinct: list[Distinct] = []
@@ -187,14 +205,13 @@ def _counted(batch: RecordBatch, binning: Binning, readers: Sequence[Reader], ba
         if i in rescued:
             code[rescued[i]] = RESCUED
         codes.append(code)
-        values.append(number_values)
+        values.append(None if number_values is None else number_values[picked])  # all would be the batch once more
         moments.append(Moments() if number_values is None else Moments.of(number_values))
         known = before.distinct[i] if before.distinct else Distinct()
         distinct.append(_distinct(raw, reader, known))
     time, groups = _hours(ts), _groups(codes, binning)
     by_hour, by_group = _counts(time, groups[0] if groups else None, codes)
     hours, days, clock = _by_time(time, by_hour, binning)
-    picked: Ints = np.flatnonzero(batch.column("key").to_numpy() < np.uint64(bar))
     return Profile(
         binning=binning,
         days=days,
@@ -365,13 +382,14 @@ def _picks(
     codes: Sequence[Codes],
     values: Sequence[Floats | None],
 ) -> Picks:
+    """The picked rows as they are; `values` are theirs, of columns that are numbers."""
     keys = batch.column("key").take(picked).to_pylist()
     texts = zip(*batch.column("texts").take(picked).to_pylist(), strict=True)
     columns: list[Sequence[float | str | None]] = []
     for i, reader in enumerate(readers):
         number_values = values[i]
         if number_values is not None:
-            columns.append([None if v != v else v for v in number_values[picked].tolist()])
+            columns.append([None if v != v else v for v in number_values.tolist()])
         elif reader.lookup is not None:
             columns.append(next(texts, ()))
         else:

@@ -109,11 +109,27 @@ class View:
         return int(rows), int(first), int(last)
 
     def count(self) -> tuple[int, int]:
-        """Rows, and those that hold a value which did not fit its column."""
+        """Rows, and those that hold a value which did not fit its column; of whole files their footers know."""
+        known = self._in_footers()
+        if known is not None:
+            return known
         bound = Bound()
         sql = f"SELECT count(*), count({RESCUED}) FROM ({self.select((), bound)})"
         ((rows, rescued),) = self.connection.execute(sql, bound.values).fetchall()
         return int(rows), int(rescued)
+
+    def _in_footers(self) -> tuple[int, int] | None:
+        """Rows of whole files, and none of them rescued; None where that cannot be told."""
+        files = [file for group in self.groups for file in group.files]
+        if not files or self.source.table is not None or self.window != Window(self.window.app):
+            return None
+        sql = f"""SELECT sum(row_group_num_rows) FILTER (column_id = 0),
+                         bool_and(coalesce(stats_null_count = num_values, FALSE))
+                         FILTER (starts_with(path_in_schema, '{RESCUED}, '))
+                  FROM parquet_metadata($1)"""
+        ((rows, none),) = self.connection.execute(sql, [files]).fetchall()
+        there = any(RESCUED in group.columns for group in self.groups)
+        return (int(rows), 0) if rows and (none or not there) else None
 
     def select(
         self, fields: Sequence[Field], bound: Bound, *, share: float = 1.0, ids: Sequence[str] | None = None
