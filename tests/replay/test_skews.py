@@ -11,8 +11,8 @@ from tests.replay.skews.worlds import Score, alarms, record, scores
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Score], dict[str, str]]:
     """What parity says of each skew and of each honest replay, all recorded into one log."""
-    log = record(tmp_path_factory.mktemp("skews"), SKEWS, HONEST, n=350)
-    return list(scores(log, SKEWS, n=350)), dict(alarms(log, HONEST, n=350))
+    log = record(tmp_path_factory.mktemp("skews"), SKEWS, HONEST, n=200)
+    return list(scores(log, SKEWS, n=200)), dict(alarms(log, HONEST, n=200))
 
 
 @pytest.mark.parametrize(("what", "missed"), [("step", 1), ("column", 2), ("words", 3), ("alone", 2)])
