@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import keys, senders, state
+from whimbrel.diagnose import feeds, keys, senders, state
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
@@ -56,8 +56,8 @@ ASIDE, LEAST_EARLIER = 0.1, 30
 FORETOLD = 0.5
 """The share of an input's variance that other inputs must explain before it can come apart from them."""
 _PLAIN = (
-    *("type", "foreign", "rekeyed", "nothing", "twin", "renamed", "constant", "unit", "offset", "beyond", "codebook", "fixed"),
-    *("form", "cut", "atom", "repeated", "null", "broken", "slower", "halted"),
+    *("type", "foreign", "rekeyed", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed"),
+    *("form", "cut", "atom", "repeated", "stutter", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
@@ -125,6 +125,11 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         return replace(suspect, proof=_came_apart(case, suspect))
     if hit.channel.signature == "foreign":
         return replace(suspect, proof=Proof.HARD if senders.exchanged(case, suspect) else Proof.SOFT)
+    if hit.channel.signature in feeds.SIGNATURES:
+        return replace(suspect, proof=feeds.proof(case, suspect))
+    heir = feeds.heir(case, suspect) if role_of(suspect.component) is Role.INPUT else ""
+    if heir:
+        return replace(suspect, proof=Proof.FIRM, note=feeds.swallowed_words(hit.channel, heir))
     if hit.channel.signature == "rekeyed":
         key = hit.channel.detail["key"]
         dealt = moved >= keys.ANOTHER and keys.dealt_otherwise(case, suspect.component, key, affected)
@@ -188,23 +193,26 @@ def _unknown_ground(case: Case, suspect: Suspect) -> bool:
         return False  # others are on the same ground, and do not depart
     earlier = case.window & ~since
     parents = [case.variables[name] for name in channel.detail["relation"].parents if name in case.variables]
-    for new in (_new(case, parent) for parent in parents):
-        began = earlier.sum() < LEAST_EARLIER or np.mean(new[earlier]) < ASIDE
-        if began and np.mean(new[suspect.affected]) > 0.5:
-            return True
-    return False
+    return any(np.mean(_new(case, parent, earlier)[suspect.affected]) > 0.5 for parent in parents)
 
 
-def _new(case: Case, variable: Variable) -> Bools:
-    """Where a value lies outside what golden had, shape (n,)."""
+def _new(case: Case, variable: Variable, earlier: Bools) -> Bools:
+    """Where a value lies outside what golden had, and most of the rows before, where there are enough; shape (n,)."""
     known = case.golden & ~variable.missing
     if not known.any():
         return ~variable.missing
+    before = earlier & ~variable.missing
     if variable.numbers is None:
         assert variable.codes is not None
-        return ~variable.missing & ~np.isin(variable.codes, variable.codes[known])
-    values = variable.numbers[known]
-    out: Bools = (variable.numbers < values.min()) | (variable.numbers > values.max())
+        seen = np.bincount(variable.codes[known], minlength=len(variable.vocabulary)) > 0
+        if before.sum() >= LEAST_EARLIER:
+            seen |= np.bincount(variable.codes[before], minlength=seen.size) >= ASIDE * before.sum()
+        return ~np.append(seen, True)[variable.codes]
+    low, high = float(variable.numbers[known].min()), float(variable.numbers[known].max())
+    if before.sum() >= LEAST_EARLIER:
+        least, most = np.quantile(variable.numbers[before], [ASIDE, 1 - ASIDE])
+        low, high = min(low, float(least)), max(high, float(most))
+    out: Bools = (variable.numbers < low) | (variable.numbers > high)
     return out
 
 

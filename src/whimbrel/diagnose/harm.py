@@ -195,7 +195,9 @@ def _change(
     values = target.numbers
     residual = values - (promised if promised is not None else float(np.nanmean(values[case.golden])))
     base = _rows(case, cause, parts, residual)
-    hit = cause.suspect.bad if cause.suspect.hit.channel.exact else cause.suspect.affected
+    channel = cause.suspect.hit.channel
+    shown = channel.exact or (channel.binary and not cause.suspect.where)
+    hit = cause.suspect.bad if shown else cause.suspect.affected
     rows = np.flatnonzero(hit & np.isfinite(residual))
     if base.size < 20 or rows.size < 8:
         return None
@@ -211,13 +213,17 @@ def _change(
 
 
 def _rest(case: Case, cause: Cause, parts: Split, residual: Floats) -> list[tuple[float, Ints]]:
-    """Where a slice was hit, the rest of traffic since then and on golden: what the day did to all is taken off."""
+    """The traffic since then that was not hit, and the same on golden: what the day did to all is taken off.
+
+    Where a slice was hit, all others; where all traffic may be, the rows that do not break the contract.
+    """
     suspect = cause.suspect
-    outside = ~suspect.inside & np.isfinite(residual)
+    spared = ~suspect.bad if not suspect.where and suspect.hit.channel.binary else ~suspect.inside
+    outside = spared & np.isfinite(residual)
     since = outside & case.window & (case.ts >= suspect.since_us)
     held = np.zeros(len(case.ts), dtype=bool)
     held[parts.check] = True
-    if not suspect.where or since.sum() < 100 or (outside & held).sum() < 100:
+    if since.sum() < 100 or (outside & held).sum() < 100:
         return []
     return [(-1.0, np.flatnonzero(since)), (1.0, np.flatnonzero(outside & held))]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose.boundaries import Boundaries, priced
-from whimbrel.diagnose.case import HOUR_US, Case, Variable
+from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import LAYER_OF, channels_of_atoms
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import Channel
@@ -28,6 +28,8 @@ UNHEARD = float(np.log(1.5))
 _DEPARTS = 3.0
 """Golden's own spreads by which an amount must leave what came before it to be no longer what that leads to."""
 _SATURDAY = 5
+_FEWER = 3.0
+"""Standard errors by which a day's predictions must fall short of what is usual before they are fewer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,36 +178,24 @@ def _given_load(case: Case, channel: Channel) -> Channel:
     """
     known = case.golden & np.isfinite(channel.values)
     load = case.load
-    edges = np.unique(np.quantile(load[known], np.linspace(0, 1, 11))) if known.sum() >= 200 else np.zeros(0)
-    if edges.size < 5:
+    knots = np.unique(np.quantile(load[known], np.linspace(0, 1, 11))) if known.sum() >= 200 else np.zeros(0)
+    if knots.size < 5:
         return channel
-    bins = np.clip(np.searchsorted(edges, load, "right") - 1, 0, edges.size - 2)
-    counts = np.bincount(bins[known], minlength=edges.size - 1)
-    means = np.bincount(bins[known], weights=channel.values[known], minlength=edges.size - 1) / np.maximum(counts, 1)
-    explained = float(np.var(means[bins[known]])) / (float(np.var(channel.values[known])) or 1.0)
-    if explained < 0.02:
+    # Linear between the knots, the first and the last among them: a curve of means would be flat where the app is busiest.
+    basis = np.stack([np.interp(load[known], knots, one) for one in np.eye(knots.size)], axis=1)
+    heights = np.linalg.lstsq(basis, channel.values[known], rcond=1e-6)[0]
+    if float(np.var(basis @ heights)) < 0.02 * (float(np.var(channel.values[known])) or 1.0):
         return channel
-    centres = np.bincount(bins[known], weights=load[known], minlength=edges.size - 1) / np.maximum(counts, 1)
-    centres, means = _to_the_ends(centres, means, (float(edges[0]), float(edges[-1])))
-    usual = np.interp(_usual_load(case, known), centres, means)
-    values = _nearer(case, channel.values - np.interp(load, centres, means), channel.values - usual)
-    return replace(channel, values=np.where(load > 1.02 * edges[-1] + 0.02, np.nan, values))
-
-
-def _to_the_ends(centres: Floats, means: Floats, ends: tuple[float, float]) -> tuple[Floats, Floats]:
-    """A curve carried on from the middle of its first and last bins to the ends of what golden has seen.
-
-    What waits in a queue grows fastest where the load is highest: golden's busiest hours lie above the middle of its busiest tenth.
-    """
-    slopes = np.diff(means)[[0, -1]] / np.maximum(np.diff(centres)[[0, -1]], 1e-9)
-    low, high = (means[i] + slope * (end - centres[i]) for i, slope, end in zip((0, -1), slopes, ends, strict=True))
-    return np.array([ends[0], *centres, ends[1]]), np.array([low, *means, high])
+    expected, usual = (np.interp(x, knots, heights) for x in (load, _usual_load(case, known)))
+    values = _nearer(case, channel.values - expected, channel.values - usual)
+    return replace(channel, values=np.where(load > 1.02 * knots[-1] + 0.02, np.nan, values))
 
 
 def _usual_load(case: Case, known: Bools) -> Floats:
     """Golden's mean load at each row's hour of working days or weekends, shape (n,); that of all hours where golden lacks one.
 
-    Where fewer predictions come than golden ever had at that hour, its highest: how busy the servers are is then unknown.
+    Where fewer predictions come than golden ever had at that hour, or than are usual that day, its highest: how busy the servers
+    are is then unknown.
     """
     hour = case.hour.astype(np.int64) + 24 * (case.weekday >= _SATURDAY)
     load, at = case.load[known], hour[known]
@@ -214,8 +204,20 @@ def _usual_load(case: Case, known: Bools) -> Floats:
     least, most = np.full(48, load.min()), np.full(48, load.max())
     for one in np.unique(at):
         least[one], most[one] = load[at == one].min(), load[at == one].max()
-    out: Floats = np.where(case.load < least[hour], most[hour], usual[hour])
+    fewer = (case.load < least[hour]) | _quiet(case, usual[hour])
+    out: Floats = np.where(fewer, most[hour], usual[hour])
     return out
+
+
+def _quiet(case: Case, usual: Floats) -> Bools:
+    """Where clearly fewer predictions came on a day than is usual at its hours, shape (n,)."""
+    _, first, index, came = np.unique(case.ts // HOUR_US, return_index=True, return_inverse=True, return_counts=True)
+    day = np.unique(case.ts[first] // DAY_US, return_inverse=True)[1]
+    expected, found, rows = (
+        np.bincount(day, weights=x) for x in (np.exp(usual[first]), np.exp(case.load[first]), came)
+    )
+    quiet: Bools = (found < expected * (1 - _FEWER / np.sqrt(rows)))[day][index]
+    return quiet
 
 
 def _nearer(case: Case, values: Floats, others: Floats) -> Floats:

@@ -18,6 +18,7 @@ from whimbrel.diagnose import (
     boundaries,
     contracts,
     drawing,
+    feeds,
     focus,
     keys,
     labels,
@@ -71,6 +72,7 @@ def _judge(
     learned = boundaries.learn_all(case)
     channels = [
         *contracts.channels(case),
+        *feeds.channels(case),
         *absence.channels(case),
         *learned.channels,
         *keys.channels(case, learned.relations),

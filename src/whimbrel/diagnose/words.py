@@ -91,6 +91,14 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             assert values is not None
             middle = float(np.median(values[suspect.bad]))
             return f"{after} of values lie far outside golden's range: {middle:.4g} in the middle, {detail['golden']:.4g} in golden"
+        case "over":
+            return f"{after} of values lie beyond the end that golden's run up to ({detail['low']:g} to {detail['high']:g}), {before} in golden"
+        case "times":
+            return (
+                f"{after} of values are {factor_words(detail['factor'])} than golden's ever were, and otherwise alike"
+            )
+        case "stutter":
+            return f"{after} of values are those of a prediction shortly before, {before} in golden: the source says the same again"
         case "whole":
             return f"fractions are gone: {after} of values are whole numbers, {before} in golden"
         case "grid":
@@ -148,7 +156,7 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "level" if role_of(suspect.component) is Role.USAGE:
             return f"{np.exp(suspect.shift):.2f} times golden's for the same traffic"
         case signature if signature.startswith("share:"):
-            return f"{signature[6:]!r} moved by {100 * suspect.shift:+.1f} points where its share was fixed"
+            return note or f"{signature[6:]!r} moved by {100 * suspect.shift:+.1f} points where its share was fixed"
         case _:
             return f"moved by {suspect.shift:+.2f}"
 

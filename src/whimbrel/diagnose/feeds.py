@@ -1,0 +1,213 @@
+"""What only a broken feed does to a value that comes from outside: no season, campaign or storm leaves these marks.
+
+In: a `Case`. Out: channels for numbers beyond a hard end, for a part of the numbers many times too large, for a source that says
+the same value again and again; the proof of each suspect that one of them leads; and the category that another arrives as.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from whimbrel.diagnose import state
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.contracts import FAR, GRADED
+from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
+from whimbrel.model.fields import Role
+from whimbrel.model.rows import Bools, Floats
+
+SIGNATURES = ("over", "times", "stutter")
+ENOUGH = 500
+"""Values of golden that say where a distribution ends."""
+_SHAPE = -0.35
+"""The shape of a tail (0: it thins out without end, -0.5: down to nothing at an end, -1: evenly up to its end) from which on it ends."""
+_SPARE = 0.05
+"""The part of the way from the median to the end by which a value may lie beyond the end: no end is estimated exactly."""
+_FACTORS = (10.0, 100.0, 1000.0, 60.0, 3600.0, 24.0, 7.0, 12.0, 1024.0)
+_ALIKE = 0.12
+"""The distance of Kolmogorov and Smirnov, beyond what chance gives, up to which two samples are of one distribution."""
+LEAST_ROWS = 60
+"""Rows on either side that shares are taken of."""
+GONE = 0.25
+"""The part of its share that a category may keep whose rows arrive as another's: an onset is found to the hour."""
+_BACK = (400, 100, 25)
+"""Predictions to look back for the same value; the most of them in which golden hardly ever finds it."""
+_RARE, _OFTEN = 0.1, 0.3
+"""Shares of rows that repeat a value: what golden may have, and what a source must have that stutters."""
+
+
+def channels(case: Case) -> list[Channel]:
+    """Every channel of the case's inputs that a feed alone can break."""
+    inputs = [v for v in case.of(Role.INPUT) if v.numbers is not None and not v.derived]
+    out = [channel for variable in inputs for channel in (*_over(case, variable), *_times(case, variable))]
+    return out + _stutters(case, inputs)
+
+
+def proof(case: Case, suspect: Suspect) -> Proof:
+    """What a suspect proves that one of these channels leads: the world moves values to and fro, and not at once in this way."""
+    channel = suspect.hit.channel
+    variable = case.variables[channel.component]
+    if channel.signature == "times":
+        return Proof.HARD
+    if channel.signature == "stutter":
+        sure = suspect.after >= _OFTEN and suspect.before < _RARE and abrupt(case, suspect)
+        return Proof.HARD if sure else Proof.SOFT
+    assert variable.numbers is not None
+    lasting = state.places(case, variable.numbers) is not None
+    return Proof.FIRM if not lasting and abrupt(case, suspect) else Proof.SOFT
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def _over(case: Case, variable: Variable) -> list[Channel]:
+    """Values beyond an end that golden's distribution runs up to and stops at: a share above 1, a percentage above 100."""
+    assert variable.numbers is not None
+    values = variable.numbers
+    known = np.isfinite(values)
+    golden = values[case.golden & known]
+    if golden.size < ENOUGH or np.unique(golden).size < GRADED:
+        return []
+    # What grows with time ends somewhere on every day: the first half's end must be the second's.
+    order = np.argsort(case.ts[case.golden & known], kind="stable")
+    first, second = np.array_split(golden[order], 2)
+    beyond = np.zeros(values.size, dtype=bool)
+    for sign in (1.0, -1.0):
+        before, whole = end(sign * first), end(sign * golden)
+        if before is not None and whole is not None and float((sign * second).max()) <= before:
+            beyond |= sign * values > whole
+    if not (beyond & case.window).any():
+        return []
+    detail = {"low": float(golden.min()), "high": float(golden.max()), "variable": variable.name}
+    return [
+        Channel(variable.path, "data", "over", "invariant", np.where(known, beyond, np.nan), floor=0.02, detail=detail)
+    ]
+
+
+def end(values: Floats) -> float | None:
+    """Where a distribution ends above, a little beyond what is estimated; None where its tail has no end that shows.
+
+    The largest fiftieth is taken for a generalised Pareto tail (Pickands 1975), fitted by its moments (Hosking and Wallis 1987).
+    """
+    ordered = np.sort(values)
+    count = min(max(ordered.size // 50, 50), 400)
+    if ordered.size <= 2 * count:
+        return None
+    start = float(ordered[-count - 1])
+    excess = ordered[-count:] - start
+    mean, variance = float(excess.mean()), float(excess.var())
+    last, middle = float(ordered[-1]), float(np.median(ordered))
+    if variance > 0:
+        shape = 0.5 * (1 - mean**2 / variance)
+        if shape > _SHAPE:
+            return None
+        last = max(last, start - 0.5 * mean * (mean**2 / variance + 1) / shape)
+    return last + _SPARE * (last - middle)
+
+
+def _times(case: Case, variable: Variable) -> list[Channel]:
+    """Values far outside golden's range that are golden's own, many times as large: another unit, in a part of the rows."""
+    assert variable.numbers is not None
+    values = variable.numbers
+    known = np.isfinite(values)
+    golden = values[case.golden & known]
+    if golden.size < ENOUGH or np.mean(golden > 0) < 0.95:
+        return []
+    bound = float(golden.max() + FAR * (golden.max() - golden.min()))
+    far = known & (values > bound)
+    found = values[far & case.window]
+    if found.size < 30 or np.unique(golden).size < GRADED:
+        return []
+    positive = golden[golden > 0]
+    for factor in (*_FACTORS, float(np.median(found) / np.median(positive))):
+        grown = factor * positive
+        above = grown[grown > bound]
+        if above.size >= max(30, 0.3 * grown.size) and _distance(found, above) <= _ALIKE + 1.63 / np.sqrt(
+            min(found.size, above.size)
+        ):
+            detail = {"factor": factor, "variable": variable.name}
+            return [
+                Channel(
+                    variable.path, "data", "times", "invariant", np.where(known, far, np.nan), floor=0.01, detail=detail
+                )
+            ]
+    return []
+
+
+def _distance(one: Floats, other: Floats) -> float:
+    """Kolmogorov and Smirnov's: the largest difference of the two distribution functions."""
+    points = np.concatenate([one, other])
+    shares = (np.searchsorted(np.sort(sample), points, "right") / sample.size for sample in (one, other))
+    return float(np.abs(np.subtract(*shares)).max())
+
+
+# ---------------------------------------------------------------- the same again
+
+
+def _stutters(case: Case, inputs: list[Variable]) -> list[Channel]:
+    """Rows whose value one of the predictions before had as well, while their other fields differ; all rows must be at hand."""
+    if max(case.sampled) > 1.05:
+        return []
+    graded = [v for v in inputs if np.unique(v.kinds[case.golden & ~v.missing]).size >= GRADED]
+    for back in _BACK:
+        asked = ((v, _repeats(case, v, back)) for v in graded)
+        rare = [(v, flags) for v, flags in asked if flags[case.golden & ~v.missing].mean() < _RARE]
+        if rare:
+            break
+    else:
+        return []
+    # A request that is sent again repeats all that it says.
+    again = np.mean([flags for _, flags in rare], axis=0) > 0.5 if len(rare) > 1 else np.zeros(len(case.ts), dtype=bool)
+    return [
+        Channel(variable.path, "data", "stutter", "invariant", np.where(variable.missing, np.nan, flags & ~again),
+                floor=0.1, detail={"variable": variable.name})
+        for variable, flags in rare
+    ]  # fmt: skip
+
+
+def _repeats(case: Case, variable: Variable, back: int) -> Bools:
+    """Whether one of the `back` predictions before, in order of time, had the same value; shape (n,)."""
+    place = np.empty(len(case.ts), dtype=np.int64)
+    place[np.lexsort((case.ts, case.window))] = np.arange(len(case.ts))
+    order = np.lexsort((place, variable.kinds))
+    kinds, places = variable.kinds[order], place[order]
+    near = (np.diff(kinds) == 0) & (np.diff(places) <= back)
+    out = np.zeros(len(case.ts), dtype=bool)
+    out[order[1:]] = near
+    return out & ~variable.missing
+
+
+# ---------------------------------------------------------------- categories
+
+
+def heir(case: Case, suspect: Suspect) -> str:
+    """The category that another has arrived as since the onset, at once; empty where none has.
+
+    The other is gone, the heir gained as much as it had and far more than its part, and all others are as before: what people no longer
+    take they replace by many things.
+    """
+    variable, signature = case.variables.get(suspect.component), suspect.hit.channel.signature
+    if variable is None or variable.codes is None or not signature.startswith("share:") or suspect.shift >= 0:
+        return ""
+    here = suspect.affected & ~variable.missing
+    then = suspect.inside & case.golden & ~variable.missing
+    if min(here.sum(), then.sum()) < LEAST_ROWS or not abrupt(case, suspect):
+        return ""
+    size = len(variable.vocabulary)
+    before, after = (np.bincount(variable.codes[rows], minlength=size) / rows.sum() for rows in (then, here))
+    gone = variable.vocabulary.index(signature.partition(":")[2])
+    lost = before[gone] - after[gone]
+    gained = after - before
+    gained[gone] = 0.0
+    most = int(np.argmax(gained))
+    noise = np.sqrt(before * (1 - before) * (1 / here.sum() + 1 / then.sum())) + 1 / here.sum()
+    strange = np.abs(gained) > 4 * noise
+    strange[most] = False
+    spread = lost * before[most] / (1 - before[gone]) if before[gone] < 1 else lost
+    alone = gained[most] - spread > 4 * noise[most] and abs(gained[most] - lost) <= 3 * noise[most] + 0.1 * lost
+    return variable.vocabulary[most] if alone and after[gone] <= GONE * before[gone] and not strange.any() else ""
+
+
+def swallowed_words(channel: Channel, by: str) -> str:
+    """What became of the category, in words."""
+    return f"{channel.signature.partition(':')[2]!r} is gone, and {by!r} has its share: two arrive as one"

@@ -1,0 +1,116 @@
+"""What only a broken feed does, in one region of a shop that sells by weight; and what the world does that looks much like it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose import diagnose
+from whimbrel.diagnose.feeds import end
+from whimbrel.drill.table import to_arrow
+from whimbrel.model.report import Report
+from whimbrel.model.rows import Bools
+
+START = 1_790_000_000
+Broken = Callable[[dict[str, Any], Bools, np.random.Generator], None]
+
+
+def _orders(n: int, seed: int, start_hour: float, hours: float, change: Broken | None = None) -> dict[str, Any]:
+    """Orders whose price depends on weight, fill and grade, each drawn by itself; half of the window's regions may be hit."""
+    rng = np.random.default_rng(seed)
+    ts = START + 3600 * (start_hour + np.sort(rng.random(n)) * hours)
+    rows: dict[str, Any] = {
+        "id": np.array([f"{seed}-{i}" for i in range(n)], dtype=object),
+        "ts": ts,
+        "context.region": rng.choice(["coast", "hills", "plain", "island"], n).astype(object),
+        "inputs.grams": np.round(np.exp(6 + 0.6 * rng.standard_normal(n)), 2),
+        "inputs.fill": np.round(rng.beta(3, 2, n), 5),
+        "inputs.grade": rng.choice(["a", "b", "c", "d"], n, p=[0.2, 0.25, 0.3, 0.25]).astype(object),
+    }
+    if change is not None:
+        change(rows, (rows["context.region"] == "hills") & (ts >= ts[n // 4]), rng)
+    worth = (
+        np.log(rows["inputs.grams"]) + 3 * rows["inputs.fill"] + np.array([ord(g) for g in rows["inputs.grade"]]) / 2
+    )
+    rows["outputs.score"] = 1 / (1 + np.exp(-2 * (worth - 57.5)))
+    rows["decision"] = np.where(rows["outputs.score"] > 0.5, "offer", "wait").astype(object)
+    return rows
+
+
+def _report(change: Broken) -> Report:
+    return diagnose(to_arrow(_orders(6_000, 1, 0, 240)), to_arrow(_orders(2_400, 2, 240, 48, change)))
+
+
+def _hundredfold(rows: dict[str, Any], hit: Bools, rng: np.random.Generator) -> None:
+    some = hit & (rng.random(hit.size) < 0.3)
+    rows["inputs.grams"] = np.where(some, 100 * rows["inputs.grams"], rows["inputs.grams"])
+
+
+def _gain(rows: dict[str, Any], hit: Bools, _rng: np.random.Generator) -> None:
+    rows["inputs.fill"] = np.where(hit, 1.25 * rows["inputs.fill"], rows["inputs.fill"])
+
+
+def _stutter(rows: dict[str, Any], hit: Bools, _rng: np.random.Generator) -> None:
+    at = np.flatnonzero(hit)
+    for name in ("inputs.grams",):
+        rows[name] = rows[name].copy()
+        rows[name][at] = rows[name][at[np.arange(at.size) // 12 * 12]]
+
+
+def _merged(rows: dict[str, Any], hit: Bools, _rng: np.random.Generator) -> None:
+    rows["inputs.grade"] = np.where(hit & (rows["inputs.grade"] == "a"), "d", rows["inputs.grade"])
+
+
+@pytest.mark.parametrize(
+    ("change", "component", "words"),
+    [
+        (_hundredfold, "inputs.grams", "100 times larger"), (_gain, "inputs.fill", "beyond the end"),
+        (_stutter, "inputs.grams", "says the same again"), (_merged, "inputs.grade", "two arrive as one"),
+    ],
+)  # fmt: skip
+def test_a_broken_feed_is_named_with_its_slice(change: Broken, component: str, words: str) -> None:
+    report = _report(change)
+    assert report.verdict == "fault", report.sentence
+    first = report.findings[0]
+    assert (first.layer, first.component) == ("data", component), report.sentence
+    assert [str(c) for c in first.where] == ["context.region=hills"], report.sentence
+    assert words in report.sentence
+
+
+def _heavy(rows: dict[str, Any], hit: Bools, rng: np.random.Generator) -> None:
+    """A campaign for large parcels: heavier than any before, and few of them."""
+    some = hit & (rng.random(hit.size) < 0.3)
+    rows["inputs.grams"] = np.where(some, 3 * rows["inputs.grams"], rows["inputs.grams"])
+
+
+def _sent_again(rows: dict[str, Any], hit: Bools, _rng: np.random.Generator) -> None:
+    """A client that sends each order several times over."""
+    at = np.flatnonzero(hit)
+    for name in ("inputs.grams", "inputs.fill", "inputs.grade"):
+        rows[name] = rows[name].copy()
+        rows[name][at] = rows[name][at[np.arange(at.size) // 4 * 4]]
+
+
+def _other_taste(rows: dict[str, Any], hit: Bools, rng: np.random.Generator) -> None:
+    """One grade is sold out, and people take whichever of the others they like."""
+    gone = hit & (rows["inputs.grade"] == "a")
+    rows["inputs.grade"] = np.where(gone, rng.choice(["b", "c", "d"], hit.size), rows["inputs.grade"])
+
+
+@pytest.mark.parametrize("change", [_heavy, _sent_again, _other_taste])
+def test_what_people_do_is_no_broken_feed(change: Broken) -> None:
+    report = _report(change)
+    assert report.verdict != "fault", report.sentence
+
+
+def test_an_end_is_found_where_there_is_one() -> None:
+    rng = np.random.default_rng(5)
+    even, thin = rng.random(5_000), rng.beta(3, 2, 5_000)
+    assert all(0.98 < (end(x) or 0) < 1.1 for x in (even, thin, np.minimum(rng.exponential(1, 5_000), 1.0)))
+    assert all(
+        end(x) is None
+        for x in (rng.exponential(1, 5_000), rng.standard_normal(5_000), np.exp(rng.standard_normal(5_000)))
+    )
