@@ -186,8 +186,11 @@ def heir(case: Case, suspect: Suspect) -> str:
     The other is gone, the heir gained as much as it had and far more than its part, and all others are as before: what people no longer
     take they replace by many things.
     """
-    variable, signature = case.variables.get(suspect.component), suspect.hit.channel.signature
-    if variable is None or variable.codes is None or not signature.startswith("share:") or suspect.shift >= 0:
+    channel = suspect.hit.channel
+    if not channel.signature.startswith("share:") or suspect.shift >= 0:
+        return ""
+    variable = case.variables[channel.detail["variable"]]
+    if variable.codes is None or variable.derived:
         return ""
     here = suspect.affected & ~variable.missing
     then = suspect.inside & case.golden & ~variable.missing
@@ -195,7 +198,7 @@ def heir(case: Case, suspect: Suspect) -> str:
         return ""
     size = len(variable.vocabulary)
     before, after = (np.bincount(variable.codes[rows], minlength=size) / rows.sum() for rows in (then, here))
-    gone = variable.vocabulary.index(signature.partition(":")[2])
+    gone = variable.vocabulary.index(channel.signature.partition(":")[2])
     lost = before[gone] - after[gone]
     gained = after - before
     gained[gone] = 0.0
