@@ -215,12 +215,7 @@ def _groups(connection: DuckDBPyConnection, files: Sequence[str]) -> list[Group]
     if not files:
         return []
     names = [_escaped(file) for file in files]
-    shapes = connection.execute(
-        """SELECT file_name, string_agg(concat_ws(' ', name, type, num_children, logical_type), ',') AS shape
-           FROM parquet_schema($1) GROUP BY file_name""",
-        [names],
-    ).fetchall()
-    shape_of = dict(shapes)
+    shape_of = _shapes(connection, names) if len(names) > 1 else {}
     alike: dict[str, list[str]] = {}
     for file, name in zip(files, names, strict=True):
         alike.setdefault(shape_of.get(file, ""), []).append(name)
@@ -229,6 +224,13 @@ def _groups(connection: DuckDBPyConnection, files: Sequence[str]) -> list[Group]
         relation = connection.sql("FROM read_parquet($1, hive_partitioning = false)", params=[same[:1]])
         groups.append(Group(tuple(same), _tree(zip(relation.columns, relation.types, strict=True))))
     return groups
+
+
+def _shapes(connection: DuckDBPyConnection, names: Sequence[str]) -> dict[str, str]:
+    """What each file's columns are, by the file's name as it is."""
+    sql = """SELECT file_name, string_agg(concat_ws(' ', name, type, num_children, logical_type), ',')
+             FROM parquet_schema($1) GROUP BY file_name"""
+    return dict(connection.execute(sql, [names]).fetchall())
 
 
 def _escaped(file: str) -> str:
