@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import feeds, keys, senders, state
+from whimbrel.diagnose import feeds, keys, labels, senders, state
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
@@ -134,6 +134,8 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         key = hit.channel.detail["key"]
         dealt = moved >= keys.ANOTHER and keys.dealt_otherwise(case, suspect.component, key, affected)
         return replace(suspect, proof=Proof.HARD if dealt else Proof.SOFT)
+    if suspect.layer == "labels":
+        return labels.proved(case, suspect)
     stands_out = suspect.proof > Proof.SOFT and hit.channel.signature in ("null", "atom")
     if stands_out and (_lasted(case, suspect) or _scale_moved(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
@@ -241,12 +243,6 @@ def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Boo
 
 def _proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     channel = hit.channel
-    if (
-        channel.signature in ("lost", "late")
-        and not where
-        and hit.after < (0.97 if channel.signature == "lost" else 0.8)
-    ):
-        return Proof.SOFT  # a part of all labels missing or late everywhere is what a day of storms looks like as well
     if channel.exact or channel.signature in _HARD or channel.layer == "recorder":
         return Proof.HARD
     if channel.signature == "atom":
@@ -261,11 +257,6 @@ def _proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
         return Proof.SOFT
     if channel.kind == "residual" and not channel.exact:
         return _fitted_proof(case, hit, where, shift)
-    if channel.signature == "given score":
-        # A base rate moves with the world; only labels that mean something else move this far.
-        return Proof.FIRM if abs(hit.shift) > 0.8 else Proof.SOFT
-    if channel.signature == "disagree":
-        return Proof.FIRM if hit.after > -0.25 * channel.detail["golden_agreement"] else Proof.SOFT
     if channel.kind == "marginal" and role_of(channel.component) in (Role.INPUT, Role.STEP, Role.OUTPUT):
         return Proof.SOFT
     return Proof.FIRM

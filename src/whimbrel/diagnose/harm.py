@@ -17,7 +17,7 @@ from whimbrel.diagnose import releases
 from whimbrel.diagnose.boundaries import priced
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.causes import Cause
-from whimbrel.diagnose.labels import main_score
+from whimbrel.diagnose.judged import main_score
 from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Relation, Split, split
 from whimbrel.diagnose.surroundings import TOTAL

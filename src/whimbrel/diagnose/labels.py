@@ -1,24 +1,34 @@
 """Labels: do they still arrive, in time, and do they still say what the score said?
 
-In: a `Case`. Out: channels for labels that are missing at their age, late, of an unknown value, or at odds with the score.
-A label is judged given the score, as golden's curve has it: calibration by score bin, so that a change of who is scored
-moves nothing. Immature labels are no fault: absence is measured against golden's own delay curve.
+In: a `Case`. Out: channels for labels that are missing at their age, late, at an age that golden's never had, of an unknown
+value, or at odds with the score; and what such a departure proves. Immature labels are no fault: golden is asked at the
+window's ages, as if its own last days had been read as soon after. What labels say is judged in `judged`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose import judged
+from whimbrel.diagnose.case import DAY_US, Case, Variable
 from whimbrel.diagnose.contracts import channels_of_atoms
 from whimbrel.diagnose.learning import learn
 from whimbrel.diagnose.relations import split
 from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Field, Kind, Role
-from whimbrel.model.rows import Bools, Floats
+from whimbrel.model.rows import Bools, Floats, Ints
 
 FORETOLD = 0.3
 """The share of its variance that inputs must explain before a label's delay can be called too short."""
+DUE = 0.2
+"""The share of golden's labels that must have come by an age before one that has not come says anything."""
+NEVER = 0.005
+"""The share of golden's labels that may stay away for good where all of them are said to come."""
+RIPE = 0.9
+"""The share of the labels that ever come by which they are no longer merely late."""
 
 
 def channels(case: Case) -> list[Channel]:
@@ -27,36 +37,96 @@ def channels(case: Case) -> list[Channel]:
     if label is None:
         return []
     out = _arrival(case, label)
-    target = numeric(label)
-    if target is None:
-        return out
-    score = main_score(case)
-    if score is not None:
-        out += _given_score(case, target, score)
+    out += judged.channels(case)
     if label.numbers is not None:
         out += channels_of_atoms(case, label)
     return out
 
 
-def numeric(label: Variable) -> Floats | None:
-    """The label as a number: itself, or 0/1 for a two-valued category; None for anything else."""
-    if label.numbers is not None:
-        return label.numbers
-    assert label.codes is not None
-    used = np.unique(label.codes[label.codes >= 0])
-    if used.size != 2:
+def proved(case: Case, suspect: Suspect) -> Suspect:
+    """The suspect with what it proves, where it is about labels; else as it came.
+
+    What the world does to labels it does to all alike and one way: it keeps some back, delays some, and has fewer say yes.
+    """
+    proof, note = suspect.proof, ""
+    signature = suspect.hit.channel.signature
+    if signature == "lost":
+        proof = _lost(case, suspect)
+    elif signature == "late":
+        proof = Proof.FIRM if suspect.where or suspect.hit.after >= 0.8 else Proof.SOFT
+    elif signature in ("early", "filed"):
+        proof = Proof.HARD if _impossible(case, suspect) or judged.at_odds(case, suspect.bad) else Proof.SOFT
+    elif signature == "given score":
+        # A base rate moves with the world; only labels that mean something else move this far.
+        proof = Proof.FIRM if abs(suspect.hit.shift) > 0.8 else Proof.SOFT
+    elif signature in ("disagree", "row off"):
+        off = judged.moved_row(case, suspect)
+        sudden = suspect.from_start or abrupt(case, suspect) or bool(suspect.where)
+        apart = sudden and judged.came_apart(case, suspect)
+        proof = Proof.HARD if off else Proof.FIRM if apart else Proof.SOFT
+        note = f"labels go by the score of another row, {_rows(off)}: they are joined to the wrong rows" if off else ""
+    return replace(suspect, proof=proof, note=note)
+
+
+def _rows(off: int) -> str:
+    return f"{abs(off)} row{'s' if abs(off) > 1 else ''} {'before' if off > 0 else 'after'} their own"
+
+
+def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
+    return Channel("label", "labels", signature, "invariant", values.astype(np.float64), **more)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- arrival
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrival:
+    """When labels came, shape (n,) each."""
+
+    delay: Floats
+    """Seconds after the prediction; NaN where none came."""
+    age: Floats
+    """Seconds after the prediction when the log was read."""
+    asked: Floats
+    """The age at which it is asked: a window's row's own; golden's that of the row that stands as far into the window; else NaN."""
+    due: Floats
+    """The share of golden's predictions whose label has come by the age asked."""
+
+    @property
+    def absent(self) -> Floats:
+        """1 where no label had come by the age asked, 0 where one had, NaN where it is too early to say."""
+        out: Floats = np.where(self.due >= DUE, ~(self.delay <= self.asked), np.nan)
+        return out
+
+
+def _arrived(case: Case) -> _Arrival | None:
+    label = case.variables.get("label")
+    if label is None or case.label_ts is None:
         return None
-    names = sorted(label.vocabulary[i] for i in used)
-    positive = label.vocabulary.index(names[1])
-    return np.where(label.codes < 0, np.nan, (label.codes == positive).astype(float))
+    delay = np.where((case.label_ts >= 0) & ~label.missing, (case.label_ts - case.ts) / 1e6, np.nan)
+    if np.isfinite(delay[case.golden]).sum() < 30:
+        return None
+    # The log was read when its newest row or label came in; a row's age is counted from there.
+    now = max(int(case.ts.max()), int(case.label_ts.max()))
+    age = (now - case.ts) / 1e6
+    first, last = int(case.ts[case.window].min()), int(case.ts[case.window].max())
+    period = -(-(last - first + 1) // DAY_US) * DAY_US
+    asked = (now - np.where(case.window, case.ts, first + (case.ts - first) % period)) / 1e6
+    asked[(asked > age) | (asked < (now - last) / 1e6)] = np.nan
+    return _Arrival(delay, age, asked, _due(case, delay, age, asked))
 
 
-def main_score(case: Case) -> Floats | None:
-    """`outputs.score` where it is a number, else the first numeric output."""
-    found = case.variables.get("outputs.score")
-    if found is not None and found.numbers is not None:
-        return found.numbers
-    return next((v.numbers for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived), None)
+def _due(case: Case, delay: Floats, age: Floats, asked: Floats) -> Floats:
+    """The share of golden's predictions, of those old enough, whose label came by the age asked; shape (n,)."""
+    grid = np.unique(np.quantile(asked[case.window], np.linspace(0, 1, 101)))
+    golden = np.flatnonzero(case.golden)
+    golden = golden[np.argsort(age[golden])]
+    shares = []
+    for at in grid:
+        old = golden[np.searchsorted(age[golden], at) :]
+        shares.append(float(np.mean(delay[old] <= at)) if old.size >= 30 else np.nan)
+    due = np.interp(asked, grid, shares)
+    return due
 
 
 def absent(case: Case) -> Floats | None:
@@ -65,46 +135,51 @@ def absent(case: Case) -> Floats | None:
     Shape (n,). None where the app records no label times.
     """
     found = _arrived(case)
-    return None if found is None else _absent(case.variables["label"], found[1])
-
-
-def _absent(label: Variable, arrived: Floats) -> Floats:
-    return np.where(arrived > 0.99, label.missing, np.nan)
-
-
-def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
-    return Channel("label", "labels", signature, "invariant", values.astype(np.float64), **more)  # type: ignore[arg-type]
-
-
-def _arrived(case: Case) -> tuple[Floats, Floats] | None:
-    """Each label's delay in seconds, and the share of golden's labels that come within the row's age; shape (n,) each."""
-    label = case.variables.get("label")
-    if label is None or case.label_ts is None:
+    if found is None:
         return None
-    delay = np.where((case.label_ts >= 0) & ~label.missing, (case.label_ts - case.ts) / 1e6, np.nan)
-    curve = np.sort(delay[case.golden & np.isfinite(delay)])
-    if curve.size < 30:
-        return None
-    # The log was read when its newest row or label came in; a row's age is counted from there.
-    now = max(int(case.ts.max()), int(case.label_ts.max()))
-    return delay, np.searchsorted(curve, (now - case.ts) / 1e6, "right") / curve.size
+    curve = np.sort(found.delay[case.golden & np.isfinite(found.delay)])
+    arrived = np.searchsorted(curve, found.age, "right") / curve.size
+    return np.where(arrived > 0.99, np.isnan(found.delay), np.nan)
 
 
 def _arrival(case: Case, label: Variable) -> list[Channel]:
     found = _arrived(case)
     if found is None:
         return []
-    delay, arrived = found
-    lost = _absent(label, arrived)
-    final = 1.0 - float(np.nanmean(lost[case.golden])) if np.isfinite(lost[case.golden]).any() else 1.0
-    out = [_channel("lost", lost, floor=0.04)]
-    # Before that, slices differ in how fast their labels come; only a loss past any such difference counts.
-    young = np.where(np.isnan(lost) & (arrived > 0.3), label.missing - (1 - final * arrived), np.nan)
-    out.append(_channel("lost", young, floor=0.3, binary=False))
-    slow = float(np.nanquantile(delay[case.golden], 0.95))
-    late = np.where(np.isfinite(delay) & (arrived > 0.8), delay > slow, np.nan)
-    out.append(_channel("late", late, floor=0.05, given=_late_given_label(case, label, late)))
-    return [*out, *_early(case, delay)]
+    known = case.golden & np.isfinite(found.delay)
+    lost = _channel("lost", found.absent, floor=0.03, given=1 - found.due, least=judged.LEAST)
+    slow = float(np.quantile(found.delay[known], 0.95))
+    ripe = found.due > 0.8 * np.nanmax(found.due)
+    late = np.where(np.isfinite(found.delay) & ripe, found.delay > slow, np.nan)
+    out = [lost, _channel("late", late, floor=0.05, given=_late_given_label(case, label, late))]
+    before = np.where(np.isfinite(found.delay), found.delay < found.delay[known].min(), np.nan)
+    out.append(_channel("early", before, floor=0.02))
+    # A job that files labels at a fixed age does so to the second, whatever else it is in a hurry about.
+    delay = Variable("label#delay", Field("label", Kind.NUMBER), numbers=np.round(found.delay, 3))
+    out += [replace(atom, signature="filed") for atom in channels_of_atoms(case, delay)]
+    return [*out, *_early(case, found.delay)]
+
+
+def _lost(case: Case, suspect: Suspect) -> Proof:
+    """What missing labels prove: the world keeps some of all labels back, or is slow, on a day of storms; it does not single out."""
+    if suspect.where or suspect.hit.after >= 0.97:
+        return Proof.HARD
+    found = _arrived(case)
+    assert found is not None
+    most = float(np.nanmax(found.due))
+    ripe = found.due > RIPE * most
+    rows, base = suspect.affected & ripe, case.golden & ripe & np.isfinite(found.asked)
+    if 1 - most > NEVER or min(rows.sum(), base.sum()) < 30:
+        return Proof.SOFT
+    gap = float(np.mean(found.absent[rows] - 1 + found.due[rows]))
+    return Proof.FIRM if gap > 0.5 * suspect.shift and gap * rows.sum() > 10 else Proof.SOFT
+
+
+def _impossible(case: Case, suspect: Suspect) -> bool:
+    """Whether labels came before what they judge, as none of golden's did."""
+    assert case.label_ts is not None
+    before = ~case.variables["label"].missing & (case.label_ts >= 0) & (case.label_ts < case.ts)
+    return bool((before & suspect.affected).sum() >= 3 and not (before & case.golden).any())
 
 
 def _early(case: Case, delay: Floats) -> list[Channel]:
@@ -142,26 +217,3 @@ def _late_given_label(case: Case, label: Variable, late: Floats) -> Floats | Non
     overall = float(late[known].mean()) if known.any() else 0.0
     shares = (np.bincount(codes[known], weights=late[known], minlength=size) + 5 * overall) / (counts + 5)
     return np.where(codes >= 0, shares[codes], overall)
-
-
-def _given_score(case: Case, target: Floats, score: Floats) -> list[Channel]:
-    known = case.golden & np.isfinite(target) & np.isfinite(score)
-    if known.sum() < 100 or np.ptp(target[known]) == 0:
-        return []
-    edges = np.unique(np.quantile(score[known], np.linspace(0, 1, 21)[1:-1]))
-    bins = np.searchsorted(edges, score, "right")
-    size = edges.size + 1
-    counts = np.bincount(bins[known], minlength=size)
-    prior = target[known].mean()
-    curve = (np.bincount(bins[known], weights=target[known], minlength=size) + 5 * prior) / (counts + 5)
-    expected = curve[bins]
-    spread = float(np.std(target[known] - expected[known])) or 1.0
-    residual = np.where(np.isfinite(score), np.clip((target - expected) / spread, -8, 8), np.nan)
-    lift = (expected - prior) / (float(np.std(expected[known])) or 1.0)
-    agreement = np.where(np.isfinite(residual), -(target - prior) / spread * lift, np.nan)
-    baseline = float(np.mean(agreement[known]))
-    detail = {"golden_agreement": -baseline, "binary": set(np.unique(target[known])) <= {0.0, 1.0}}
-    return [
-        _channel("given score", residual, sign=0, floor=0.25, binary=False, detail=detail),
-        _channel("disagree", np.clip(agreement, -8, 8), floor=0.15, binary=False, detail=detail),
-    ]

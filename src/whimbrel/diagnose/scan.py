@@ -27,7 +27,7 @@ from whimbrel.model.rows import Bools, Floats, Ints
 from whimbrel.model.window import Condition, Where
 
 THRESHOLD = 6.3
-"""The least score that counts, in standard errors, however quiet golden is."""
+"""The least score that counts, in standard errors, however quiet golden is; a channel may know better."""
 THRESHOLD_EXACT = 5.0
 """The same where an exact relation is broken, or rows are held against the rest of their hour: only chance stands against it."""
 CALIBRATION = 1.4
@@ -68,6 +68,8 @@ class Channel:
     """What the rest of the row led to expect, shape (n,): it is taken off before anything is compared."""
     beside: Floats | None = None
     """The values, shape (n,), where rows are only held against others of their hour: more of them can be judged then."""
+    least: float = THRESHOLD
+    """The least score that counts, in standard errors, however quiet golden is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,7 +309,7 @@ class Scan:
     ) -> Floats:
         """Each golden block against the others: what nothing broken looks like, shape (channels,)."""
         blocks = self.case.block_count
-        least = np.where([channel.exact or beside for channel in channels], THRESHOLD_EXACT, THRESHOLD)
+        least = np.array([min(c.least, THRESHOLD_EXACT) if c.exact or beside else c.least for c in channels])
         if blocks < 3:
             return least * 1.5
         binary = np.array([channel.binary for channel in channels])

@@ -143,14 +143,16 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"labels are missing in {percent(suspect.shift)} more predictions than golden's delay curve allows"
         case "counter" if channel.layer == "recorder":
             return f"above golden's highest ({detail['bound']:g}) in {after} of predictions: records are being lost"
+        case "filed":
+            return f"{after} of labels came exactly {detail['value']:g} s after their prediction, {before} in golden"
         case "early":
             return f"{after} of labels come sooner than like predictions' labels ever did ({before} in golden): another row's?"
         case "late":
             return f"{after} of labels come later than golden's slowest twentieth"
         case "given score":
             return f"labels moved by {suspect.shift:+.2f} golden spreads at equal score"
-        case "disagree":
-            return "labels no longer agree with the score: the join or the meaning of the label changed"
+        case "disagree" | "row off":
+            return note or "labels no longer agree with the score: the join or the meaning of the label changed"
         case "gaps":
             return f"{suspect.after:.2f} predictions a row are missing in the recorder's own count"
         case "level" if role_of(suspect.component) is Role.USAGE:

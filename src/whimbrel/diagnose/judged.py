@@ -1,0 +1,343 @@
+"""What labels say, given the score: golden's curve, and the ways in which labels go wrong that no world does.
+
+In: a `Case`. Out: a `Judged`: each row's label as a number and what golden's curve expects of it; from it channels and, for a
+suspect, proof. A world that changes moves labels one way at equal score. Labels that are inverted, shuffled or joined to other
+rows come closer to each other at both ends at once, while what came in and what was scored stay as they were; labels
+that go by the score of the row before them are that row's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.matrices import role
+from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.suspects import Suspect
+from whimbrel.model.fields import Role
+from whimbrel.model.rows import Bools, Floats, Ints
+
+LEAST = 5.0
+"""Standard errors that count in a channel of labels: they are few, and what is found has yet to be proved."""
+BINS = 20
+INVERTED = 0.15
+"""The share of inverted labels that the test is sharpest for."""
+LAGS = (1, -1, 2, -2)
+"""Whose labels a row may have got: of how many rows earlier, where they are in order of time."""
+WORTH = 3.0
+"""Standard errors of a lag, over any slice, from which it is worth a channel."""
+LAGGED = 4.5
+"""Standard errors by which labels go by another row's score that prove it."""
+ENDS = 2.5
+"""Standard errors by which either end must have moved towards the other."""
+LOST = 0.25
+"""The share of golden's agreement with the score below which labels say nothing of it any more."""
+ODD = 4.0
+"""Standard errors by which labels are at odds with their scores."""
+SHIFTED, WIDENED = 0.35, 1.5
+"""What scores may move by, in golden spreads, and widen by, as a ratio, and still be those of before."""
+SAMPLED = 1.5
+"""Predictions behind each row from which on rows that follow each other did not."""
+FEW = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Labels and what golden's curve makes of the scores, shape (n,) each, NaN where there is none."""
+
+    target: Floats
+    expected: Floats
+    """Golden's mean label of like scores."""
+    lift: Floats
+    """The same in golden's spreads, from its mean."""
+    spread: float
+    """How far golden's labels lie from what is expected of them, as a standard deviation."""
+    binary: bool
+
+    @property
+    def residual(self) -> Floats:
+        """Labels less what is expected of them, in units of what they vary by; a million times that is no more than eight."""
+        out: Floats = np.clip((self.target - self.expected) / self.spread, -8, 8)
+        return out
+
+
+def numeric(label: Variable) -> Floats | None:
+    """The label as a number: itself, or 0/1 for a two-valued category; None for anything else."""
+    if label.numbers is not None:
+        return label.numbers
+    assert label.codes is not None
+    used = np.unique(label.codes[label.codes >= 0])
+    if used.size != 2:
+        return None
+    names = sorted(label.vocabulary[i] for i in used)
+    positive = label.vocabulary.index(names[1])
+    return np.where(label.codes < 0, np.nan, (label.codes == positive).astype(float))
+
+
+def main_score(case: Case) -> Floats | None:
+    """`outputs.score` where it is a number, else the first numeric output."""
+    found = case.variables.get("outputs.score")
+    if found is not None and found.numbers is not None:
+        return found.numbers
+    return next((v.numbers for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived), None)
+
+
+def judged(case: Case) -> Judged | None:
+    """None where the app records no labels or scores, or golden's do not vary."""
+    label, score = case.variables.get("label"), main_score(case)
+    target = None if label is None else numeric(label)
+    if target is None or score is None:
+        return None
+    known = case.golden & np.isfinite(target) & np.isfinite(score)
+    if known.sum() < 100 or np.ptp(target[known]) == 0:
+        return None
+    edges = np.unique(np.quantile(score[known], np.linspace(0, 1, BINS + 1)[1:-1]))
+    bins = np.searchsorted(edges, score, "right")
+    prior = target[known].mean()
+    counts = np.bincount(bins[known], minlength=edges.size + 1)
+    curve = (np.bincount(bins[known], weights=target[known], minlength=edges.size + 1) + 5 * prior) / (counts + 5)
+    expected = np.where(np.isfinite(score), curve[bins], np.nan)
+    binary = set(np.unique(target[known])) <= {0.0, 1.0}
+    left = float(np.std(target[known] - expected[known])) or 1.0
+    lift = (expected - prior) / (float(np.std(expected[known])) or 1.0)
+    return Judged(target, expected, lift, left, binary)
+
+
+# ---------------------------------------------------------------- channels
+
+
+def channels(case: Case) -> list[Channel]:
+    """Labels that moved at equal score; that came apart from it; that go by the score of another row."""
+    found = judged(case)
+    if found is None:
+        return []
+    apart = _apart(case, found)
+    residual = found.residual
+    return [
+        _channel("given score", residual, sign=0, floor=0.25, detail={"binary": found.binary}),
+        _channel("disagree", apart, floor=0.1, least=LEAST),
+        *_shifted(case, found, apart),
+    ]
+
+
+def _channel(signature: str, values: Floats, **more: object) -> Channel:
+    return Channel("label", "labels", signature, "invariant", values, binary=False, **more)  # type: ignore[arg-type]
+
+
+def _apart(case: Case, found: Judged) -> Floats:
+    """How much better a row's label fits one that was inverted, shape (n,): free of what a world's shift does to it.
+
+    For two values it is the likelihood ratio of a share `INVERTED`, which a rare yes among certain noes cannot carry alone.
+    """
+    residual = found.residual
+    if found.binary:
+        p, swapped = found.expected, (1 - INVERTED) * found.expected + INVERTED * (1 - found.expected)
+        ratio = np.where(found.target > 0.5, np.log(swapped / p), np.log((1 - swapped) / (1 - p)))
+        ratio = np.where(np.isfinite(found.target), ratio, np.nan)
+    else:
+        ratio = -residual * found.lift
+    known = np.flatnonzero(case.golden & np.isfinite(ratio))
+    r, u = ratio[known] - ratio[known].mean(), residual[known] - residual[known].mean()
+    free = ratio - float(r @ u / max(u @ u, 1e-12)) * residual
+    return _standard(free, known)
+
+
+def _standard(values: Floats, known: Ints) -> Floats:
+    out: Floats = np.clip((values - values[known].mean()) / (float(values[known].std()) or 1.0), -8, 8)
+    return out
+
+
+def _shifted(case: Case, found: Judged, apart: Floats) -> list[Channel]:
+    """A channel for each way of joining labels to the rows of a slice one or two off that the window shows a trace of."""
+    if max(case.sampled) > SAMPLED:
+        return []  # the row before is not among the sample
+    best: dict[int, tuple[float, Ints]] = {}
+    late = case.ts >= np.median(case.ts[case.window])
+    for codes in _orders(case):
+        order = _in_order(case, found, codes, case.window)
+        for lag in LAGS:
+            z = _largest(lagged(found, order, codes, lag), codes[order], late[order])
+            if z > max(WORTH, best.get(lag, (0.0,))[0]):
+                best[lag] = (z, codes)
+    out = []
+    for lag, (_, codes) in best.items():
+        agrees = np.full(len(case.ts), np.nan)
+        for part in (case.golden, case.window):
+            order = _in_order(case, found, codes, part)
+            agrees[order] = lagged(found, order, codes, lag)
+        joint = apart + _standard(agrees, np.flatnonzero(case.golden & np.isfinite(agrees)))
+        out.append(_channel("row off", joint, floor=0.1, least=LEAST))
+    return out
+
+
+def _orders(case: Case) -> Iterator[Ints]:
+    """The groups in which rows may follow each other, as codes of shape (n,): all rows, a dimension's values, pairs of values."""
+    dimensions = [d for d in case.dimensions if role(d) in (Role.CONTEXT, Role.HARDWARE) and len(d.values) > 1]
+    yield np.zeros(len(case.ts), dtype=np.int64)
+    for one in dimensions:
+        yield one.codes
+    for one, other in combinations(dimensions, 2):
+        yield np.where((one.codes < 0) | (other.codes < 0), -1, one.codes * len(other.values) + other.codes)
+
+
+def _in_order(case: Case, found: Judged, codes: Ints, among: Bools) -> Ints:
+    """The scored rows of `among` that belong to a group, group by group, each in order of time."""
+    rows = np.flatnonzero(among & np.isfinite(found.lift) & (codes >= 0))
+    return rows[np.lexsort((case.ts[rows], codes[rows]))]
+
+
+def lagged(found: Judged, order: Ints, codes: Ints, lag: int) -> Floats:
+    """How far labels go by the score of the row `lag` earlier, beyond what they owe their own; NaN where there is no such row.
+
+    Shape (rows,), of the rows in this order; only rows with one code follow each other.
+    """
+    own, residual, group = found.lift[order], found.residual[order], codes[order]
+    other = np.roll(own, lag)
+    follows = np.roll(group, lag) == group
+    follows[slice(0, lag) if lag > 0 else slice(lag, None)] = False
+    # What neighbours have in common is no trace: it is what the row's own score says already.
+    shared = float(np.cov(own[follows], other[follows])[0, 1] / max(np.var(own), 1e-12)) if follows.sum() > 2 else 0.0
+    out: Floats = np.where(follows, residual * (other - shared * own), np.nan)
+    return out
+
+
+def _largest(values: Floats, codes: Ints, late: Bools) -> float:
+    """The largest mean of a group, or of its late rows, in standard errors from rows alone."""
+    most, size = 0.0, int(codes.max(initial=0)) + 1
+    for part in (np.isfinite(values), np.isfinite(values) & late):
+        sums, squares = (np.bincount(codes[part], weights=x[part], minlength=size) for x in (values, values**2))
+        enough = np.bincount(codes[part], minlength=size) >= FEW
+        if enough.any():
+            most = max(most, float((sums[enough] / np.sqrt(squares[enough] + 1e-12)).max()))
+    return most
+
+
+# ---------------------------------------------------------------- proof
+
+
+def moved_row(case: Case, suspect: Suspect) -> int:
+    """How many rows off the labels of the affected rows are joined; 0 where they do not go by any other row's score.
+
+    Golden's own neighbours, in blocks of time, say what neighbours have to do with each other anyway.
+    """
+    found = judged(case)
+    if found is None or max(case.sampled) > SAMPLED:
+        return 0
+    codes = np.zeros(len(case.ts), dtype=np.int64)
+    best = (LAGGED, 0)
+    for lag in LAGS:
+        agrees = np.full(len(case.ts), np.nan)
+        for part in (case.golden & suspect.inside, suspect.affected):
+            order = _in_order(case, found, codes, part)
+            agrees[order] = lagged(found, order, codes, lag)
+        z = _z(case, agrees, suspect.affected, suspect.inside & case.golden)
+        best = max(best, (z, lag))
+    return best[1]
+
+
+def came_apart(case: Case, suspect: Suspect) -> bool:
+    """Whether labels and scores came apart as labels do that were inverted, shuffled or mixed up: at both ends alike.
+
+    The scores must be those of before, from a model of before, and no input may tell what the score now fails to: where what
+    is scored went wrong, or the world goes by something else, it does.
+    """
+    found = judged(case)
+    if found is None or _new_model(case, suspect):
+        return False
+    rows, base = _judged_rows(case, found, suspect)
+    if min(rows.sum(), base.sum()) < FEW:
+        return False
+    here, before = found.lift[rows], found.lift[base]
+    width = max(float(before.std()), 1e-9)
+    wider = max(float(here.std()), 1e-9) / width
+    if abs(here.mean() - before.mean()) > SHIFTED * width or not 1 / WIDENED < wider < WIDENED:
+        return False
+    if _told_otherwise(case, found, rows, base):
+        return False
+    agreement = [float(np.mean(found.target[r] * (found.lift[r] - found.lift[r].mean()))) for r in (rows, base)]
+    if agreement[0] < LOST * agreement[1]:
+        return True
+    residual, middle = found.residual, float(np.mean(before))
+    low, high = found.lift < middle, found.lift >= middle
+    up = _z(case, np.where(low, residual, np.nan), suspect.affected, base)
+    down = _z(case, np.where(high, -residual, np.nan), suspect.affected, base)
+    return min(up, down) >= ENDS
+
+
+def at_odds(case: Case, rows: Bools) -> bool:
+    """Whether the labels of these rows are not what their scores let expect: as a whole, or one value whatever the score."""
+    found = judged(case)
+    if found is None:
+        return False
+    known = rows & np.isfinite(found.residual)
+    if known.sum() < 10:
+        return False
+    lift = found.lift[known] - found.lift[known].mean()
+    short = found.expected[known] - found.target[known]
+    varies = found.expected[known] * (1 - found.expected[known]) if found.binary else np.full(lift.size, found.spread**2)
+    for weights in (np.ones(lift.size), lift):
+        sure = float(np.sqrt((weights**2 * varies).sum())) + 1e-9
+        if abs(float(weights @ (short - (short.mean() if weights is lift else 0.0)))) > ODD * sure:
+            return True
+    return False
+
+
+def _judged_rows(case: Case, found: Judged, suspect: Suspect) -> tuple[Bools, Bools]:
+    """The affected rows whose labels have come, and golden's of the same slice; all of golden's where they are few."""
+    known = np.isfinite(found.residual)
+    base = suspect.inside & case.golden & known
+    return suspect.affected & known, base if base.sum() >= 5 * FEW else case.golden & known
+
+
+def _z(case: Case, values: Floats, rows: Bools, base: Bools) -> float:
+    """How far the mean over `rows` lies above that over golden's, in standard errors: rows', and of golden's blocks as well."""
+    known = np.isfinite(values)
+    here, before = values[rows & known], values[base & known]
+    if min(here.size, before.size) < 12:
+        return 0.0
+    noise = here.var() / here.size + before.var() / before.size
+    blocks = case.blocks[base & known]
+    counts = np.bincount(blocks, minlength=case.block_count)
+    sums = np.bincount(blocks, weights=before - before.mean(), minlength=case.block_count)
+    enough = counts >= 8
+    if enough.sum() >= 3:
+        between = np.mean((sums[enough] / counts[enough]) ** 2) - np.mean(before.var() / counts[enough])
+        noise += max(float(between), 0.0) / max(case.window_blocks, 1)
+    return float((here.mean() - before.mean()) / np.sqrt(noise + 1e-18))
+
+
+def _new_model(case: Case, suspect: Suspect) -> bool:
+    """Whether a model answers most of these rows that golden did not know."""
+    for variable in case.of(Role.MODEL):
+        if variable.codes is not None:
+            known = np.unique(variable.codes[case.golden])
+            if np.mean(~np.isin(variable.codes[suspect.affected], known)) > 0.5:
+                return True
+    return False
+
+
+def _told_otherwise(case: Case, found: Judged, rows: Bools, base: Bools) -> bool:
+    """Whether an input or a step tells what is left of these rows' labels when their scores have said all they can.
+
+    As far as it does not on golden, where a model may leave something untold as well.
+    """
+    numbers = [v.numbers for v in case.of(Role.INPUT, Role.STEP) if v.numbers is not None and not v.derived]
+    here, before = (_partial(found, numbers, np.flatnonzero(some)) for some in (rows, base))
+    noise = np.sqrt(1 / rows.sum() + 1 / base.sum())
+    return bool(numbers) and float(np.abs(here - before).max()) > ODD * noise
+
+
+def _partial(found: Judged, numbers: Sequence[Floats], rows: Ints) -> Floats:
+    """The correlation of labels with the rank of each of these numbers, given the score; shape (numbers,)."""
+    own = np.stack([np.ones(rows.size), found.lift[rows], found.lift[rows] ** 2], axis=1)
+    values = np.stack([found.target[rows], *(number[rows] for number in numbers)], axis=1)
+    values = np.argsort(np.argsort(values, axis=0, kind="stable"), axis=0, kind="stable").astype(float)
+    values[:, 0] = found.target[rows]
+    left = values - own @ np.linalg.lstsq(own, values, rcond=None)[0]
+    lengths = np.sqrt((left**2).sum(axis=0)) + 1e-9
+    out: Floats = (left[:, 0] @ left[:, 1:]) / (lengths[0] * lengths[1:])
+    return out

@@ -1,0 +1,177 @@
+"""Labels that break, and labels that merely show another world: deliveries that were foretold to be late, judged by who received them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose import diagnose_rows
+from whimbrel.model.fields import Kind, Schema
+from whimbrel.model.report import Report
+from whimbrel.model.rows import Categories, Column, Numbers, Rows
+
+HOUR_US = 3_600_000_000
+START = 1_750_000_000_000_000 // (24 * HOUR_US) * 24 * HOUR_US
+DEPOTS = {"north": 0.35, "south": 0.3, "quay": 0.2, "hill": 0.15}
+SCHEMA = Schema.from_pairs([
+    ("context.depot", Kind.TEXT), ("context.tier", Kind.TEXT), ("hardware.host", Kind.TEXT),
+    ("inputs.distance", Kind.NUMBER), ("inputs.parcels", Kind.NUMBER), ("model.version", Kind.TEXT),
+    ("outputs.score", Kind.NUMBER), ("decision", Kind.TEXT), ("label", Kind.NUMBER),
+])  # fmt: skip
+
+Cells = dict[str, np.ndarray]
+Break = Callable[[Cells, np.ndarray], None]
+
+
+def drawn(n: int, days: float, start_day: float, seed: int) -> Cells:
+    """`n` deliveries; each is judged 40 min to three days later, nine in ten of them."""
+    rng = np.random.default_rng(seed)
+    hours = np.sort(24 * (start_day + days * rng.random(n)))
+    c = {
+        "ts": START + (hours * HOUR_US).astype(np.int64),
+        "context.depot": rng.choice(list(DEPOTS), n, p=list(DEPOTS.values())),
+        "context.tier": rng.choice(["plain", "express"], n, p=[0.7, 0.3]),
+        "hardware.host": rng.choice(["x1", "x2"], n),
+        "inputs.distance": rng.gamma(2.0, 9.0, n),
+        "inputs.parcels": rng.poisson(14, n).astype(float),
+        "model.version": np.full(n, "7"),
+        "luck": rng.random(n),
+        "dice": rng.random(n),
+        "delay": (HOUR_US * np.clip(np.exp(rng.normal(1.8, 0.9, n)), 0.7, 70)).astype(np.int64),
+        "judged": rng.random(n) < 0.9,
+    }
+    c["world"] = np.zeros(n)
+    return c
+
+
+def scored(c: Cells, seen: np.ndarray | None = None) -> Cells:
+    """Scores from what was seen (distances); labels from what was."""
+
+    def odds(distance: np.ndarray) -> np.ndarray:
+        return 0.16 * (distance - 18) + 0.25 * (c["inputs.parcels"] - 14) - 0.8
+
+    true = c["inputs.distance"]
+    if seen is not None:
+        c["inputs.distance"] = seen
+    c["outputs.score"] = 1 / (1 + np.exp(-odds(c["inputs.distance"])))
+    c["decision"] = np.where(c["outputs.score"] > 0.4, "warn", "wait")
+    late = c["luck"] < 1 / (1 + np.exp(-odds(true) - c["world"]))
+    c["label"] = np.where(c["judged"], late.astype(float), np.nan)
+    c["label_ts"] = np.where(c["judged"], c["ts"] + c["delay"], -1)
+    return c
+
+
+def known(c: Cells, now: int) -> Rows:
+    """As the log holds them at that time."""
+    there = (c["label_ts"] >= 0) & (c["label_ts"] <= now)
+    columns: dict[str, Column] = {}
+    for field in SCHEMA:
+        if field.kind is Kind.NUMBER:
+            columns[field.path] = Numbers(np.where(there | (field.path != "label"), c[field.path].astype(float), np.nan))
+        else:
+            names, codes = np.unique(c[field.path].astype(str), return_inverse=True)
+            columns[field.path] = Categories(codes.astype(np.int64), tuple(map(str, names)))
+    n = len(c["ts"])
+    ids = tuple(f"{c['ts'][0]}-{i}" for i in range(n))
+    return Rows(ids, c["ts"], columns, n, label_ts=np.where(there, c["label_ts"], -1))
+
+
+@cache
+def golden() -> Cells:
+    """Twelve days."""
+    return scored(drawn(12_000, 12, 0, 1))
+
+
+def asked(
+    *, labels: Break | None = None, world: Break | None = None, depot: str | None = None, wait_h: float = 30.0, wrong: bool = False,
+) -> Report:  # fmt: skip
+    """Two days, broken from the ninth hour on at one depot or everywhere, read `wait_h` hours after their end."""
+    c = drawn(4_000, 2, 12, 2)
+    hit = c["ts"] >= START + 12 * 24 * HOUR_US + 9 * HOUR_US
+    if depot:
+        hit &= c["context.depot"] == depot
+    if world:
+        world(c, hit)
+    seen = None
+    if wrong:
+        seen = c["inputs.distance"].copy()
+        seen[hit] = np.random.default_rng(5).permutation(seen[hit])
+    c = scored(c, seen)
+    if labels:
+        labels(c, hit)
+    now = START + int((14 * 24 + wait_h) * HOUR_US)
+    return diagnose_rows(known(golden(), now), known(c, now), SCHEMA, app="parcels")
+
+
+def one_off(c: Cells, hit: np.ndarray) -> None:
+    for name in ("label", "label_ts"):
+        c[name][hit] = np.roll(c[name][hit], 1)
+
+
+def inverted(c: Cells, hit: np.ndarray) -> None:
+    chosen = hit & (c["dice"] < 0.3)
+    c["label"][chosen] = 1 - c["label"][chosen]
+
+
+def filed(c: Cells, hit: np.ndarray) -> None:
+    chosen = hit & (c["dice"] < 0.12)
+    c["label"][chosen], c["label_ts"][chosen] = 0.0, c["ts"][chosen] + 2 * HOUR_US
+
+
+def reloaded(c: Cells, hit: np.ndarray) -> None:
+    chosen = hit & (c["label_ts"] >= 0) & (c["dice"] < 0.12)
+    c["label_ts"][chosen] = c["ts"][chosen] + 2 * HOUR_US
+
+
+def lost(c: Cells, hit: np.ndarray) -> None:
+    chosen = hit & (c["dice"] < 0.35)
+    c["label"][chosen], c["label_ts"][chosen] = np.nan, -1
+
+
+def slower(c: Cells, hit: np.ndarray) -> None:
+    c["delay"][hit] = (1.4 * c["delay"][hit]).astype(np.int64)
+
+
+def fewer(c: Cells, hit: np.ndarray) -> None:
+    c["world"][hit] = -0.7
+
+
+@pytest.mark.parametrize(
+    ("labels", "depot", "says"),
+    [
+        (one_off, "quay", "1 row before their own"),
+        (inverted, "south", "no longer agree"),
+        (filed, None, "exactly 7200 s"),
+        (lost, "hill", "missing"),
+    ],
+)
+def test_broken_labels_are_named_with_their_slice(labels: Break, depot: str | None, says: str) -> None:
+    found = asked(labels=labels, depot=depot)
+    assert found.verdict == "fault", found.sentence
+    first = found.findings[0]
+    assert (first.layer, first.component) == ("labels", "label")
+    assert [str(c) for c in first.where] == ([f"context.depot={depot}"] if depot else [])
+    assert says in first.what
+
+
+@pytest.mark.parametrize(("world", "depot"), [(fewer, "south"), (fewer, None), (slower, None)])
+def test_a_world_in_which_fewer_say_yes_or_say_it_later_breaks_nothing(world: Break, depot: str | None) -> None:
+    found = asked(world=world, depot=depot)
+    assert found.verdict == "healthy", found.sentence
+
+
+@pytest.mark.parametrize("wait_h", [0.0, 6.0])
+def test_labels_that_have_not_come_yet_are_not_lost(wait_h: float) -> None:
+    assert asked(wait_h=wait_h).verdict == "healthy"
+
+
+def test_labels_filed_at_one_age_that_say_what_they_said_are_right() -> None:
+    assert asked(labels=reloaded).verdict == "healthy"
+
+
+def test_labels_are_not_blamed_for_scores_of_wrong_inputs() -> None:
+    """Distances of other deliveries are scored: labels no longer go by the scores, but they go by what was not mixed up."""
+    assert "labels" not in [f.layer for f in asked(wrong=True, depot="south").findings]
