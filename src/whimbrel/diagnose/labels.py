@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
-from whimbrel.diagnose import judged
+from whimbrel.diagnose import judged, matrices
 from whimbrel.diagnose.case import DAY_US, Case, Variable
 from whimbrel.diagnose.contracts import channels_of_atoms
 from whimbrel.diagnose.learning import learn
@@ -19,7 +20,7 @@ from whimbrel.diagnose.relations import split
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Field, Kind, Role
-from whimbrel.model.rows import Bools, Floats, Ints
+from whimbrel.model.rows import Bools, Floats
 
 FORETOLD = 0.3
 """The share of its variance that inputs must explain before a label's delay can be called too short."""
@@ -27,6 +28,10 @@ DUE = 0.2
 """The share of golden's labels that must have come by an age before one that has not come says anything."""
 NEVER = 0.005
 """The share of golden's labels that may stay away for good where all of them are said to come."""
+ALIKE = 0.05
+"""A share of the labels that slices cannot differ by at one age and not at another."""
+AGES, RIDGE = 6, 50.0
+"""Ages that slices are told apart at; golden's labels of a slice and age beside which its own share counts half."""
 RIPE = 0.9
 """The share of the labels that ever come by which they are no longer merely late."""
 
@@ -125,8 +130,31 @@ def _due(case: Case, delay: Floats, age: Floats, asked: Floats) -> Floats:
     for at in grid:
         old = golden[np.searchsorted(age[golden], at) :]
         shares.append(float(np.mean(delay[old] <= at)) if old.size >= 30 else np.nan)
-    due = np.interp(asked, grid, shares)
-    return due
+    return np.interp(asked, grid, shares)
+
+
+def _expected_absent(case: Case, found: _Arrival) -> Floats:
+    """How likely a label of this age and of this slice is to be missing yet, as golden's were, shape (n,).
+
+    A sum of what each value of each dimension adds at each age: a slow slice is no lost one.
+    """
+    absent, expected = found.absent, 1 - found.due
+    if np.ptp(found.due[case.window]) < ALIKE:
+        return expected
+    ages = np.searchsorted(np.quantile(found.due[case.window], np.linspace(0, 1, AGES + 1)[1:-1]), found.due)
+    parts = [
+        matrices.one_hot(np.where(d.codes < 0, -1, ages * len(d.values) + d.codes), AGES * len(d.values))
+        for d in case.dimensions
+        if matrices.role(d) in (Role.CONTEXT, Role.HARDWARE) and np.unique(d.codes[case.window]).size > 1
+    ]
+    known = np.flatnonzero(case.golden & np.isfinite(absent))
+    if not parts or known.size < 200:
+        return expected
+    design = sparse.csr_matrix(sparse.hstack([matrices.one_hot(ages, AGES), *parts]))
+    fitted = design[known]
+    gram = (fitted.T @ fitted).toarray() + RIDGE * np.eye(design.shape[1])
+    out: Floats = expected + design @ np.linalg.solve(gram, fitted.T @ (absent - expected)[known])
+    return out
 
 
 def absent(case: Case) -> Floats | None:
@@ -147,7 +175,7 @@ def _arrival(case: Case, label: Variable) -> list[Channel]:
     if found is None:
         return []
     known = case.golden & np.isfinite(found.delay)
-    lost = _channel("lost", found.absent, floor=0.03, given=1 - found.due, least=judged.LEAST)
+    lost = _channel("lost", found.absent, floor=0.03, given=_expected_absent(case, found), least=judged.LEAST)
     slow = float(np.quantile(found.delay[known], 0.95))
     ripe = found.due > 0.8 * np.nanmax(found.due)
     late = np.where(np.isfinite(found.delay) & ripe, found.delay > slow, np.nan)

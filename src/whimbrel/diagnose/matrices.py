@@ -1,6 +1,6 @@
 """Sums by slice as sparse matrices: what the scan multiplies its channels with.
 
-In: a `Case`. Out: matrices of shape (sums, n) by block, slice, pair of slices or hour. Built once a case; only `scan` may call.
+In: a `Case`. Out: matrices of shape (sums, n) by block, slice, pair of slices or hour. Built once a case; only `scan` and `labels` may call.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ def mix_design(case: Case) -> sparse.csr_matrix:
     codes = [(d.codes, len(d.values)) for d in case.dimensions if role(d) in mixed]
     codes.append(((case.hour // 3).astype(np.int64), 8))
     codes.append(((case.weekday >= 5).astype(np.int64), 2))
-    return sparse.csr_matrix(sparse.hstack([_one_hot(c, size) for c, size in codes]))
+    return sparse.csr_matrix(sparse.hstack([one_hot(c, size) for c, size in codes]))
 
 
-def _one_hot(codes: Ints, size: int) -> sparse.csr_matrix:
+def one_hot(codes: Ints, size: int) -> sparse.csr_matrix:
+    """1 in the column of each row's code, shape (n, size); none where it is negative."""
     rows = np.flatnonzero(codes >= 0)
     return sparse.csr_matrix((np.ones(rows.size), (rows, codes[rows])), shape=(codes.size, max(size, 1)))
 
