@@ -70,7 +70,9 @@ def known(c: Cells, now: int) -> Rows:
     columns: dict[str, Column] = {}
     for field in SCHEMA:
         if field.kind is Kind.NUMBER:
-            columns[field.path] = Numbers(np.where(there | (field.path != "label"), c[field.path].astype(float), np.nan))
+            columns[field.path] = Numbers(
+                np.where(there | (field.path != "label"), c[field.path].astype(float), np.nan)
+            )
         else:
             names, codes = np.unique(c[field.path].astype(str), return_inverse=True)
             columns[field.path] = Categories(codes.astype(np.int64), tuple(map(str, names)))

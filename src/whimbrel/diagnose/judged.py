@@ -278,7 +278,9 @@ def at_odds(case: Case, rows: Bools) -> bool:
         return False
     lift = found.lift[known] - found.lift[known].mean()
     short = found.expected[known] - found.target[known]
-    varies = found.expected[known] * (1 - found.expected[known]) if found.binary else np.full(lift.size, found.spread**2)
+    varies = (
+        found.expected[known] * (1 - found.expected[known]) if found.binary else np.full(lift.size, found.spread**2)
+    )
     for weights in (np.ones(lift.size), lift):
         sure = float(np.sqrt((weights**2 * varies).sum())) + 1e-9
         if abs(float(weights @ (short - (short.mean() if weights is lift else 0.0)))) > ODD * sure:

@@ -14,7 +14,7 @@ import numpy as np
 
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.causes import Cause
-from whimbrel.diagnose.labels import main_score, numeric
+from whimbrel.diagnose.judged import main_score, numeric
 from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Split
 from whimbrel.diagnose.suspects import events_near
