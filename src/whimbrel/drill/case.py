@@ -161,7 +161,9 @@ def columns(asked: Asked, cache: Path | None = None) -> Drawn:
         window, truth = served(here.app, requests), Truth(asked.fault, app=app.name)
         window = drop(merge(window, hit, served(changed, take(requests, hit))))
     else:
-        window, truth, more, released = _broken(app, here, requests, asked, rng)
+        window, truth, more, released = _broken(
+            app, here, requests, asked, rng, until + timedelta(days=app.labelled_days)
+        )
     asked_on = until + timedelta(days=app.labelled_days if truth.layer == "labels" or since.day % 3 == 0 else 0)
     everything = tuple(sorted([*events, *more], key=lambda event: (event.ts, event.what)))
     golden, window = known_by(golden, asked_on), known_by(window, asked_on)
@@ -175,7 +177,7 @@ def default_cache() -> Path:
 
 
 def _broken(
-    app: Subject, here: World, requests: Columns, asked: Asked, rng: np.random.Generator
+    app: Subject, here: World, requests: Columns, asked: Asked, rng: np.random.Generator, labelled: datetime
 ) -> tuple[Columns, Truth, list[Event], list[Release]]:
     """The window with one fault in it, or two: the second is planted where the first is already at work.
 
@@ -184,7 +186,7 @@ def _broken(
     window, events, truths = served(here.app, requests), [], []
     hits: list[Site] = []
     for name in asked.fault.split("+"):
-        wanted = Wanted(variants(app, name), asked.severity, asked.where, asked.shape)
+        wanted = Wanted(variants(app, name), asked.severity, asked.where, asked.shape, asked_on=labelled)
         hits.append(site(app, here, requests, wanted, rng))
     for found in hits:
         truths.append(Truth.of(found, app.name))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from whimbrel.drill.columns import Bools, Columns, length, merge, take
-from whimbrel.drill.records import drop, served
+from whimbrel.drill.records import drop, known_by, served
 from whimbrel.drill.world import Served, World
 
 Change: TypeAlias = Callable[[Columns, float], Columns]
@@ -122,12 +123,14 @@ class Planted:
         """The same as the log would hold it; all labels that will ever come."""
         return drop(self.hit(clean, requests, hit))
 
-    def effect(self, clean: Columns, requests: Columns, hit: Bools) -> float:
-        """What it does to all of these requests, in its own measure."""
+    def effect(self, clean: Columns, requests: Columns, hit: Bools, asked_on: datetime | None = None) -> float:
+        """What it does to all of these requests, in its own measure; of labels, to those that have come by `asked_on`."""
         fault = self.fault
         if fault.harmless:
             return 0.0
         out = self.serve(clean, requests, hit)
+        if fault.layer == "labels" and asked_on is not None:
+            clean, out = known_by(clean, asked_on), known_by(out, asked_on)
         return self._measured(fault.measure, clean, out, hit)
 
     def severity(self, effect: float, clean: Columns, requests: Columns, hit: Bools) -> str:

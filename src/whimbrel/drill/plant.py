@@ -58,6 +58,8 @@ class Wanted:
     shape: str
     from_start: bool = False
     """The first request is hit, whatever the chance says."""
+    asked_on: datetime | None = None
+    """When the window will be asked about: a fault of labels does nothing to labels that come later. None: when all have come."""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
@@ -123,7 +125,7 @@ def _sites(
             hit = _inside(requests, place) & when
             if hit.sum() < LEAST:
                 continue
-            strength, effect, amounts_to = _strength(fault, world, requests, hit, wanted.severity)
+            strength, effect, amounts_to = _strength(fault, world, requests, hit, wanted)
             since = datetime.fromtimestamp(float(ts[hit][0]), UTC)
             off = 0.0 if fault.harmless else _off(effect, BANDS[fault.measure][wanted.severity])
             yield Site(Planted(fault, strength, world, seen), place, shape, since, hit, effect, amounts_to, off)
@@ -172,18 +174,18 @@ def _inside(requests: Columns, place: Place) -> Bools:
     return inside
 
 
-def _strength(fault: Fault, world: World, requests: Columns, hit: Bools, severity: str) -> tuple[float, float, str]:
+def _strength(fault: Fault, world: World, requests: Columns, hit: Bools, wanted: Wanted) -> tuple[float, float, str]:
     """The strength whose effect comes nearest to the middle of the band, by bisection, that effect, and what it amounts to."""
     after = requests["ts"] >= requests["ts"][hit][0]
     rows, hit = take(requests, after), hit[after]
     clean = served(world.app, rows)
-    low, high = BANDS[fault.measure][severity]
+    low, high = BANDS[fault.measure][wanted.severity]
     target = float(np.sqrt(max(low, 1e-6) * min(high, 4 * max(low, 1e-6))))
     known: dict[int, float] = {}
 
     def effect(i: int) -> float:
         if i not in known:
-            known[i] = Planted(fault, fault.strengths[i], world).effect(clean, rows, hit)
+            known[i] = Planted(fault, fault.strengths[i], world).effect(clean, rows, hit, wanted.asked_on)
         return known[i]
 
     def told(i: int) -> tuple[float, float, str]:
