@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -89,6 +90,7 @@ def golden() -> Cells:
 
 def asked(
     *, labels: Break | None = None, world: Break | None = None, depot: str | None = None, wait_h: float = 30.0, wrong: bool = False,
+    named: bool = False,
 ) -> Report:  # fmt: skip
     """Two days, broken from the ninth hour on at one depot or everywhere, read `wait_h` hours after their end."""
     c = drawn(4_000, 2, 12, 2)
@@ -105,7 +107,21 @@ def asked(
     if labels:
         labels(c, hit)
     now = START + int((14 * 24 + wait_h) * HOUR_US)
-    return diagnose_rows(known(golden(), now), known(c, now), SCHEMA, app="parcels")
+    both = [known(golden(), now), known(c, now)]
+    if named:
+        both = [_named(rows) for rows in both]
+    return diagnose_rows(both[0], both[1], SCHEMA, app="parcels")
+
+
+def _named(rows: Rows) -> Rows:
+    """The same with three labels, as words: late ones are called late, or lost where many parcels were."""
+    label, parcels = rows.columns["label"], rows.columns["inputs.parcels"]
+    assert isinstance(label, Numbers)
+    assert isinstance(parcels, Numbers)
+    codes = np.where(label.missing, -1, np.nan_to_num(label.values) * (1 + (parcels.values > 15)))
+    return replace(
+        rows, columns={**rows.columns, "label": Categories(codes.astype(np.int64), ("in time", "late", "lost"))}
+    )
 
 
 def one_off(c: Cells, hit: np.ndarray) -> None:
@@ -157,6 +173,12 @@ def test_broken_labels_are_named_with_their_slice(labels: Break, depot: str | No
     assert (first.layer, first.component) == ("labels", "label")
     assert [str(c) for c in first.where] == ([f"context.depot={depot}"] if depot else [])
     assert says in first.what
+
+
+def test_labels_of_several_kinds_are_broken_where_all_that_are_filed_at_one_age_are_of_one() -> None:
+    found = asked(labels=filed, named=True)
+    assert found.findings and found.findings[0].layer == "labels", found.sentence
+    assert asked(labels=reloaded, named=True).verdict == "healthy"
 
 
 @pytest.mark.parametrize(("world", "depot"), [(fewer, "south"), (fewer, None), (slower, None)])

@@ -269,10 +269,13 @@ def came_apart(case: Case, suspect: Suspect) -> bool:
 
 
 def at_odds(case: Case, rows: Bools) -> bool:
-    """Whether the labels of these rows are not what their scores let expect: as a whole, or one value whatever the score."""
+    """Whether the labels of these rows are not what their scores let expect: as a whole, or one value whatever the score.
+
+    Where labels are no numbers, or nothing is scored, whether they all say one thing that golden's did not.
+    """
     found = judged(case)
     if found is None:
-        return False
+        return _of_one_kind(case, rows)
     known = rows & np.isfinite(found.residual)
     if known.sum() < 10:
         return False
@@ -286,6 +289,15 @@ def at_odds(case: Case, rows: Bools) -> bool:
         if abs(float(weights @ (short - (short.mean() if weights is lift else 0.0)))) > ODD * sure:
             return True
     return False
+
+
+def _of_one_kind(case: Case, rows: Bools) -> bool:
+    label = case.variables["label"]
+    here, before = (label.kinds[some & ~label.missing] for some in (rows, case.golden))
+    if here.size < FEW or not before.size:
+        return False
+    share, usual = (float(np.mean(kinds == np.bincount(here).argmax())) for kinds in (here, before))
+    return share > 0.99 and usual < 0.9
 
 
 def _judged_rows(case: Case, found: Judged, suspect: Suspect) -> tuple[Bools, Bools]:
