@@ -177,7 +177,7 @@ def test_broken_labels_are_named_with_their_slice(labels: Break, depot: str | No
 
 def test_labels_of_several_kinds_are_broken_where_all_that_are_filed_at_one_age_are_of_one() -> None:
     found = asked(labels=filed, named=True)
-    assert found.findings and found.findings[0].layer == "labels", found.sentence
+    assert [f.layer for f in found.findings][:1] == ["labels"], found.sentence
     assert asked(labels=reloaded, named=True).verdict == "healthy"
 
 
