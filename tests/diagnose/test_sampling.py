@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -119,3 +121,19 @@ def test_a_copy_goes_with_its_file(log: Log) -> None:
     Path(source.files[0]).unlink()
     thin.forget(log.layout, "shop")
     assert copies(log) == {copy for copy in made if not copy.name.startswith(Path(source.files[0]).name)}
+
+
+def test_a_question_that_is_refused_leaves_no_thread_behind(log: Log) -> None:
+    """The models that load beside the reading have loaded, or were not begun, when the error is said: the process may end."""
+    ask = """
+import sys
+from whimbrel.__main__ import main
+sys.argv = ["whimbrel", "diagnose", "--home", sys.argv[1], "--since", "2000-01-01", *sys.argv[2:]]
+main()
+"""
+    for more in (["--golden", "nope"], ["--where", "context.nope=1", "--golden-since", "2000-01-01"]):
+        done = subprocess.run(
+            [sys.executable, "-c", ask, str(log.layout.home), *more], capture_output=True, text=True, check=False
+        )
+        assert "error: " in done.stderr
+        assert "thread" not in done.stderr

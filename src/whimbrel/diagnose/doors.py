@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
@@ -153,7 +155,6 @@ def _diagnosed(
     app = app or window.app
     chosen = Sampling(engine_named(engine), log)
     source = log.source(app)
-    Thread(target=import_module, args=("sklearn.ensemble",)).start()  # a second's work, while DuckDB reads the sample
     window = replace(window, app=app)
     events, trained = log.events(app), told_by(log, app)
     if golden is not None:
@@ -176,7 +177,8 @@ def _report(
     samples: Sampling, golden: tuple[Source, Window], window: tuple[Source, Window], app: str,
     events: tuple[Event, ...], name: str = "", trained: Trained | None = None,
 ) -> Report:  # fmt: skip
-    before, after = (samples.rows(source, chosen, ROWS) for source, chosen in (golden, window))
+    with _models_loading():
+        before, after = (samples.rows(source, chosen, ROWS) for source, chosen in (golden, window))
     schema = golden[0].schema + window[0].schema
     report = diagnose_rows(
         before, after, schema, app=app, events=events,
@@ -184,6 +186,17 @@ def _report(
     )  # fmt: skip
     left_out = [note for source, chosen in (golden, window) for note in source.left_out(chosen)]
     return replace(report, notes=tuple(dict.fromkeys((*report.notes, *left_out))))
+
+
+@contextmanager
+def _models_loading() -> Iterator[None]:
+    """scikit-learn takes a second to load: it does so beside DuckDB, which reads the sample meanwhile."""
+    thread = Thread(target=import_module, args=("sklearn.ensemble",))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _against_the_past(
@@ -197,7 +210,8 @@ def _against_the_past(
         )
     since, until = window.since or from_micros(first), window.until or from_micros(last + 1)
     for shifted in _past(window, since, until):
-        parts = [samples.rows(source, w, ROWS // len(shifted)) for w in shifted]
+        with _models_loading():
+            parts = [samples.rows(source, w, ROWS // len(shifted)) for w in shifted]
         held = [(w, rows) for w, rows in zip(shifted, parts, strict=True) if len(rows)]
         if sum(len(rows) for _, rows in held) >= 500 and (len(held) >= 3 or len(shifted) == 1):
             rows = held[-1][1]
