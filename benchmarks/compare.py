@@ -26,7 +26,7 @@ GOLDEN, WINDOW = timedelta(days=30), timedelta(days=7)
 CODES = {"carrier": 8, "country": 6, "channel": 3, "plan": 4}
 
 PEERS = {
-    # Neither imports on a fresh install: both break on pandas 3, and NannyML 0.13 forgets statsmodels.
+    # None imports on a fresh install: they break on pandas 3, NannyML 0.13 forgets statsmodels, whylogs needs pkg_resources.
     "Evidently": (
         ["evidently==0.7.23", "pandas<3"],
         """
@@ -46,6 +46,15 @@ found = nannyml.UnivariateDriftCalculator(
     continuous_methods=["jensen_shannon"], categorical_methods=["jensen_shannon"],
 ).fit(golden).calculate(window)
 print(len(found.to_df()))
+""",
+    ),
+    "whylogs": (
+        ["whylogs[viz]==1.6.4", "pandas<3", "setuptools<81"],
+        """
+import whylogs
+from whylogs.viz.drift.column_drift_algorithms import calculate_drift_scores
+of_window, of_golden = (whylogs.log(frame).view() for frame in (window, golden))
+print(len(calculate_drift_scores(target_view=of_window, reference_view=of_golden, with_thresholds=True)))
 """,
     ),
 }
