@@ -9,12 +9,12 @@ that go by the score of the row before them are that row's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.matrices import role
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.suspects import Suspect
@@ -32,8 +32,8 @@ WORTH = 3.0
 """Standard errors of a lag, over any slice, from which it is worth a channel."""
 LAGGED = 4.5
 """Standard errors by which labels go by another row's score that prove it."""
-ENDS = 2.5
-"""Standard errors by which either end must have moved towards the other."""
+ENDS = 2.0
+"""Standard errors by which either end must have moved towards the other; a world moves one of them the other way."""
 LOST = 0.25
 """The share of golden's agreement with the score below which labels say nothing of it any more."""
 ODD = 4.0
@@ -258,14 +258,40 @@ def came_apart(case: Case, suspect: Suspect) -> bool:
         return False
     if _told_otherwise(case, found, rows, base):
         return False
-    agreement = [float(np.mean(found.target[r] * (found.lift[r] - found.lift[r].mean()))) for r in (rows, base)]
-    if agreement[0] < LOST * agreement[1]:
-        return True
     residual, middle = found.residual, float(np.mean(before))
+    shared = found.target * (found.lift - middle)
+    lost = shared[rows].mean() - found.target[rows].mean() * (here.mean() - middle) < LOST * shared[base].mean()
+    if lost and _z(case, -residual * (found.lift - middle), suspect.affected, base) >= ODD:
+        return True
     low, high = found.lift < middle, found.lift >= middle
     up = _z(case, np.where(low, residual, np.nan), suspect.affected, base)
     down = _z(case, np.where(high, -residual, np.nan), suspect.affected, base)
     return min(up, down) >= ENDS
+
+
+def widened(case: Case, suspect: Suspect) -> Suspect:
+    """The suspect in the slice less a condition (or two) whose other rows came apart as well, at the end that the slice lacks.
+
+    Inverted labels show best where hardly anybody says yes; those who mostly do say it less.
+    """
+    found = judged(case)
+    if found is None:
+        return suspect
+    codes = {d.path: (d.codes, d.values) for d in case.dimensions}
+    hours = case.ts // HOUR_US
+    on = case.window & (case.ts >= suspect.since_us) & np.isin(hours, hours[suspect.affected])
+    inward = np.where(found.lift < 0, found.residual, -found.residual)
+    best, out = ENDS, suspect
+    for kept in (*((one,) for one in suspect.where if len(suspect.where) > 1), ()):
+        inside = np.ones(len(case.ts), dtype=bool)
+        for condition in kept:
+            values, names = codes[condition.path]
+            inside &= values == names.index(str(condition.value))
+        rest = inside & ~suspect.inside
+        z = _z(case, inward, rest & on, rest & case.golden)
+        if z > best:
+            best, out = z, replace(suspect, where=kept, inside=inside, affected=inside & on)
+    return out
 
 
 def at_odds(case: Case, rows: Bools) -> bool:

@@ -66,6 +66,7 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
         proof = Proof.FIRM if abs(suspect.hit.shift) > 0.8 else Proof.SOFT
     elif signature in ("disagree", "row off"):
         off = judged.moved_row(case, suspect)
+        suspect = suspect if off else judged.widened(case, suspect)
         sudden = suspect.from_start or abrupt(case, suspect) or bool(suspect.where)
         apart = sudden and judged.came_apart(case, suspect)
         proof = Proof.HARD if off else Proof.FIRM if apart else Proof.SOFT
