@@ -28,6 +28,7 @@ def _records(n: int, seed: int, start_hour: float, hours: float) -> dict[str, An
     status = rng.choice(["packed", "sent", "there"], n).tolist()
     tries = np.where(asked, 1.0 + (rng.random(n) < 0.03), 0.0)
     words = np.round(rng.gamma(9, 12, n))
+    score, guard = rng.random(n).round(4), rng.choice(["pass", "block"], n, p=[0.92, 0.08])
     ts = START + 3600 * (start_hour + np.sort(rng.random(n)) * hours)
     return {
         "id": np.array([f"{seed}-{i}" for i in range(n)], dtype=object),
@@ -39,6 +40,9 @@ def _records(n: int, seed: int, start_hour: float, hours: float) -> dict[str, An
             [one if due else None for one, due in zip(status, asked, strict=True)], dtype=object
         ),
         "steps.find.tries": tries,
+        "outputs.score": score,
+        "decisions.guard": guard.astype(object),
+        "decision": np.where((score < 0.3) | (guard == "block"), "person", "send").astype(object),
         "usage.calls": tries.copy(),
         "usage.words": words,
         "usage.fee_chf": 0.002 * words + 0.001,
@@ -92,6 +96,18 @@ def test_a_dearer_slice_harms_whatever_the_bill_is_called() -> None:
     found = _report(_dearer).findings[0]
     assert (found.component, found.harmful) == ("usage.fee_chf", True)
     assert found.harm["fee_chf_ratio"] == pytest.approx(1.4, abs=0.05)
+
+
+def _another_s_decision(window: dict[str, Any], hit: Any, rng: Any) -> None:
+    rows = np.flatnonzero(hit & (rng.random(len(hit)) < 0.3))
+    window["decision"][rows] = np.roll(window["decision"][rows], 1)
+
+
+def test_a_decision_is_held_against_what_was_decided_on_the_way() -> None:
+    """Score and guard together decide; that some bear another request's decision moves no share of anything."""
+    found = _report(_another_s_decision).findings[0]
+    assert (found.layer, found.component) == ("decision", "decision")
+    assert [c.value for c in found.where] == ["south"]
 
 
 def test_nothing_is_found_where_nothing_broke() -> None:

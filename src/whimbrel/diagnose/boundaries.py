@@ -124,7 +124,7 @@ def upstream(case: Case, field: Field) -> list[Variable]:
             return [*found, *inputs, *before]
         case Role.DECISION:
             found = [v for step in reversed(steps) for v in case.of(Role.STEP) if v.field.step == step]
-            return [*case.of(Role.OUTPUT), *case.of(Role.CONTEXT), *found, *inputs]
+            return [*case.of(Role.OUTPUT), *_decided_before(case, field), *case.of(Role.CONTEXT), *found, *inputs]
         case Role.USAGE:
             found = [v for step in reversed(steps) for v in case.of(Role.STEP) if v.field.step == step]
             if priced(field.path):  # a bill is made from what was counted
@@ -132,6 +132,13 @@ def upstream(case: Case, field: Field) -> list[Variable]:
             return [*case.of(Role.OUTPUT), *found, *inputs] if written(field.path) else [*found, *inputs]
         case _:
             return []
+
+
+def _decided_before(case: Case, field: Field) -> list[Variable]:
+    """Decisions on the way to this one, in the order in which they are recorded; `decision` is the last."""
+    order = [f.path for f in case.schema.of(Role.DECISION) if f.path != "decision"]
+    before = order[: order.index(field.path)] if field.path in order else order
+    return [v for v in case.of(Role.DECISION) if v.path in before]
 
 
 def _clock(case: Case) -> list[Variable]:
