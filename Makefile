@@ -11,14 +11,15 @@ help:  ## what can be made
 .venv/.ready: requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "whimbrel needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: .venv/.ready  ## a real model, real flights, a tiny fault: watch it being found (FAULT=none|NAME)
 	$(BIN)/whimbrel demo $(if $(FAULT),--fault $(FAULT))
 
-test: lint types rules  ## lint, types, import rules, tests
+test: .venv/.ready  ## lint, types, import rules, tests
+	$(MAKE) --no-print-directory -j 2 types lint rules
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/.ready
