@@ -23,6 +23,7 @@ from whimbrel.diagnose.relations import Relation, Split, split
 from whimbrel.diagnose.surroundings import TOTAL
 from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Field, Kind, Role, role_of
+from whimbrel.model.fields import split as split_path
 from whimbrel.model.rows import Bools, Floats, Ints
 
 ALWAYS = ("labels", "recorder")
@@ -263,9 +264,19 @@ def _rows(case: Case, cause: Cause, parts: Split, residual: Floats) -> np.ndarra
 
 
 def _on_values(cause: Cause) -> bool:
-    """Whether the cause can be what moved the outcome: it is about values, or what is slow took values with it."""
-    taken = any(role_of(victim) in (Role.STEP, Role.OUTPUT, Role.DECISION) for victim in cause.victims)
-    return cause.layer not in ("serving", "hardware") or taken
+    """Whether the cause can be what moved the outcome: it is about values, or what is slow took values with it.
+
+    Those of its own step; what is said or decided only where it takes longer. A queue that is shorter decides nothing otherwise.
+    """
+    if cause.layer not in ("serving", "hardware"):
+        return True
+    own = split_path(cause.component)[1:2]
+    longer = cause.suspect.shift > 0
+    return any(
+        (role_of(victim) is Role.STEP and (cause.layer == "hardware" or split_path(victim)[1:2] == own))
+        or (longer and role_of(victim) in (Role.OUTPUT, Role.DECISION))
+        for victim in cause.victims
+    )
 
 
 def _spent(case: Case, cause: Cause) -> Harm:
