@@ -26,7 +26,7 @@ GOLDEN, WINDOW = timedelta(days=30), timedelta(days=7)
 CODES = {"carrier": 8, "country": 6, "channel": 3, "plan": 4}
 
 PEERS = {
-    # None imports on a fresh install: they break on pandas 3, NannyML 0.13 forgets statsmodels, whylogs breaks on NumPy 2 and needs pkg_resources.
+    # None imports on a fresh install: they break on pandas 3, NannyML forgets statsmodels, whylogs breaks on NumPy 2 and so on new PyArrow.
     "Evidently": (
         ["evidently==0.7.23", "pandas<3"],
         """
@@ -49,7 +49,7 @@ print(len(found.to_df()))
 """,
     ),
     "whylogs": (
-        ["whylogs[viz]==1.6.4", "numpy<2", "pandas<3", "setuptools<81"],
+        ["whylogs[viz]==1.6.4", "numpy<2", "pandas<3", "pyarrow<20", "setuptools<81"],
         """
 import whylogs
 from whylogs.viz.drift.column_drift_algorithms import calculate_drift_scores
