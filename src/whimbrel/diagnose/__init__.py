@@ -6,13 +6,14 @@ may call. The rooms inside, in the order in which a case goes through them:
     case          both windows side by side, as variables, dimensions and blocks of time
     relations     what golden teaches about a field given its upstream; `boundaries` asks every field, `hopes` says
                   for which a model is worth fitting, `support` on which rows the answer may be believed
-    contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs
+    contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs, `judged` for
+                  what labels say; `feeds` and `senders` know what only a broken source does to numbers and texts
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that
                   the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums
     suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name, `state` knows
                   what is the weather's
     causes        who did it, who passed it on, what is merely traffic
-    harm          what it did to decisions, score, time and cost
+    harm          what it did to decisions, score, time and cost; `releases` judges a model that is meant to answer otherwise
     verdict       the chain as a whole; `words` and `drawing` say and show it
 """
 

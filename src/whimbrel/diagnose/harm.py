@@ -195,7 +195,7 @@ def _change(
     promised = foretold(case, parts, target, parents)
     values = target.numbers
     residual = values - (promised if promised is not None else float(np.nanmean(values[case.golden])))
-    base = _rows(case, cause, parts, residual)
+    base = parts.beside(cause.suspect.inside, np.isfinite(residual))
     channel = cause.suspect.hit.channel
     shown = channel.exact or (channel.binary and not cause.suspect.where)
     hit = cause.suspect.bad if shown else cause.suspect.affected
@@ -252,15 +252,6 @@ def _untouched(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> l
         else:
             out.append(variable)
     return out
-
-
-def _rows(case: Case, cause: Cause, parts: Split, residual: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Golden rows to compare with: held out of the learning, in the slice where it has enough."""
-    held = np.zeros(len(case.ts), dtype=bool)
-    held[parts.check] = True
-    held &= np.isfinite(residual)
-    inside = held & cause.suspect.inside
-    return np.flatnonzero(inside if inside.sum() >= 40 else held)
 
 
 def _on_values(cause: Cause) -> bool:

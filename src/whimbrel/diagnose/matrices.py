@@ -1,6 +1,6 @@
 """Sums by slice as sparse matrices: what the scan multiplies its channels with.
 
-In: a `Case`. Out: matrices of shape (sums, n) by block, slice, pair of slices or hour. Built once a case; only `scan` and `labels` may call.
+In: a `Case`. Out: matrices of shape (sums, n) by block, slice, pair of slices or hour. Built once a case; only `scan`, `labels` and `judged` may call.
 """
 
 from __future__ import annotations

@@ -56,12 +56,22 @@ class Relation:
         }.get(self.form, f"predictable from {parents}")
 
 
+_COMPARABLE = 40
+"""Golden rows of a slice that are enough to compare others with."""
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Golden's rows for learning and for checking (whole blocks of time each), as indices."""
 
     train: Ints
     check: Ints
+
+    def beside(self, inside: Bools, known: Bools) -> Ints:
+        """Golden rows to compare others with: known, held out of the learning, in the slice where it has enough of them."""
+        rows = self.check[known[self.check]]
+        here = rows[inside[rows]]
+        return here if here.size >= _COMPARABLE else rows
 
 
 def split(case: Case) -> Split:

@@ -55,9 +55,7 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
         actual, instead = losses
         excess = actual - instead
         rows = cause.suspect.affected & np.isfinite(excess)
-        base = np.intersect1d(parts.check, np.flatnonzero(np.isfinite(excess)))
-        inside = base[cause.suspect.inside[base]]
-        base = inside if inside.size >= 40 else base
+        base = parts.beside(cause.suspect.inside, np.isfinite(excess))
         if rows.sum() >= 60 and base.size >= 60:
             worse = float(excess[rows].mean() - excess[base].mean())
             noise = float(np.sqrt(excess[rows].var() / rows.sum() + excess[base].var() / base.size))
