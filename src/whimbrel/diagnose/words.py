@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from whimbrel.diagnose import copies
 from whimbrel.diagnose.boundaries import upstream
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.causes import Cause
@@ -125,6 +126,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"no longer what golden made of the same upstream ({relation.words}): {how}"
         case "rekeyed":
             return f"values no longer go by {detail['key']}, as they did on golden: they are another key's"
+        case "copy":
+            return f"is not what its copy {detail['tag']} says in {after} of predictions, {before} in golden: {copies.words(case, suspect)}"
         case "foreign":
             return f"came with another {detail['tag']} than its words go with in {after} of predictions ({before} in golden): somebody else's"
         case "slower":
