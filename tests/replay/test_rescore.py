@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.replay import serving
 from whimbrel.model.rows import Categories, Numbers
 from whimbrel.model.swap import Rescored
-from whimbrel.replay.couple import couple, moved
+from whimbrel.replay.couple import couple, moved, whole
 from whimbrel.replay.rescore import rescore
 
 Row = dict[str, Any]
@@ -102,6 +102,39 @@ def test_lost_values_and_a_shifted_mix_are_put_back(tmp_path: Path) -> None:
     assert 0.4 < lost.put_back / lost.replayed < 0.95
     assert 0.25 < mixed.put_back / mixed.replayed < 0.6
     assert mixed.flips > 0.01
+
+
+def trips(n: int, seed: int, lost: float = 0.0) -> list[Row]:
+    """Trips whose fare is ten times their way; a source is lost for a share of them, and both with it."""
+    rng = random.Random(seed)
+    ways = [round(rng.uniform(1, 9), 2) for _ in range(n)]
+    return [
+        {"id": str(i), "ts": i, **({} if rng.random() < lost else {"inputs.km": km, "inputs.fare": 10 * km})}
+        for i, km in enumerate(ways)
+    ]
+
+
+def test_what_was_lost_together_is_put_back_together() -> None:
+    """Code that wants both or answers nothing: one of them put back changes next to nothing, both do."""
+
+    def predict(km: float | None = None, fare: float | None = None) -> float:
+        return float(km > 3) if km is not None and fare is not None else 0.0
+
+    golden, window = trips(1000, 1), trips(300, 2, lost=0.4)
+    columns = {path: (column(window, path), column(golden, path)) for path in ("inputs.km", "inputs.fare")}
+    alone = rescore(predict, window, columns)
+    (both,) = rescore(predict, window, columns, at_once=True)
+    assert [one.path for one in alone] == ["inputs.km", "inputs.fare"]
+    assert both.path == "inputs.km"
+    assert 4 * max(one.back.score_moved_sd or 0.0 for one in alone) < (both.back.score_moved_sd or 0.0)
+
+
+def test_what_is_filled_together_comes_from_one_row_of_golden() -> None:
+    golden = trips(500, 1)
+    there = {path: column(golden, path) for path in ("inputs.km", "inputs.fare")}
+    back: dict[str, list[Any]] = {"inputs.km": [1.0, 2.0, 3.0], "inputs.fare": [5.0, 6.0, 7.0]}
+    whole([{}, {"inputs.km": 2.0}, {}], back, there, np.random.default_rng(0))
+    assert [fare / km for km, fare in zip(*back.values(), strict=True)] == pytest.approx([10.0, 3.0, 10.0])
 
 
 def test_code_that_fails_is_not_asked(tmp_path: Path) -> None:

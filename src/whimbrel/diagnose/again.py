@@ -160,8 +160,10 @@ class Again:
             names=names,
         )
 
-    def rescore(self, paths: Sequence[str], where: Where, since: datetime | None) -> list[Rescored]:
-        """These raw inputs of a slice put back to golden's, each by itself; what cannot be put back is left out."""
+    def rescore(
+        self, paths: Sequence[str], where: Where, since: datetime | None, *, at_once: bool = False
+    ) -> list[Rescored]:
+        """These raw inputs of a slice put back to golden's, each by itself or all at once; what cannot be put back is left out."""
         from whimbrel.replay import rescore
 
         try:
@@ -169,7 +171,7 @@ class Again:
         except EvidenceError:
             return []
         columns = self._columns(paths, taken, where)
-        return rescore(self.pipeline, taken.records, columns, golden=self.good().records)
+        return rescore(self.pipeline, taken.records, columns, golden=self.good().records, at_once=at_once)
 
     def feeds(self, paths: Sequence[str], field: str = "") -> list[str] | None:
         """Those of these raw inputs that a field is made of, or anything at all; None where that cannot be told."""

@@ -41,6 +41,11 @@ def weighed(finding: Finding, again: Again) -> list[tuple[Finding, Rescored | No
         if others and not told.harmful
         else []
     )
+    if others and not told.harmful and not freed:
+        # A source that fails takes all its fields with it: one of them back by itself may be made up for by none.
+        joint = again.rescore([finding.component, *others], finding.where, finding.since, at_once=True)
+        if joint and matters(joint[0]):
+            return [(_told(finding, joint[0], others), joint[0])]
     left = tuple(path for path in finding.victims if path not in {one.path for one in freed})
     own = [(_told(_freed(finding, one.path), one), one) for one in freed]
     return [(replace(told, victims=left), found[0]), *own]
@@ -54,7 +59,7 @@ def _unread(finding: Finding, again: Again) -> Finding:
     return replace(finding, harmful=False, evidence=(Evidence("exact", says), *finding.evidence))
 
 
-def _told(finding: Finding, one: Rescored) -> Finding:
+def _told(finding: Finding, one: Rescored, beside: Sequence[str] = ()) -> Finding:
     harm = dict(finding.harm)
     if one.back.compared:
         harm["decisions_flipped"] = round(one.flips, 4)
@@ -62,7 +67,7 @@ def _told(finding: Finding, one: Rescored) -> Finding:
         harm["score_moved_sd"] = round(one.score_moved_sd, 4)
     if not (one.moved or one.unread):
         harm = dict(finding.harm)  # what cannot be put back cannot be measured so
-    proof = Evidence("exact", _says(one, slice_words(finding.where)), _numbers(one))
+    proof = Evidence("exact", _says(one, slice_words(finding.where), beside), _numbers(one))
     return replace(finding, harmful=_harmful(finding, one), harm=harm, evidence=(proof, *finding.evidence))
 
 
@@ -96,11 +101,11 @@ def matters(one: Rescored) -> bool:
     return flips or one.score_moved_sd >= _SD
 
 
-def _says(one: Rescored, who: str) -> str:
+def _says(one: Rescored, who: str, beside: Sequence[str]) -> str:
     n = one.replayed
     if one.unread:
         return f"with any of golden's values of {one.path} in its place, none of {n} predictions re-scored for {who} changes: the code does not read it"
-    said = f"with golden's {one.path} put back for {who}, {_changes(one)} (sampling alone: {_noise(one)})"
+    said = f"with golden's {' and '.join((one.path, *beside))} put back for {who}, {_changes(one)} (sampling alone: {_noise(one)})"
     if not one.moved:
         said += "; its values are spread as golden's are, so this cannot show what a wrong value in the right row does"
     if one.back.loss_after is not None and one.back.loss_before is not None:

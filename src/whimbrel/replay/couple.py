@@ -11,7 +11,7 @@ categories are replaced only for the share beyond golden's (the coupling that ch
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -41,10 +41,31 @@ def couple(values: Sequence[Any], here: Column, there: Column, rng: np.random.Ge
 
 def some(n: int, there: Column, rng: np.random.Generator) -> list[Any]:
     """`n` of golden's values, drawn at random."""
-    drawn = there.take(rng.integers(0, len(there.missing), n))
+    return _plain(there.take(rng.integers(0, len(there.missing), n)))
+
+
+def _plain(drawn: Column) -> list[Any]:
     if isinstance(drawn, Numbers):
         return [None if math.isnan(one) else one for one in drawn.values.tolist()]
     return [_value(drawn.vocabulary, code) for code in drawn.codes.tolist()]
+
+
+def whole(
+    records: Sequence[Mapping[str, Any]],
+    back: Mapping[str, list[Any]],
+    there: Mapping[str, Column],
+    rng: np.random.Generator,
+) -> None:
+    """What a record lacked together and `back` fills comes from one row of golden: its parts must go together."""
+    for i, record in enumerate(records):
+        filled = [path for path, values in back.items() if record.get(path) is None and values[i] is not None]
+        if len(filled) < 2:
+            continue
+        rows = np.flatnonzero(~np.any([there[path].missing for path in filled], axis=0))
+        if rows.size:
+            row = rng.choice(rows, 1)
+            for path in filled:
+                back[path][i] = _plain(there[path].take(row))[0]
 
 
 def moved(here: Column, there: Column) -> bool:

@@ -1,4 +1,4 @@
-"""Counterfactual re-scoring: raw inputs put back to golden's values, each by itself, and what the outcome then does.
+"""Counterfactual re-scoring: raw inputs put back to golden's values, each by itself or all at once, and what the outcome then does.
 
 In: a pipeline, flat records of a slice, and the inputs' columns there and in golden. Out: `Rescored`s. `diagnose/` and tests
 may call. How far an input moved says nothing of its harm; what the code makes of the move does.
@@ -17,7 +17,7 @@ import numpy as np
 from whimbrel.model.rows import Column, Numbers
 from whimbrel.model.swap import Rescored
 from whimbrel.replay.apart import LIMIT_S, play
-from whimbrel.replay.couple import couple, moved, some
+from whimbrel.replay.couple import couple, moved, some, whole
 from whimbrel.replay.judged import step_of
 from whimbrel.replay.outcome import Outcome, Rule, change, outcome_of, thinned
 from whimbrel.replay.parity import known
@@ -27,13 +27,17 @@ from whimbrel.replay.record import Record, gap
 Play = Callable[[Sequence[Record]], Sequence[Record]]
 """What the code makes of each record's raw inputs, an empty record where it fails."""
 
+Columns = Mapping[str, tuple[Column, Column]]
+"""By the input's path, its column in the slice and in golden."""
+Values = Mapping[str, Any]
+
 WHOLE = 0.9
 """The share of records on which the code must run for anything to be said."""
 
 
 def rescore(
-    pipeline: Any, records: Sequence[Record], columns: Mapping[str, tuple[Column, Column]], *,
-    golden: Sequence[Record] = (), limit_s: float = LIMIT_S, seed: int = 0,
+    pipeline: Any, records: Sequence[Record], columns: Columns, *,
+    golden: Sequence[Record] = (), at_once: bool = False, limit_s: float = LIMIT_S, seed: int = 0,
 ) -> list[Rescored]:  # fmt: skip
     """Put each input back to golden's values and say what the code makes of it; an input that cannot be put back is left out.
 
@@ -42,6 +46,7 @@ def rescore(
         records: predictions of the slice, flat; at most `RUN` of them are run.
         columns: by the input's path, its column in the slice and in the same slice of golden, as many rows as there are.
         golden: golden's records: the unit of the score is their spread, and their decision rule is taken where the code decides nothing.
+        at_once: put all of them back together, as one `Rescored` under the first one's path; the columns must be of the same rows then.
         limit_s: seconds that one run of the code may take.
         seed: of what is drawn.
     """
@@ -53,14 +58,13 @@ def rescore(
         return [{} if answer.failed else answer.out for answer in answers]
 
     rng = np.random.default_rng(seed)
-    arms = {path: _arms(path, records, *both, rng) for path, both in columns.items() if _plain(path, records, both)}
+    plain = {path: both for path, both in columns.items() if _plain(path, records, both)}
+    groups = [plain] if at_once and plain else [{path: both} for path, both in plain.items()]
+    arms = [_arms(records, group, rng) for group in groups]
     bare = _without_steps(records, run)
     if not arms or bare is None:
         return []
-    asked = [
-        bare,
-        *([{**r, path: v} for r, v in zip(bare, values, strict=True)] for path, arm in arms.items() for values in arm),
-    ]
+    asked = [bare, *([{**r, **values} for r, values in zip(bare, part, strict=True)] for arm in arms for part in arm)]
     answers = run([{p: v for p, v in record.items() if v is not None} for part in asked for record in part])
     n = len(records)
     before = outcome_of(golden)
@@ -68,8 +72,8 @@ def rescore(
     outcomes = [outcome_of(answers[i : i + n], rule) for i in range(0, len(answers), n)]
     labels = [record.get("label") for record in records]
     return [
-        _rescored(path, records, arm, columns[path], outcomes[0], outcomes[3 * i + 1 : 3 * i + 4], labels, spread)
-        for i, (path, arm) in enumerate(arms.items())
+        _rescored(records, arm, group, outcomes[0], outcomes[3 * i + 1 : 3 * i + 4], labels, spread)
+        for i, (group, arm) in enumerate(zip(groups, arms, strict=True))
     ]
 
 
@@ -111,21 +115,29 @@ def feeds(
 
 
 def _rescored(
-    path: str, records: Sequence[Record], arm: Sequence[list[Any]], columns: tuple[Column, Column], came: Outcome,
+    records: Sequence[Record], arm: Sequence[Sequence[Values]], group: Columns, came: Outcome,
     outcomes: Sequence[Outcome], labels: Sequence[Any], spread: float | None,
 ) -> Rescored:  # fmt: skip
     back, noise, anything = (change(came, one, labels, spread=spread) for one in outcomes)
-    put_back = sum(gap(record.get(path), value) > 1e-9 for record, value in zip(records, arm[0], strict=True))
-    return Rescored(path, len(records), put_back, moved(*columns), back, noise, anything)
+    put_back = sum(
+        any(gap(record.get(path), value) > 1e-9 for path, value in values.items())
+        for record, values in zip(records, arm[0], strict=True)
+    )
+    any_moved = any(moved(*columns) for columns in group.values())
+    return Rescored(next(iter(group)), len(records), put_back, any_moved, back, noise, anything)
 
 
-def _arms(
-    path: str, records: Sequence[Record], here: Column, there: Column, rng: np.random.Generator
-) -> list[list[Any]]:
-    """The column put back to golden's, to a resample of its own as large as golden's, and golden's in random order."""
-    values = [record.get(path) for record in records]
-    same = here.take(rng.integers(0, len(here.missing), len(there.missing)))
-    return [couple(values, here, there, rng), couple(values, here, same, rng), some(len(values), there, rng)]
+def _arms(records: Sequence[Record], group: Columns, rng: np.random.Generator) -> list[list[Values]]:
+    """The columns put back to golden's, to a resample of their own as large as golden's, and golden's in random order."""
+    arms: list[dict[str, list[Any]]] = [{}, {}, {}]
+    for path, (here, there) in group.items():
+        values = [record.get(path) for record in records]
+        same = here.take(rng.integers(0, len(here.missing), len(there.missing)))
+        back, noise, anything = arms
+        back[path], noise[path] = couple(values, here, there, rng), couple(values, here, same, rng)
+        anything[path] = some(len(values), there, rng)
+    whole(records, arms[0], {path: there for path, (_, there) in group.items()}, rng)
+    return [[dict(zip(arm, row, strict=True)) for row in zip(*arm.values(), strict=True)] for arm in arms]
 
 
 def _plain(path: str, records: Sequence[Record], both: tuple[Column, Column]) -> bool:
