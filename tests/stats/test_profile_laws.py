@@ -107,6 +107,13 @@ def test_moments_are_those_of_numpy_and_survive_the_largest_floats() -> None:
     assert np.isnan(Moments().variance)
 
 
+@given(numbers)
+def test_moments_pass_over_what_is_not_there(values: Any) -> None:
+    whole = np.concatenate([values, np.repeat(values[:1], 5)])
+    there = np.arange(len(whole)) < len(values)
+    assert alike(Moments.of(whole, there), Moments.of(values))
+
+
 def test_the_distinct_estimate_is_exact_for_few_and_near_for_many() -> None:
     draw = np.random.default_rng(2)
     few = draw.integers(0, 2**64 - 1, 100, np.uint64)

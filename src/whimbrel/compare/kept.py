@@ -52,7 +52,7 @@ MOST_BYTES = 256 << 20
 HOUR_US = 3_600_000_000
 DAY_HOURS, LONGEST_BLOCK = 24, 16
 DAY_US = DAY_HOURS * HOUR_US
-_VERSION = "1"
+_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)

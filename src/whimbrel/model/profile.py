@@ -192,18 +192,22 @@ class Moments:
     high: float = -inf
 
     @staticmethod
-    def of(values: Floats) -> Moments:
-        """The moments of the finite ones among these values, shape (n,)."""
-        if not len(values):
+    def of(values: Floats, there: Bools | None = None) -> Moments:
+        """The moments of the finite ones among these values, shape (n,); those that are not `there` must be one of the others again."""
+        n = len(values) if there is None else int(np.count_nonzero(there))
+        if not n:
             return Moments()
         with np.errstate(over="ignore", invalid="ignore"):  # values near the largest float: the spread is infinite
             low, high = float(values.min()), float(values.max())
-            if not (isfinite(low) and isfinite(high)):
-                return Moments._of_some(values, np.isfinite(values))
-            mean = float(values.mean())
-            gaps = values - mean
-            m2 = float(np.square(gaps, out=gaps).sum())  # not a dot product: that wakes a pool of threads
-            return Moments(len(values), mean, m2, low, high)
+            again = float(values.mean() if there is None else values[there.argmin()])
+            gaps = values - again  # nothing, where a value is there again
+            gap = float(gaps.sum()) / n
+            square = float(np.square(gaps, out=gaps).sum())  # not a dot product: that wakes a pool of threads
+            m2 = max(square - n * gap * gap, 0.0)
+            if isfinite(low) and isfinite(high) and isfinite(m2):
+                return Moments(n, again + gap, m2, low, high)
+            finite = np.isfinite(values)
+            return Moments._of_some(values, finite if there is None else finite & there)
 
     @staticmethod
     def _of_some(values: Floats, finite: Bools) -> Moments:
