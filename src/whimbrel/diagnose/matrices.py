@@ -10,19 +10,37 @@ from scipy import sparse
 
 from whimbrel.diagnose.case import HOUR_US, Case, Dimension
 from whimbrel.model.fields import Role, role_of
-from whimbrel.model.rows import Ints
+from whimbrel.model.rows import Bools, Ints
+
+_LASTING = 3.0
+"""Blocks of golden over which a value must be spread, or half of them, for its level to be its own and not that of its days."""
 
 
-def mix_design(case: Case) -> sparse.csr_matrix:
-    """One-hot dimensions, hour of day in eighths and weekend, shape (n, columns).
+def mix_design(case: Case) -> tuple[sparse.csr_matrix, Bools]:
+    """One-hot dimensions, hour of day in eighths and weekend, shape (n, columns); and which of golden's rows teach what these do, shape (n,).
 
-    Only who and where count as mix: which model or code ran is the app's own doing, and must not be standardised away.
+    Only who and where count as mix: which model or code ran is the app's own doing, and must not be standardised away. Nor must what
+    golden had for a short while only (the next release, in its last hours): what those rows teach of it is of their time.
     """
-    mixed = (Role.CONTEXT, Role.HARDWARE)
-    codes = [(d.codes, len(d.values)) for d in case.dimensions if role(d) in mixed]
+    mixed = [d for d in case.dimensions if role(d) in (Role.CONTEXT, Role.HARDWARE)]
+    brief = np.any([_brief(case, d) for d in mixed], axis=0) if mixed else np.zeros(case.ts.size, dtype=bool)
+    codes = [(d.codes, len(d.values)) for d in mixed]
     codes.append(((case.hour // 3).astype(np.int64), 8))
     codes.append(((case.weekday >= 5).astype(np.int64), 2))
-    return sparse.csr_matrix(sparse.hstack([one_hot(c, size) for c, size in codes]))
+    design = sparse.csr_matrix(sparse.hstack([one_hot(c, size) for c, size in codes]))
+    return design, case.golden & ~brief
+
+
+def _brief(case: Case, dimension: Dimension) -> Bools:
+    """Rows whose value golden had in too few blocks (by the inverse Simpson index of its rows), shape (n,)."""
+    known = np.flatnonzero(case.golden & (dimension.codes >= 0))
+    counts = np.zeros((len(dimension.values) + 1, max(case.block_count, 1)))
+    np.add.at(counts, (dimension.codes[known], case.blocks[known]), 1.0)
+    spread = counts.sum(axis=1) ** 2 / np.maximum((counts**2).sum(axis=1), 1.0)
+    brief = spread < min(_LASTING, case.block_count / 2)
+    brief[-1] = False  # what is too rare to look at alone
+    out: Bools = brief[dimension.codes]
+    return out
 
 
 def one_hot(codes: Ints, size: int) -> sparse.csr_matrix:

@@ -95,10 +95,10 @@ class Scan:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self._design = matrices.mix_design(case)
+        self._design, taught = matrices.mix_design(case)
         split = int(case.golden.sum())  # golden's rows come first
         golden, window = self._sides = slice(0, split), slice(split, None)
-        design = self._golden_design = self._design[golden]
+        design = self._golden_design = sparse.csr_matrix(self._design[golden].multiply(taught[golden, None]))
         gram = (design.T @ design).toarray() + 5.0 * np.eye(design.shape[1])
         self._solver = np.linalg.inv(gram)
         self._cells = matrices.cells(case)
