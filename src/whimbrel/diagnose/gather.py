@@ -65,9 +65,11 @@ _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
 
 
-def gather(case: Case, scan: Scan, hits: Iterable[Hit]) -> list[Suspect]:
-    """One suspect a component, in causal order, led by its hardest and strongest hit."""
+def gather(case: Case, scan: Scan, hits: Iterable[Hit], found: Iterable[Suspect] = ()) -> list[Suspect]:
+    """One suspect a component, in causal order, led by its hardest and strongest hit; `found` have their slices already."""
     by_component: dict[str, list[Suspect]] = {}
+    for suspect in found:
+        by_component.setdefault(suspect.component, []).append(suspect)
     for hit in hits:
         refined = _refine(case, scan, hit)
         if not hit.channel.exact and _hours(case, refined.bad) < min(3.0, 0.3 * _hours(case, case.window)):

@@ -2,20 +2,17 @@
 
 In: a `Case`. Out: a `Judged`: each row's label as a number and what golden's curve expects of it; from it channels and, for a
 suspect, proof. A world that changes moves labels one way at equal score. Labels that are inverted, shuffled or joined to other
-rows come closer to each other at both ends at once, while what came in and what was scored stay as they were; labels
-that go by the score of the row before them are that row's.
+rows come closer to each other at both ends at once, while what came in and what was scored stay as they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
-from whimbrel.diagnose.matrices import role
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role
@@ -26,12 +23,6 @@ LEAST = 5.0
 BINS = 20
 INVERTED = 0.15
 """The share of inverted labels that the test is sharpest for."""
-LAGS = (1, -1, 2, -2)
-"""Whose labels a row may have got: of how many rows earlier, where they are in order of time."""
-WORTH = 3.0
-"""Standard errors of a lag, over any slice, from which it is worth a channel."""
-LAGGED = 4.5
-"""Standard errors by which labels go by another row's score that prove it."""
 ENDS = 2.0
 """Standard errors by which either end must have moved towards the other; a world moves one of them the other way."""
 LOST = 0.25
@@ -40,6 +31,8 @@ ODD = 4.0
 """Standard errors by which labels are at odds with their scores."""
 SHIFTED, WIDENED = 0.35, 1.5
 """What scores may move by, in golden spreads, and widen by, as a ratio, and still be those of before."""
+BY_CHANCE = 2.5
+"""The same in standard errors, where rows are so few that chance moves them further."""
 SAMPLED = 1.5
 """Predictions behind each row from which on rows that follow each other did not."""
 FEW = 40
@@ -111,16 +104,13 @@ def judged(case: Case) -> Judged | None:
 
 
 def channels(case: Case) -> list[Channel]:
-    """Labels that moved at equal score; that came apart from it; that go by the score of another row."""
+    """Labels that moved at equal score; that came apart from it."""
     found = judged(case)
     if found is None:
         return []
-    apart = _apart(case, found)
-    residual = found.residual
     return [
-        _channel("given score", residual, sign=0, floor=0.25, detail={"binary": found.binary}),
-        _channel("disagree", apart, floor=0.1, least=LEAST),
-        *_shifted(case, found, apart),
+        _channel("given score", found.residual, sign=0, floor=0.25, detail={"binary": found.binary}),
+        _channel("disagree", _apart(case, found), floor=0.1, least=LEAST),
     ]
 
 
@@ -151,92 +141,7 @@ def _standard(values: Floats, known: Ints) -> Floats:
     return out
 
 
-def _shifted(case: Case, found: Judged, apart: Floats) -> list[Channel]:
-    """A channel for each way of joining labels to the rows of a slice one or two off that the window shows a trace of."""
-    if max(case.sampled) > SAMPLED:
-        return []  # the row before is not among the sample
-    best: dict[int, tuple[float, Ints]] = {}
-    late = case.ts >= np.median(case.ts[case.window])
-    for codes in _orders(case):
-        order = _in_order(case, found, codes, case.window)
-        for lag in LAGS:
-            z = _largest(lagged(found, order, codes, lag), codes[order], late[order])
-            if z > max(WORTH, best.get(lag, (0.0,))[0]):
-                best[lag] = (z, codes)
-    out = []
-    for lag, (_, codes) in best.items():
-        agrees = np.full(len(case.ts), np.nan)
-        for part in (case.golden, case.window):
-            order = _in_order(case, found, codes, part)
-            agrees[order] = lagged(found, order, codes, lag)
-        joint = apart + _standard(agrees, np.flatnonzero(case.golden & np.isfinite(agrees)))
-        out.append(_channel("row off", joint, floor=0.1, least=LEAST))
-    return out
-
-
-def _orders(case: Case) -> Iterator[Ints]:
-    """The groups in which rows may follow each other, as codes of shape (n,): all rows, a dimension's values, pairs of values."""
-    dimensions = [d for d in case.dimensions if role(d) in (Role.CONTEXT, Role.HARDWARE) and len(d.values) > 1]
-    yield np.zeros(len(case.ts), dtype=np.int64)
-    for one in dimensions:
-        yield one.codes
-    for one, other in combinations(dimensions, 2):
-        yield np.where((one.codes < 0) | (other.codes < 0), -1, one.codes * len(other.values) + other.codes)
-
-
-def _in_order(case: Case, found: Judged, codes: Ints, among: Bools) -> Ints:
-    """The scored rows of `among` that belong to a group, group by group, each in order of time."""
-    rows = np.flatnonzero(among & np.isfinite(found.lift) & (codes >= 0))
-    return rows[np.lexsort((case.ts[rows], codes[rows]))]
-
-
-def lagged(found: Judged, order: Ints, codes: Ints, lag: int) -> Floats:
-    """How far labels go by the score of the row `lag` earlier, beyond what they owe their own; NaN where there is no such row.
-
-    Shape (rows,), of the rows in this order; only rows with one code follow each other.
-    """
-    own, residual, group = found.lift[order], found.residual[order], codes[order]
-    other = np.roll(own, lag)
-    follows = np.roll(group, lag) == group
-    follows[slice(0, lag) if lag > 0 else slice(lag, None)] = False
-    # What neighbours have in common is no trace: it is what the row's own score says already.
-    shared = float(np.cov(own[follows], other[follows])[0, 1] / max(np.var(own), 1e-12)) if follows.sum() > 2 else 0.0
-    out: Floats = np.where(follows, residual * (other - shared * own), np.nan)
-    return out
-
-
-def _largest(values: Floats, codes: Ints, late: Bools) -> float:
-    """The largest mean of a group, or of its late rows, in standard errors from rows alone."""
-    most, size = 0.0, int(codes.max(initial=0)) + 1
-    for part in (np.isfinite(values), np.isfinite(values) & late):
-        sums, squares = (np.bincount(codes[part], weights=x[part], minlength=size) for x in (values, values**2))
-        enough = np.bincount(codes[part], minlength=size) >= FEW
-        if enough.any():
-            most = max(most, float((sums[enough] / np.sqrt(squares[enough] + 1e-12)).max()))
-    return most
-
-
 # ---------------------------------------------------------------- proof
-
-
-def moved_row(case: Case, suspect: Suspect) -> int:
-    """How many rows off the labels of the affected rows are joined; 0 where they do not go by any other row's score.
-
-    Golden's own neighbours, in blocks of time, say what neighbours have to do with each other anyway.
-    """
-    found = judged(case)
-    if found is None or max(case.sampled) > SAMPLED:
-        return 0
-    codes = np.zeros(len(case.ts), dtype=np.int64)
-    best = (LAGGED, 0)
-    for lag in LAGS:
-        agrees = np.full(len(case.ts), np.nan)
-        for part in (case.golden & suspect.inside, suspect.affected):
-            order = _in_order(case, found, codes, part)
-            agrees[order] = lagged(found, order, codes, lag)
-        z = _z(case, agrees, suspect.affected, suspect.inside & case.golden)
-        best = max(best, (z, lag))
-    return best[1]
 
 
 def came_apart(case: Case, suspect: Suspect) -> bool:
@@ -246,18 +151,12 @@ def came_apart(case: Case, suspect: Suspect) -> bool:
     is scored went wrong, or the world goes by something else, it does.
     """
     found = judged(case)
-    if found is None or _new_model(case, suspect):
+    if found is None or not as_before(case, suspect, found):
         return False
     rows, base = _judged_rows(case, found, suspect)
     if min(rows.sum(), base.sum()) < FEW:
         return False
     here, before = found.lift[rows], found.lift[base]
-    width = max(float(before.std()), 1e-9)
-    wider = max(float(here.std()), 1e-9) / width
-    if abs(here.mean() - before.mean()) > SHIFTED * width or not 1 / WIDENED < wider < WIDENED:
-        return False
-    if _told_otherwise(case, found, rows, base):
-        return False
     residual, middle = found.residual, float(np.mean(before))
     shared = found.target * (found.lift - middle)
     lost = shared[rows].mean() - found.target[rows].mean() * (here.mean() - middle) < LOST * shared[base].mean()
@@ -267,6 +166,22 @@ def came_apart(case: Case, suspect: Suspect) -> bool:
     up = _z(case, np.where(low, residual, np.nan), suspect.affected, base)
     down = _z(case, np.where(high, -residual, np.nan), suspect.affected, base)
     return min(up, down) >= ENDS
+
+
+def as_before(case: Case, suspect: Suspect, found: Judged) -> bool:
+    """Whether the rows are scored as before, by a model of before, and no input tells what their scores now fail to."""
+    if _new_model(case, suspect):
+        return False
+    rows, base = _judged_rows(case, found, suspect)
+    if min(rows.sum(), base.sum()) < 2:
+        return False
+    here, before = found.lift[rows], found.lift[base]
+    width = max(float(before.std()), 1e-9)
+    wider = max(float(here.std()), 1e-9) / width
+    moved = abs(here.mean() - before.mean()) > max(SHIFTED, BY_CHANCE / np.sqrt(here.size)) * width
+    if moved or not 1 / WIDENED < wider < WIDENED:
+        return False
+    return not _told_otherwise(case, found, rows, base)
 
 
 def widened(case: Case, suspect: Suspect) -> Suspect:

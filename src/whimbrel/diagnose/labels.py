@@ -2,7 +2,7 @@
 
 In: a `Case`. Out: channels for labels that are missing at their age, late, at an age that golden's never had, of an unknown
 value, or at odds with the score; and what such a departure proves. Immature labels are no fault: golden is asked at the
-window's ages, as if its own last days had been read as soon after. What labels say is judged in `judged`.
+window's ages, as if its own last days had been read as soon after. What labels say is judged in `judged`, whose they are in `readings`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
 
     What the world does to labels it does to all alike and one way: it keeps some back, delays some, and has fewer say yes.
     """
-    proof, note = suspect.proof, ""
+    proof = suspect.proof
     signature = suspect.hit.channel.signature
     if signature == "lost":
         proof = _lost(case, suspect)
@@ -64,18 +64,11 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
     elif signature == "given score":
         # A base rate moves with the world; only labels that mean something else move this far.
         proof = Proof.FIRM if abs(suspect.hit.shift) > 0.8 else Proof.SOFT
-    elif signature in ("disagree", "row off"):
-        off = judged.moved_row(case, suspect)
-        suspect = suspect if off else judged.widened(case, suspect)
+    elif signature == "disagree":
+        suspect = judged.widened(case, suspect)
         sudden = suspect.from_start or abrupt(case, suspect) or bool(suspect.where)
-        apart = sudden and judged.came_apart(case, suspect)
-        proof = Proof.HARD if off else Proof.FIRM if apart else Proof.SOFT
-        note = f"labels go by the score of another row, {_rows(off)}: they are joined to the wrong rows" if off else ""
-    return replace(suspect, proof=proof, note=note)
-
-
-def _rows(off: int) -> str:
-    return f"{abs(off)} row{'s' if abs(off) > 1 else ''} {'before' if off > 0 else 'after'} their own"
+        proof = Proof.FIRM if sudden and judged.came_apart(case, suspect) else Proof.SOFT
+    return replace(suspect, proof=proof)
 
 
 def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:

@@ -24,6 +24,7 @@ from whimbrel.diagnose import (
     keys,
     labels,
     lineage,
+    readings,
     senders,
     surroundings,
     words,
@@ -86,7 +87,7 @@ def _judge(
     ]
     scan = Scan(case)
     hits = absence.reconsider(case, scan, scan.hits(channels))
-    suspects = gather(case, scan, focus.sharpen(case, scan, hits, learned.channels))
+    suspects = gather(case, scan, focus.sharpen(case, scan, hits, learned.channels), readings.suspects(case))
     causes, soft = settle(case, suspects, learned.relations)
     few = int(case.window.sum()) < ENOUGH
     causes = [cause for cause in causes if cause.suspect.proof is Proof.HARD or not few]
