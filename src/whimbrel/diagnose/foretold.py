@@ -24,6 +24,8 @@ SURE = 5.0
 """Log odds beyond which no label is taken for certain: one in a hundred and fifty is wrong anyway."""
 BETTER = 0.01
 """Nats a label by which trees must foretell golden's better than the score alone does."""
+TEMPER = 0.75
+"""What the likelihood of a number counts: those that follow each other stray together, and their law is only supposed."""
 TAUGHT, PARENTS = 6_000, 60
 """Rows that teach the trees, and fields that they read."""
 RIDGE = 10.0
@@ -57,7 +59,7 @@ def likely(target: Floats, odds: Floats) -> Floats:
 
 def strayed(away: Floats, width: Floats) -> Floats:
     """The log likelihood, but for a constant, of numbers so many widths away from what was expected (Student's t with four degrees of freedom)."""
-    out: Floats = -2.5 * np.log1p(away**2 / 4) - np.log(width)
+    out: Floats = TEMPER * (-2.5 * np.log1p(away**2 / 4) - np.log(width))
     return out
 
 

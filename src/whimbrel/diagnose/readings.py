@@ -29,8 +29,8 @@ LAGS = (1, -1, 2, -2)
 """Whose label a row may have got: of how many rows earlier, where they are in order of time."""
 INVERTED = (0.15, 0.35, 0.65, 0.98)
 """Shares of the labels that may say the opposite."""
-EVIDENCE = 5.0
-"""Nats that are evidence, beyond what the search costs: chance alone reaches them once in a hundred and fifty windows, if that."""
+EVIDENCE = 7.0
+"""Nats that are evidence, beyond what the search costs: chance alone reaches them once in a thousand windows, if that."""
 WORTH = 4.0
 """Nats from which a reading of a slice is looked at row by row."""
 CALIBRATION = 1.3
