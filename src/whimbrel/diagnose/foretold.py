@@ -53,8 +53,10 @@ class Foretold:
 
 def likely(target: Floats, odds: Floats) -> Floats:
     """The log likelihood of labels of 0 and 1 with these log odds of a 1."""
-    out: Floats = -np.logaddexp(0.0, np.where(target > 0.5, -odds, odds))
-    return np.where(np.isfinite(target), out, np.nan)
+    against = np.where(target > 0.5, -odds, odds)
+    known = np.isfinite(target) & np.isfinite(against)
+    out: Floats = -np.logaddexp(0.0, np.where(known, against, 0.0))
+    return np.where(known, out, np.nan)
 
 
 def strayed(away: Floats, width: Floats) -> Floats:
