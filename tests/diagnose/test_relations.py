@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,43 @@ def test_exact_forms_are_found(x: np.ndarray) -> None:
         assert np.nanmean(found.surprise) < 0.01, form
     assert _learn(_case(np.clip(x, 2, 20), x=x)).exact
     assert _learn(_case(table, word=word)).form == "function"
+
+
+@pytest.mark.parametrize(
+    ("form", "made"),
+    [
+        ("product", lambda a, b, c: np.minimum(a / np.maximum(b, 0.4), 30.0)),
+        ("product", lambda a, b, c: 3 * a * np.clip(b, 0.5, 2.5)),
+        ("linear", lambda a, b, c: np.maximum(2 * a - 10 * b, 0.0)),
+        ("linear", lambda a, b, c: np.minimum(a, 22.0) + 4 * np.maximum(c, -1.0)),
+    ],
+)
+def test_what_is_cut_off_at_ends_is_exact(
+    x: np.ndarray, form: str, made: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+) -> None:
+    """A ratio with a least denominator, a sum that is never negative: golden cuts them off, and so does the relation."""
+    rng = np.random.default_rng(3)
+    b, c = rng.gamma(2, 0.7, x.size), rng.normal(0, 1, x.size)
+    b[::90] = 0.0
+    fields = {"a": x, "b": b, "c": c, "other": rng.normal(5, 1, x.size)}
+    found = _learn(_case(made(x, b, c), **fields))
+    assert found is not None
+    assert (found.form, found.exact) == (form, True)
+    assert "inputs.other" not in found.parents
+    assert np.nanmean(found.surprise) < 0.01
+    assert np.isfinite(found.surprise).mean() > 0.95
+    wrong = made(x, b, c)
+    wrong[N:] = made(x * 1.02, b, c)[N:]
+    broken = _learn(_case(wrong, **fields))
+    assert np.nanmean(broken.surprise[N:]) > 0.5
+
+
+def test_what_mostly_is_a_sum_and_else_anything_is_no_relation(x: np.ndarray) -> None:
+    """One row in eight bears another value, and no end says which."""
+    rng = np.random.default_rng(4)
+    other = rng.normal(5, 1, x.size)
+    target = np.where(rng.random(x.size) < 0.125, rng.normal(0, 9, x.size), x + 2 * other)
+    assert _learn(_case(target, x=x, other=other)) is None
 
 
 def test_noise_is_no_relation(x: np.ndarray) -> None:

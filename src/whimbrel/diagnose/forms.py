@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,11 @@ _GATE = 0.05
 """The least share of rows on either side of a gate."""
 _GRADUAL = 20
 """Different values that golden must have before one that is usual and many that follow something tell a gate from chance."""
+_MOST, _CUT = 0.7, 0.005
+"""The share of golden's rows that must lie on a sum that ends are sought for, and what an end must add to it."""
+_MAX_CUT, _LEAST_CUT = 4, 8
+"""Parents of such a sum, and rows beyond an end that tell where it is."""
+_RENEWED = 15
 _LISTED = 20
 """Values up to which a category is a flag a value."""
 
@@ -240,6 +245,112 @@ def linear(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relat
         if found is not None:
             return found
     return None
+
+
+def clipped(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
+    """A product or a sum of numbers that golden itself cuts off at ends of theirs: the fare by the miles, but by three tenths of a mile at least.
+
+    The weights are those that hold for most rows (least absolute deviations, by weights that are renewed: Schlossmacher 1973); the ends are
+    what the others must have had in the place of what they had.
+    """
+    assert target.numbers is not None
+    numeric = [p for p in parents if p.numbers is not None and np.isfinite(p.numbers[parts.train]).mean() > 0.6]
+    for link, form in ((LOG, "product"), (IDENTITY, "linear")):
+        fitting = [p for p in numeric if link is IDENTITY or _mostly_positive(p, parts)]
+        if not fitting or not (link is IDENTITY or _mostly_positive(target, parts)):
+            continue
+        y = link.into(target.numbers)
+        x = np.stack([link.into(p.numbers) for p in fitting if p.numbers is not None], axis=1)
+        train = parts.train[np.isfinite(y[parts.train])]
+        expected = _cut_off(x, y, train[np.isfinite(x[train]).all(axis=1)])
+        if expected is None:
+            continue
+        used, values = expected
+        names = tuple(fitting[j].name for j in used)
+        found = _judge(parts, target, link.back(values), EXACT_SHARE, form=form, parents=names)
+        if found is not None:
+            return found
+    return None
+
+
+def _cut_off(x: Floats, y: Floats, train: Ints) -> tuple[Ints, Floats] | None:
+    """The few columns that most rows are a plain sum of, and that sum with its ends, shape (n,); None where there is none."""
+    if train.size < 10 * x.shape[1] + 40:
+        return None
+    near, ends = 10 * _tolerance(y[train]), (float(y[train].min()), float(y[train].max()))
+    low, high = np.quantile(x[train], [0.05, 0.95], axis=0)
+    middling = (y[train] > ends[0]) & (y[train] < ends[1])  # what is cut off lies at ends
+    core = train[middling & ((x[train] >= low) & (x[train] <= high)).all(axis=1)]
+    rows = thin(core if core.size >= 5 * x.shape[1] + 40 else train[middling], _SCREEN_ROWS)
+    if rows.size < 5 * x.shape[1] + 40:
+        return None
+    weights, middle = _least_deviations(x[rows], y[rows])
+    reach = np.abs(weights * x[rows].std(axis=0))
+    used = np.flatnonzero(reach > 1e-3 * reach.max(initial=0.0))
+    plain = rows[np.abs(y[rows] - middle - x[rows] @ weights) <= near]
+    if not 2 <= used.size <= _MAX_CUT or plain.size < _MOST * rows.size:
+        return None
+    solved = np.linalg.lstsq(np.column_stack([x[plain][:, used], np.ones(plain.size)]), y[plain], rcond=1e-9)[0]
+    found = _Sum(solved[:-1].astype(np.float64), float(solved[-1]), *ends, near)
+    rows, cut = thin(train, 4 * _SCREEN_ROWS), x[:, used]
+    best = found.holds(cut[rows], y[rows])
+    for _ in range(_MAX_CUT):
+        tried = [found.cut_off(cut, y, rows, j, side) for j in range(used.size) for side in (1, -1)]
+        share, column, values = max(tried, key=lambda one: one[0])
+        if share < best + _CUT:
+            break
+        best, cut[:, column] = share, values
+    return used, np.where(np.isfinite(cut).all(axis=1), found.of(cut), np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sum:
+    """A sum of columns that does not go beyond two values; `near` is what counts as equal."""
+
+    weights: Floats
+    middle: float
+    low: float
+    high: float
+    near: float
+
+    def of(self, x: Floats) -> Floats:
+        out: Floats = np.clip(self.middle + x @ self.weights, self.low, self.high)
+        return out
+
+    def holds(self, x: Floats, y: Floats) -> float:
+        """The share of rows for which it is `y`."""
+        return float(np.mean(np.abs(y - self.of(x)) <= self.near))
+
+    def cut_off(self, x: Floats, y: Floats, rows: Ints, column: int, side: int) -> tuple[float, int, Floats]:
+        """One column cut off at its lower (1) or upper (-1) end, where these rows lack something; first the share of rows that hold then."""
+        here, values = x[rows], x[:, column]
+        lack = (y[rows] - self.of(here)) / self.weights[column]
+        lacking = np.isfinite(lack) & (np.abs(lack * self.weights[column]) > self.near) & (np.sign(lack) == side)
+        if lacking.sum() >= _LEAST_CUT:
+            end = float(np.median(here[lacking, column] + lack[lacking]))
+            values = np.maximum(values, end) if side > 0 else np.minimum(values, end)
+            here[:, column] = values[rows]
+        return self.holds(here, y[rows]), column, values
+
+
+def _least_deviations(x: Floats, y: Floats) -> tuple[Floats, float]:
+    """Weights and constant of the sum of columns that least absolute deviations fit, columns that do not vary at 0."""
+    centre, spread = x.mean(axis=0), x.std(axis=0)
+    varies = spread > 1e-12 * np.maximum(np.abs(centre), 1.0)
+    design = np.column_stack([(x[:, varies] - centre[varies]) / spread[varies], np.ones(y.size)])
+    least, weight = 1e-6 * float(np.std(y) or 1.0), np.ones(y.size)
+    for _ in range(_RENEWED):
+        solved = np.linalg.lstsq(design * weight[:, None], y * weight, rcond=1e-9)[0]
+        weight = 1 / np.sqrt(np.maximum(np.abs(y - design @ solved), least))
+    weights = np.zeros(x.shape[1])
+    weights[varies] = solved[:-1] / spread[varies]
+    return weights, float(solved[-1] - weights @ centre)
+
+
+def _mostly_positive(variable: Variable, parts: Split) -> bool:
+    assert variable.numbers is not None
+    known = variable.numbers[parts.train]
+    return bool((known[np.isfinite(known)] > 0).mean() > 0.9)
 
 
 def _positive(parent: Variable, parts: Split) -> bool:

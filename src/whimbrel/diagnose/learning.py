@@ -7,6 +7,7 @@ learning is taken:
     function       y = g(x), read off golden by interpolation  exact inside golden's range (log, clip, buckets, look-up)
     gated          y = a x + b, or always the same value     exact: an amount where there is one
     linear         y = b + Σ a_i x_i, categories as flags      exact sums and differences; in logarithms products and ratios
+                   (either may be cut off at ends)           a ratio by a tenth at least, a sum that is never negative
     log, logistic  log y, or the log odds of y, is such a sum  exact generalised linear models
     rule           a small decision tree that never errs       thresholds by segment, maps between categories
     trees          gradient boosting                           not exact: judged by its residuals
@@ -24,7 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
-from whimbrel.diagnose.forms import EXACT_SHARE, gated, linear, single_parent_relations
+from whimbrel.diagnose.forms import EXACT_SHARE, clipped, gated, linear, single_parent_relations
 from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.relations import Relation, Split
 from whimbrel.diagnose.support import Design, alike, design_of, familiar, supported, thin
@@ -110,7 +111,7 @@ def _exact_number(case: Case, parts: Split, target: Variable, parents: Sequence[
     if not witnesses:
         found = linear(parts, target, parents)
         if found is None and target.field.role is not Role.INPUT and not target.derived:
-            found = gated(parts, target, parents)
+            found = gated(parts, target, parents) or clipped(parts, target, parents)
         witnesses = [found] if found else []
     if not witnesses:
         return None
