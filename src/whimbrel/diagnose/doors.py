@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from whimbrel.diagnose import models
 from whimbrel.diagnose.lineage import Trained, told_by
 from whimbrel.diagnose.sampling import Sampling
 from whimbrel.diagnose.verdict import LEAST_GOLDEN, LEAST_WINDOW, diagnose_rows
@@ -177,8 +174,8 @@ def _report(
     samples: Sampling, golden: tuple[Source, Window], window: tuple[Source, Window], app: str,
     events: tuple[Event, ...], name: str = "", trained: Trained | None = None,
 ) -> Report:  # fmt: skip
-    with _models_loading():
-        before, after = (samples.rows(source, chosen, ROWS) for source, chosen in (golden, window))
+    models.begin()
+    before, after = (samples.rows(source, chosen, ROWS) for source, chosen in (golden, window))
     schema = golden[0].schema + window[0].schema
     report = diagnose_rows(
         before, after, schema, app=app, events=events,
@@ -186,17 +183,6 @@ def _report(
     )  # fmt: skip
     left_out = [note for source, chosen in (golden, window) for note in source.left_out(chosen)]
     return replace(report, notes=tuple(dict.fromkeys((*report.notes, *left_out))))
-
-
-@contextmanager
-def _models_loading() -> Iterator[None]:
-    """scikit-learn takes a second to load: it does so beside DuckDB, which reads the sample meanwhile."""
-    thread = Thread(target=import_module, args=("sklearn.ensemble",))
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 def _against_the_past(
@@ -210,8 +196,8 @@ def _against_the_past(
         )
     since, until = window.since or from_micros(first), window.until or from_micros(last + 1)
     for shifted in _past(window, since, until):
-        with _models_loading():
-            parts = [samples.rows(source, w, ROWS // len(shifted)) for w in shifted]
+        models.begin()
+        parts = [samples.rows(source, w, ROWS // len(shifted)) for w in shifted]
         held = [(w, rows) for w, rows in zip(shifted, parts, strict=True) if len(rows)]
         if sum(len(rows) for _, rows in held) >= 500 and (len(held) >= 3 or len(shifted) == 1):
             rows = held[-1][1]

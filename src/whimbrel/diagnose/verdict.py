@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -24,6 +25,7 @@ from whimbrel.diagnose import (
     keys,
     labels,
     lineage,
+    models,
     readings,
     senders,
     surroundings,
@@ -35,7 +37,7 @@ from whimbrel.diagnose.command import command
 from whimbrel.diagnose.gather import gather
 from whimbrel.diagnose.harm import Harm, measure
 from whimbrel.diagnose.lineage import Trained
-from whimbrel.diagnose.scan import Scan
+from whimbrel.diagnose.scan import Channel, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, events_near
 from whimbrel.model.event import Event
 from whimbrel.model.fields import Role, Schema
@@ -62,19 +64,21 @@ def diagnose_rows(
         return Report(app, window_span, golden_span, "insufficient", f"CANNOT TELL: {thin}.",
                       cannot_tell=(CannotTell("data", "more predictions"),),
                       took_s=round(time.perf_counter() - started, 3))  # fmt: skip
-    import sklearn.ensemble  # noqa: F401  its thread pool must be there to be limited
-
+    models.begin()
+    case = build(golden, window, schema, events)
+    plain = contracts.channels(case), feeds.channels(case)  # what needs no model, while these load
+    models.ready()  # their thread pool must be there to be limited
     with threadpool_limits(1):  # the models are small: threads would cost more in waiting than they save
-        return _judge(build(golden, window, schema, events), app, golden_span, window_span, started, trained)
+        return _judge(case, plain, app, golden_span, window_span, started, trained)
 
 
 def _judge(
-    case: Case, app: str, golden_span: Span, window_span: Span, started: float, trained: Trained | None
-) -> Report:
+    case: Case, plain: Sequence[Sequence[Channel]], app: str, golden_span: Span, window_span: Span, started: float,
+    trained: Trained | None,
+) -> Report:  # fmt: skip
     learned = boundaries.learn_all(case)
     channels = [
-        *contracts.channels(case),
-        *feeds.channels(case),
+        *chain.from_iterable(plain),
         *absence.channels(case),
         *learned.channels,
         *keys.channels(case, learned.relations),
