@@ -53,6 +53,15 @@ def _slow_host(c: Cells, hit: np.ndarray) -> None:
         c[span] = np.where(hit, c[span] * 1.6, c[span])
 
 
+def _miscounts(c: Cells, hit: np.ndarray) -> None:
+    odds = np.log(c["outputs.score"] / (1 - c["outputs.score"])) + np.random.default_rng(1).normal(0, 0.15, hit.size)
+    c["outputs.score"] = np.where(hit, 1 / (1 + np.exp(-odds)), c["outputs.score"])
+
+
+def _own_scale(c: Cells, hit: np.ndarray) -> None:
+    c["outputs.score"] = np.where(hit, c["outputs.score"] ** 1.15, c["outputs.score"])
+
+
 def _old_model(c: Cells, hit: np.ndarray) -> None:
     c["outputs.score"] = np.where(hit, 0.3 + 0.5 * c["outputs.score"] ** 2, c["outputs.score"])
     c["model.version"] = np.where(hit, "v0", c["model.version"])
@@ -70,6 +79,8 @@ def _old_model(c: Cells, hit: np.ndarray) -> None:
         ("after", _threshold, ("context.country", "US"), "decision", "decision"),
         ("after", _slow, None, "serving", "spans.model"),
         ("after", _slow_host, ("hardware.host", "h3"), "hardware", "hardware.host"),
+        ("after", _miscounts, ("hardware.host", "h2"), "hardware", "hardware.host"),
+        ("after", _own_scale, ("hardware.host", "h2"), "model", "outputs.score"),
         ("after", _old_model, ("hardware.host", "h1"), "model", "model.version"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -38,6 +38,9 @@ CLEARER_ROWS = 0.9
 _MODEL_FACTS = {"model.version": 0, "model.precision": 1, "model.variant": 2, "model.name": 3, "model.digest": 4}
 """What names a model, the most telling first."""
 
+_STREWN = 5.0
+"""Standard errors, of the square root of the rows, by which outputs must be strewn wider about golden's model to have lost its order."""
+
 _KEPT = re.compile(r"cache|reuse")
 """What the provider kept of a prompt is the provider's doing."""
 
@@ -279,14 +282,17 @@ def _ranks_kept(case: Case, suspect: Suspect) -> bool:
     variable = case.variables.get(suspect.component)
     if relation is None or variable is None or variable.numbers is None:
         return False
-    judged = np.isfinite(variable.numbers) & np.isfinite(relation.expected) & np.isfinite(relation.surprise)
-    orders = []
+    judged = (
+        suspect.inside & np.isfinite(variable.numbers) & np.isfinite(relation.expected) & np.isfinite(relation.surprise)
+    )
+    strewn = []
     for rows in (judged & case.golden, judged & suspect.affected):
         if rows.sum() < 30:
             return False
         ranks = [np.argsort(np.argsort(values[rows])) for values in (variable.numbers, relation.expected)]
-        orders.append(float(np.corrcoef(ranks[0], ranks[1])[0, 1]))
-    return orders[1] > orders[0] - 0.06
+        strewn.append(1 - float(np.corrcoef(ranks[0], ranks[1])[0, 1]) ** 2)
+    by_chance = _STREWN / float((judged & suspect.affected).sum()) ** 0.5
+    return bool(strewn[1] <= (1 + by_chance) * strewn[0] + 0.001)
 
 
 def _usage(suspect: Suspect, identities: Sequence[Suspect]) -> tuple[str, str]:
