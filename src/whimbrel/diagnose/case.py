@@ -23,6 +23,8 @@ DAY_US = 24 * HOUR_US
 MAX_VALUES = 60
 """Values of one dimension that are looked at one by one; the rest are taken together."""
 
+ALIKE = 0.2
+"""The share of golden's requests that may repeat another of their hour before inputs are called coarse."""
 DIMENSION_ROLES = (Role.CONTEXT, Role.HARDWARE, Role.MODEL, Role.CODE)
 
 
@@ -146,6 +148,20 @@ class Case:
             _, index, counts = np.unique(self.ts[rows] // HOUR_US, return_inverse=True, return_counts=True)
             out[rows] = np.log(counts[index] * behind)
         return out
+
+    @cached_property
+    def repeated(self) -> Bools:
+        """Rows that repeat a request of the same hour, input for input: what becomes of them is known already, shape (n,).
+
+        None where inputs are so few and so coarse that many requests look alike.
+        """
+        same = self.ts // HOUR_US
+        for variable in self.of(Role.INPUT):
+            if not variable.derived:
+                same = np.unique(same * (int(variable.kinds.max()) + 1) + variable.kinds, return_inverse=True)[1]
+        out = np.ones(same.size, dtype=bool)
+        out[np.unique(same, return_index=True)[1]] = False
+        return out if out[self.golden].mean() < ALIKE else np.zeros_like(out)
 
     @cached_property
     def weekday(self) -> Ints:

@@ -108,6 +108,7 @@ def channels(case: Case) -> list[Channel]:
     found = judged(case)
     if found is None:
         return []
+    found = replace(found, target=np.where(case.repeated, np.nan, found.target))
     return [
         _channel("given score", found.residual, sign=0, floor=0.25, detail={"binary": found.binary}),
         _channel("disagree", _apart(case, found), floor=0.1, least=LEAST),

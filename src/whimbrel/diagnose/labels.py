@@ -169,7 +169,8 @@ def _arrival(case: Case, label: Variable) -> list[Channel]:
     if found is None:
         return []
     known = case.golden & np.isfinite(found.delay)
-    lost = _channel("lost", found.absent, floor=0.03, given=_expected_absent(case, found), least=judged.LEAST)
+    absent = np.where(case.repeated, np.nan, found.absent)
+    lost = _channel("lost", absent, floor=0.03, given=_expected_absent(case, found), least=judged.LEAST)
     slow = float(np.quantile(found.delay[known], 0.95))
     ripe = found.due > 0.8 * np.nanmax(found.due)
     late = np.where(np.isfinite(found.delay) & ripe, found.delay > slow, np.nan)
@@ -184,7 +185,8 @@ def _arrival(case: Case, label: Variable) -> list[Channel]:
 
 def _lost(case: Case, suspect: Suspect) -> Proof:
     """What missing labels prove: the world keeps some of all labels back, or is slow, on a day of storms; it does not single out."""
-    if suspect.where or suspect.hit.after >= 0.97:
+    times = {d.path for d in case.dimensions if matrices.clocked(case, d)}
+    if any(c.path not in times for c in suspect.where) or suspect.hit.after >= 0.97:
         return Proof.HARD
     found = _arrived(case)
     assert found is not None

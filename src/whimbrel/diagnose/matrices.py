@@ -15,6 +15,9 @@ from whimbrel.model.rows import Bools, Ints
 _LASTING = 3.0
 """Blocks of golden over which a value must be spread, or half of them, for its level to be its own and not that of its days."""
 
+CLOCKED = 0.97
+"""The share of rows that must have the commonest value of their hour before the hour is said to tell it."""
+
 
 def mix_design(case: Case) -> tuple[sparse.csr_matrix, Bools]:
     """One-hot dimensions, hour of day in eighths and weekend, shape (n, columns); and which of golden's rows teach what these do, shape (n,).
@@ -109,6 +112,17 @@ def cells(case: Case) -> sparse.csr_matrix:
     index = (np.concatenate(rows), np.concatenate(columns))
     shape = ((case.block_count + case.window_blocks) * width, n)
     return sparse.csr_matrix((np.ones(index[0].size), index), shape=shape)
+
+
+def clocked(case: Case, dimension: Dimension) -> bool:
+    """Whether the hour tells the value (a release that took all traffic at once): a slice of it is a stretch of time."""
+    known = np.flatnonzero(dimension.codes >= 0)
+    if not known.size:
+        return False
+    hours = np.unique(case.ts[known] // HOUR_US, return_inverse=True)[1]
+    counts = np.bincount(hours * len(dimension.values) + dimension.codes[known])
+    counts = np.append(counts, np.zeros(-counts.size % len(dimension.values), dtype=counts.dtype))
+    return float(counts.reshape(-1, len(dimension.values)).max(axis=1).sum()) > CLOCKED * known.size
 
 
 def role(dimension: Dimension) -> Role:

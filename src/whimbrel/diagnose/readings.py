@@ -18,7 +18,7 @@ import numpy as np
 from whimbrel.diagnose.case import Case, Dimension
 from whimbrel.diagnose.foretold import Foretold, foretold, likely, strayed
 from whimbrel.diagnose.judged import SAMPLED, as_before, judged
-from whimbrel.diagnose.matrices import role
+from whimbrel.diagnose.matrices import clocked, role
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role
@@ -27,7 +27,7 @@ from whimbrel.model.window import Condition, Where
 
 LAGS = (1, -1, 2, -2)
 """Whose label a row may have got: of how many rows earlier, where they are in order of time."""
-INVERTED = (0.15, 0.35, 0.65, 0.98)
+INVERTED = (0.07, 0.15, 0.35, 0.65, 0.98)
 """Shares of the labels that may say the opposite."""
 EVIDENCE = 7.0
 """Nats that are evidence, beyond what the search costs: chance alone reaches them once in a thousand windows, if that."""
@@ -45,7 +45,7 @@ SWITCH = float(np.log(STRETCHES))
 """Nats that each stretch in which it holds costs."""
 LEAST, WIDEST, CLOSEST = 8, 25, 6
 """Labels that a slice must have; values that a dimension of a pair may have; candidates of a kind that are looked at closely."""
-_OFFSETS, _SLOPES = np.linspace(-2.0, 2.0, 17), (0.8, 1.0, 1.2)
+_OFFSETS, _SLOPES = np.linspace(-2.0, 2.0, 17), (0.85, 1.0, 1.2)
 _ANY = (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, *_SLOPES)
 
 
@@ -119,6 +119,7 @@ def suspects(case: Case) -> list[Suspect]:
 
 def _groups(case: Case, told: Foretold) -> Iterator[_Group]:
     dimensions = [d for d in case.dimensions if role(d) in (Role.CONTEXT, Role.HARDWARE) and len(d.values) > 1]
+    dimensions = [d for d in dimensions if not clocked(case, d)]
     asked = case.window & np.isfinite(told.target)
     pairs = combinations([d for d in dimensions if len(d.values) <= WIDEST][:8], 2)
     yield _Group((), np.zeros(len(case.ts), dtype=np.int64), 1)
@@ -142,7 +143,9 @@ class _Ratios:
     def __init__(self, case: Case, told: Foretold) -> None:
         self.case, self.told = case, told
         self.scored = np.flatnonzero(np.isfinite(told.centre))
-        self.own = told.likely(np.arange(len(case.ts)), np.arange(len(case.ts)))
+        rows = np.arange(len(case.ts))
+        self.own = np.where(case.repeated, np.nan, told.likely(rows, rows))
+        """Shape (n,), NaN where no label came, or one of a request that was merely repeated: it is no second witness."""
         sampled = max(case.sampled) > SAMPLED  # the row before is not among the sample
         lags = () if sampled else LAGS
         self.readings = (*(_Reading(lag=lag) for lag in lags), *(_Reading(inverted=f) for f in INVERTED if told.binary))
