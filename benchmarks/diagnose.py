@@ -5,7 +5,7 @@
     python -m benchmarks.diagnose --rows 10000000 --home DIR    in a log that is kept there, and asked again the next time
 
 Each line is a whole fresh process, imports included: first without anything kept, then with the thin copies of files that the first left
-(`store/thin.py`). Bytes are what Linux counts as read by the process (`/proc/self/io`), modules left out: what the log's files take.
+(`store/thin.py`). Bytes are what Linux counts as read by the process (`/proc/self/io`), less those of a process that only loads the same modules.
 """
 
 from __future__ import annotations
@@ -21,20 +21,39 @@ from pathlib import Path
 
 from benchmarks.compare import COST, START, make
 
-ASK = """
+READ = """
 import pathlib
-import duckdb, numpy, scipy.spatial, sklearn.ensemble, sklearn.tree
-import whimbrel, whimbrel.diagnose.doors, whimbrel.diagnose.verdict, whimbrel.engine.duckdb, whimbrel.store.thin, deltalake
+io = pathlib.Path("/proc/self/io")
+read = lambda: int(io.read_text().split()[1]) if io.exists() else 0
+"""
+
+ASK = """
+import whimbrel
 from datetime import datetime
 from whimbrel.diagnose import diagnose_log
 from whimbrel.model.window import Window
-io = pathlib.Path("/proc/self/io")
-read = lambda: int(io.read_text().split()[1]) if io.exists() else 0
-before = read()
 window = Window("shop", since=datetime.fromisoformat({since!r}))
 report = diagnose_log(whimbrel.open({home!r}), "shop", window=window, golden="golden")
-print(report.verdict, read() - before)
 """
+
+TELL = """
+import sys
+print(report.verdict, read(), *(name for name in sys.modules if name[0] != "_"))
+"""
+
+
+def run(code: str) -> list[str]:
+    """The words that a fresh process prints."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-"], input=code, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def loaded(modules: list[str]) -> int:
+    """Bytes that a process reads which only loads these modules."""
+    load = "import importlib, contextlib\n" + "".join(
+        f"with contextlib.suppress(Exception): importlib.import_module({name!r})\n" for name in modules
+    )
+    return int(run(READ + load + "print(read())")[-1])
 
 
 def main() -> None:
@@ -62,15 +81,13 @@ def main() -> None:
         print("| | verdict | CPU-seconds | seconds | peak MiB | read, MB |\n|---|---|---:|---:|---:|---:|")
         for name in ("cold", "copies kept", "copies kept, again"):
             begun = time.monotonic()
-            code = ASK.format(since=since.isoformat(), home=str(home)) + COST
-            done = subprocess.run(
-                [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+            verdict, read, *modules, cpu, peak = run(
+                READ + ASK.format(since=since.isoformat(), home=str(home)) + TELL + COST
             )
-            verdict, read, cpu, peak = done.stdout.split()
             took = time.monotonic() - begun
+            data = (int(read) - loaded(modules)) / 1e6
             print(
-                f"| {name} | {verdict} | {float(cpu):.2f} | {took:.1f} | {float(peak):.0f} | {int(read) / 1e6:.1f} |",
-                flush=True,
+                f"| {name} | {verdict} | {float(cpu):.2f} | {took:.1f} | {float(peak):.0f} | {data:.1f} |", flush=True
             )
         kept = [path.stat().st_size for path in (home / "profiles").rglob("*.parquet")]
         data = sum(path.stat().st_size for path in (home / "predictions").rglob("*.parquet"))
