@@ -201,7 +201,7 @@ class Moments:
             low, high = float(values.min()), float(values.max())
             again = float(values.mean() if there is None else values[there.argmin()])
             gaps = values - again  # nothing, where a value is there again
-            gap = float(gaps.sum()) / n
+            gap = 0.0 if there is None else float(gaps.sum()) / n
             square = float(np.square(gaps, out=gaps).sum())  # not a dot product: that wakes a pool of threads
             m2 = max(square - n * gap * gap, 0.0)
             if isfinite(low) and isfinite(high) and isfinite(m2):
