@@ -14,6 +14,7 @@ from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect
 from whimbrel.model.fields import Field, Kind
+from whimbrel.model.window import Condition
 
 ROWS = np.ones(200, dtype=bool)
 
@@ -90,22 +91,50 @@ def test_a_rough_relation_that_breaks_with_its_own_code_is_that_code_s_doing(
     assert causes._promote(cast("Any", None), moved, [new], [moved]).proof is proof
 
 
+def test_code_that_is_new_in_a_slice_alone_has_the_rest_for_a_control() -> None:
+    """A departure in just the slice that new code reaches need not be so clear: the rest of the traffic did not move."""
+    moved = suspect("steps.prompt.tokens", "residual", 1.4, score=8.0, proof=Proof.SOFT)
+    new = suspect("code.prompt", "identity", 1.0, kind="identity", proof=Proof.SOFT)
+    there = [replace(s, where=(Condition("context.language", "de"),)) for s in (moved, new)]
+    assert causes._promote(cast("Any", None), there[0], [there[1]], there).proof is Proof.FIRM
+    assert causes._promote(cast("Any", None), there[0], [new], there).proof is Proof.SOFT
+
+
+@pytest.mark.parametrize("model", [False, True])
+def test_one_slow_span_on_one_host_is_the_host_s(model: bool) -> None:
+    """Whoever asks it waits, and nobody who asks another; unless another model answers there."""
+    host = (Condition("hardware.host", "gpu-3"),)
+    slow = replace(suspect("spans.infer", "slower", 0.7, kind="marginal"), where=host, layer="serving")
+    other = replace(suspect("model.version", "identity", 1.0, kind="identity", proof=Proof.SOFT), where=host)
+    spans = [SimpleNamespace(path=f"spans.{name}") for name in ("fetch", "infer", "total")]
+    case = SimpleNamespace(of=lambda *_: spans)
+    found = causes._host_slow(cast("Any", case), [slow], [], [other] if model else [])
+    assert [cause.component for cause in found] == ([] if model else ["hardware.host"])
+
+
 @pytest.mark.parametrize(
-    ("rate", "inside", "unknown"),
-    [("new with it", "all", True), ("new before", "all", False), ("known", "all", False), ("new with it", "some", False)],
+    ("rate", "inside", "score", "unknown"),
+    [
+        ("new with it", "all", 20.0, True), ("new before", "all", 20.0, False), ("new before", "all", 8.0, True),
+        ("known", "all", 20.0, False), ("new with it", "some", 20.0, False), ("seen once", "all", 20.0, True),
+    ],
 )  # fmt: skip
-def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(rate: str, inside: str, unknown: bool) -> None:
-    """From the hour on in which a rate is one that golden never had; but not if it was new before, or others with it do not depart."""
+def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(
+    rate: str, inside: str, score: float, unknown: bool
+) -> None:
+    """From the hour on in which a rate is one that golden hardly ever had; but not if it was new before and this is clear, or others with it do not depart."""
     ts = np.arange(400) * 1_000_000
     golden, late = np.arange(400) < 200, np.arange(400) >= 300
     values = np.where(golden, 1.0 + np.arange(400) % 3, 2.0)
     values[late if rate == "new with it" else ~golden if rate == "new before" else np.zeros(400, bool)] = 4.5
+    if rate == "seen once":
+        values[late], values[7] = 4.5, 4.5
     rows = np.ones(400, bool) if inside == "all" else np.arange(400) % 2 == 0
     parent = Variable("inputs.rate", Field("inputs.rate", Kind.NUMBER), numbers=values)
     case = SimpleNamespace(ts=ts, golden=golden, window=~golden, variables={"inputs.rate": parent})
-    moved = suspect("outputs.margin", "residual", 0.7)
+    moved = suspect("outputs.margin", "residual", 0.7, score=score)
     channel = replace(moved.hit.channel, detail={"relation": Reads(("inputs.rate",))})
     moved = replace(
-        moved, hit=replace(moved.hit, channel=channel), inside=rows, affected=rows & late, since_us=int(ts[300]), from_start=False
+        moved, hit=replace(moved.hit, channel=channel, excess=np.where(late, 0.7, 0.0)), inside=rows, affected=rows & late, since_us=int(ts[300]), from_start=False
     )  # fmt: skip
     assert gather._unknown_ground(cast("Any", case), moved) is unknown

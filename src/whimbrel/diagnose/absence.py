@@ -3,7 +3,7 @@
 In: a `Case` and the hits of its scan. Out: channels for nulls where golden always had a value, and the hits, those for nulls asked
 again. In a storm the pressure is not read and a cancelled flight has no aircraft: more nulls, and nothing broke. Golden says how often
 each kind of row lacks the field; only what exceeds that is a departure. Where what came before decides it (a look-up is
-made where the plan asks for it), a single null against that is one.
+made where the plan asks for it), a single null against that is one. Labels that do not come where none ever came are none that were lost.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from whimbrel.model.rows import Bools, Floats
 
 LEAST = 30
 """Nulls in golden below which nothing can be learned of them."""
+NEVER = 0.95
+"""The share of golden's rows without a value that have no label either, from which on no label is due there."""
 
 _SELDOM = 0.02
 """Share of golden's rows that must lack a field, and have it, before a rule is sought for when it does."""
@@ -63,8 +65,23 @@ def reconsider(case: Case, scan: Scan, hits: Sequence[Hit]) -> list[Hit]:
     for hit in nulls:
         expected = _expected(case, case.variables[hit.channel.component], lacking)
         again.append(hit.channel if expected is None else replace(hit.channel, given=expected))
-    kept = [hit for hit in hits if hit.channel.signature != "null" or hit.channel.exact]
-    return [*kept, *scan.hits(again)]
+    lost = [hit for hit in hits if hit.channel.signature == "lost"]
+    never = _never_labelled(case, lost[0].channel.values) if lost else np.zeros(len(case.ts), dtype=bool)
+    if never.any():
+        again += [replace(hit.channel, values=np.where(never, np.nan, hit.channel.values)) for hit in lost]
+    asked = [*nulls, *(lost if never.any() else [])]
+    return [*(hit for hit in hits if hit not in asked), *scan.hits(again)]
+
+
+def _never_labelled(case: Case, absent: Floats) -> Bools:
+    """Rows of which golden says that no label ever comes, shape (n,): a flight that has not left will not land."""
+    out = np.zeros(len(case.ts), dtype=bool)
+    due = case.golden & np.isfinite(absent)
+    for variable in case.of(Role.INPUT, Role.STEP, Role.OUTPUT):
+        rows = due & variable.missing
+        if not variable.derived and rows.sum() >= LEAST and absent[rows].mean() >= NEVER > absent[due].mean():
+            out |= variable.missing
+    return out
 
 
 def _expected(case: Case, variable: Variable, lacking: set[str]) -> Floats | None:

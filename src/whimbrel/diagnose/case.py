@@ -20,6 +20,7 @@ from whimbrel.model.rows import Bools, Column, Floats, Ints, Numbers, Rows
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
+SATURDAY = 5
 MAX_VALUES = 60
 """Values of one dimension that are looked at one by one; the rest are taken together."""
 

@@ -70,7 +70,7 @@ def settle(
     others = [_promote(case, s, identities, others) for s in others]
     proofs = [s for s in others if s.proof > Proof.SOFT]
     soft = [s for s in others if s.proof is Proof.SOFT]
-    causes = _host_slow(case, proofs, soft)
+    causes = _host_slow(case, proofs, soft, identities)
     taken = {id(s) for cause in causes for s in (cause.suspect, *cause.witnesses)}
     rest = [s for s in proofs if id(s) not in taken]
     for suspect in sorted(rest, key=lambda s: _turn(case, s, rest)):
@@ -324,6 +324,11 @@ def _coincide(suspect: Suspect, identity: Suspect) -> bool:
     return inside >= SAME or (bool(bad.any()) and float(new[bad].mean()) >= 0.8)
 
 
+def _only_there(suspect: Suspect, identity: Suspect) -> bool:
+    """Whether the new code runs in a part of the traffic, and what departs departs in that part alone: others are the control."""
+    return bool(suspect.where) and set(suspect.where) == set(identity.where)
+
+
 def _inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relations: Mapping[str, Relation]) -> Suspect:
     """A contract broken by a value that is just what its upstream makes of it was broken upstream.
 
@@ -362,9 +367,10 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     if suspect.proof is not Proof.SOFT or role not in (Role.STEP, Role.OUTPUT) or kind not in ("marginal", "residual"):
         return suspect
     code = f"code.{split(suspect.component)[1]}" if role is Role.STEP else ""
-    rewritten = any(s.component == code and _coincide(suspect, s) for s in identities)
+    anew = [s for s in identities if s.component == code and _coincide(suspect, s)]
+    rewritten = bool(anew)
     if kind == "residual":  # upstream foretells it only roughly, and may have changed in what was not recorded
-        clear = suspect.hit.score >= CLEAR * suspect.hit.threshold
+        clear = suspect.hit.score >= CLEAR * suspect.hit.threshold or any(_only_there(suspect, s) for s in anew)
         return replace(suspect, proof=Proof.FIRM) if rewritten and clear else suspect
     found = rewritten if role is Role.STEP else _identity_of(suspect, identities, Role.MODEL) is not None
     before = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
@@ -391,8 +397,10 @@ def _far(suspect: Suspect) -> bool:
     return moved >= 0.3 or (suspect.hit.channel.binary and moved >= max(0.05, spread))
 
 
-def _host_slow(case: Case, proofs: Sequence[Suspect], soft: Sequence[Suspect]) -> list[Cause]:
-    """Several spans slower together on one host: the host, not the spans."""
+def _host_slow(
+    case: Case, proofs: Sequence[Suspect], soft: Sequence[Suspect], identities: Sequence[Suspect]
+) -> list[Cause]:
+    """Slower on one host, whoever asks, where nothing else runs than on the others: the host, not its spans."""
     slow = [s for s in proofs if s.hit.channel.signature in ("slower", "tail", "halted") and s.shift > 0]
     spans = [v for v in case.of(Role.SPAN) if v.path != TOTAL]
     hosts = {c for s in slow for c in s.where if c.path.startswith("hardware.")}
@@ -402,7 +410,8 @@ def _host_slow(case: Case, proofs: Sequence[Suspect], soft: Sequence[Suspect]) -
         counters = [
             s for s in soft if s.hit.channel.signature == "counter" and host in s.where and s.layer == "hardware"
         ]
-        if len(there) < min(2, len(spans)) and not (there and counters):
+        alike = [s for s in there if s.where == (host,) and not any(_coincide(s, other) for other in identities)]
+        if len(there) < min(2, len(spans)) and not (there and counters) and not alike:
             continue
         lead = max(there, key=lambda s: s.hit.score)
         fact = max(counters, key=lambda s: s.hit.score).component if counters else host.path

@@ -123,7 +123,7 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
     elif variable.field.role is Role.INPUT and variable.name.endswith("#characters"):
         out += _cut(case, variable)
     if not variable.derived or variable.name.endswith("]"):
-        out += _fraction(variable, golden)
+        out += _fraction(case, variable, golden)
         out += _grid(variable, golden)
     outside = (values < low) | (values > high)
     if (outside & case.window).any():
@@ -207,12 +207,13 @@ def _natural_gain(case: Case, variable: Variable) -> tuple[float, float]:
     return most, most_new
 
 
-def _fraction(variable: Variable, golden: Floats) -> list[Channel]:
-    """Whole numbers where golden had fractions: somebody cast or rounded."""
+def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
+    """Whole numbers where golden had fractions: somebody cast or rounded. A single one is the end of a scale (all of it, fog)."""
     assert variable.numbers is not None
     whole = variable.numbers == np.round(variable.numbers)
     share = float(np.mean(golden == np.round(golden)))
-    if not 0.0 <= share < 0.5 or variable.field.role is Role.OUTPUT:
+    found = variable.numbers[whole & case.window]
+    if share >= 0.5 or variable.field.role is Role.OUTPUT or not found.size or np.ptp(found) == 0:
         return []
     judged = np.where(np.isfinite(variable.numbers), whole, np.nan)
     return [_channel(variable, "whole", judged, floor=0.3)]

@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 
 from whimbrel.diagnose import feeds, keys, labels, senders, state
-from whimbrel.diagnose.case import HOUR_US, Case, Variable
+from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of
 from whimbrel.model.fields import Role, role_of, split
-from whimbrel.model.rows import Bools, Floats
+from whimbrel.model.rows import Bools, Floats, Ints
 from whimbrel.model.window import Where
 
 _HARD = {
@@ -39,9 +39,11 @@ _HARD = {
     "form",
     "copy",
 }
-_NEVER = 0.0005
+_NEVER, _SURER = 0.0005, 4.0
 SLIGHT = 0.5
 """Golden spreads by which a step or an output must leave its fitted model before that counts on traffic that may be of another kind."""
+CLEAR = 2.0
+"""Times its threshold from which what departs on ground that golden never saw, and not from the first, is no chance."""
 TORN = 2.0
 """Times its usual error by which a fitted model must err more before that alone proves a change of what it models."""
 _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
@@ -54,6 +56,8 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""
 ASIDE, LEAST_EARLIER = 0.1, 30
 """A share of rows that is too small to say anything beside the others; rows before an onset that say what was usual until then."""
+SCARCE = 0.02
+"""The rarest part of golden's rows, by what they have: too few to have taught a model anything."""
 FORETOLD = 0.5
 """The share of an input's variance that other inputs must explain before it can come apart from them."""
 _PLAIN = (
@@ -196,27 +200,36 @@ def _unknown_ground(case: Case, suspect: Suspect) -> bool:
     since = case.window & (case.ts >= suspect.since_us)
     if (since & ~suspect.inside).sum() > ASIDE * suspect.affected.sum():
         return False  # others are on the same ground, and do not depart
-    earlier = case.window & ~since
     parents = [case.variables[name] for name in channel.detail["relation"].parents if name in case.variables]
+    # What was new before the onset as well, and did no harm then, is no excuse for what came at once.
+    clear = suspect.hit.score >= CLEAR * suspect.hit.threshold and abrupt(case, suspect)
+    earlier = case.window & ~since if clear else np.zeros_like(since)
     return any(np.mean(_new(case, parent, earlier)[suspect.affected]) > 0.5 for parent in parents)
 
 
 def _new(case: Case, variable: Variable, earlier: Bools) -> Bools:
-    """Where a value lies outside what golden had, and most of the rows before, where there are enough; shape (n,)."""
+    """Where a value lies outside what golden had, and most of the rows before, where there are enough; shape (n,).
+
+    What hardly any of golden's rows had is new as well: a season's first day teaches next to nothing of the season.
+    """
     known = case.golden & ~variable.missing
     if not known.any():
         return ~variable.missing
     before = earlier & ~variable.missing
-    if variable.numbers is None:
-        assert variable.codes is not None
-        seen = np.bincount(variable.codes[known], minlength=len(variable.vocabulary)) > 0
+    if variable.numbers is None or variable.distinct <= MAX_VALUES:
+        codes = variable.kinds if variable.codes is None else variable.codes
+        counts = np.bincount(codes[known], minlength=int(codes.max(initial=0)) + 1)
+        rarest = np.argsort(counts, kind="stable")
+        seen = np.zeros(counts.size, dtype=bool)
+        seen[rarest] = np.cumsum(counts[rarest]) > SCARCE * counts.sum()
         if before.sum() >= LEAST_EARLIER:
-            seen |= np.bincount(variable.codes[before], minlength=seen.size) >= ASIDE * before.sum()
-        return ~np.append(seen, True)[variable.codes]
-    low, high = float(variable.numbers[known].min()), float(variable.numbers[known].max())
+            seen |= np.bincount(codes[before], minlength=seen.size) >= ASIDE * before.sum()
+        fresh: Bools = ~variable.missing & ~np.append(seen, True)[codes]
+        return fresh
+    low, high = np.quantile(variable.numbers[known], [SCARCE / 2, 1 - SCARCE / 2])
     if before.sum() >= LEAST_EARLIER:
         least, most = np.quantile(variable.numbers[before], [ASIDE, 1 - ASIDE])
-        low, high = min(low, float(least)), max(high, float(most))
+        low, high = min(low, least), max(high, most)
     out: Bools = (variable.numbers < low) | (variable.numbers > high)
     return out
 
@@ -276,7 +289,13 @@ def _came_apart(case: Case, suspect: Suspect) -> Proof:
     if not relation.exact:
         torn = suspect.hit.channel.signature == "spread" and suspect.shift > TORN * suspect.before
         far = relation.strength >= FORETOLD and (torn or abs(suspect.shift) >= 1.0)
-        return Proof.FIRM if far and suspect.where and abrupt(case, suspect) else Proof.SOFT
+        if not (far and suspect.where and abrupt(case, suspect)):
+            return Proof.SOFT
+        values = case.variables[relation.target].numbers
+        assert values is not None
+        place = state.places(case, values, shared=state.ROUGHLY)
+        lasting = place is not None and not state.alone(case, place, values, suspect.affected)
+        return Proof.SOFT if lasting else Proof.FIRM
     if relation.form not in ("rule", "function"):
         return Proof.HARD
     of = [case.variables[name] for name in relation.parents]
@@ -334,11 +353,20 @@ def onset(case: Case, excess: Floats, inside: Bools) -> tuple[int, bool]:
     if base.size >= 100 and np.mean(base > 0.5) < _NEVER:
         # What golden never did has begun where it is first seen, however seldom the occasion came at first.
         seen = np.flatnonzero(values > 0.5)
-        k = min(k, int(seen[0])) if seen.size >= 3 else k
+        rate = (np.count_nonzero(base > 0.5) + 1) / base.size
+        early = seen[seen < k]
+        surer = _likelier(np.arange(early.size, 0, -1), (k - early) * rate)
+        k = int(early[np.argmax(surer)]) if seen.size >= 3 and surer.max(initial=0.0) > _SURER else k
         return (start, True) if k <= 0.01 * rows.size else (int(case.ts[rows[k]]), False)
     if gains[k] <= 1.05 * gains[0] or k <= 0.01 * rows.size:
         return start, True
     return int(case.ts[rows[k]]), False
+
+
+def _likelier(counts: Ints, expected: Floats) -> Floats:
+    """The log likelihood of so many under a rate of their own, over that under the rate that leads to expect `expected` (Poisson)."""
+    out: Floats = counts * np.log(counts / expected) - (counts - expected)
+    return out
 
 
 def _active(case: Case, excess: Floats, inside: Bools, since_us: int) -> Bools:

@@ -17,8 +17,6 @@ from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
-_STATE = 0.4
-"""The share of its variance that a field may have among rows of one hour and place, and still be no witness of a unit."""
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f"))
 
 
@@ -47,16 +45,18 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     before, after = numbers[base], numbers[suspect.affected]
     conversion, sudden = conversion_of(before, after), abrupt(case, suspect)
     plain = conversion is not None and conversion.known and sudden and _left(before, after)
+    # The weather, a market's price: one value for all rows of an hour, so a day is one witness and not a thousand.
+    place = state.places(case, numbers, shared=state.ROUGHLY)
+    leapt = plain and place is not None and state.leapt(case, place, numbers, suspect.inside, suspect.since_us)
+    if place is not None and not leapt:
+        return suspect
     natural = _natural(case, numbers, base, suspect.affected)
-    if conversion is not None:
+    if conversion is not None and not leapt:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
         if ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio:
             conversion = None
     offset = offset_of(before, after) if conversion is None and sudden else None
     if conversion is None and (offset is None or abs(offset) < 2.5 * natural.shift):
-        return suspect
-    # The weather, a market's price: one value for all rows of an hour, so a day is one witness and not a thousand.
-    if not plain and state.places(case, numbers, shared=_STATE) is not None:
         return suspect
     if conversion is not None:
         return _named(suspect, "unit", conversion=conversion, note=conversion.words)
@@ -74,7 +74,8 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
             several = int(np.unique(codes[base]).size)
             return _named(suspect, "constant", note=f"every value is {names[only]!r}, where golden had {several}")
     renamed = renamed_to(codes[base], codes[suspect.affected], len(names))
-    if renamed and not _is_flag(names):
+    # A month, a season, a tariff: what all rows of a time have is the calendar's to change.
+    if renamed and not _is_flag(names) and not any(state.of_the_time(case, codes == old) for old in renamed):
         return _named(
             suspect, "renamed", note=", ".join(f"{names[a]!r} became {names[b]!r}" for a, b in renamed.items())
         )

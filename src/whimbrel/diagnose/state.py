@@ -14,15 +14,22 @@ from whimbrel.model.rows import Bools, Floats, Ints
 
 SHARED = 0.3
 """The share of its variance that a state may have among rows of one hour and place."""
+ROUGHLY = 0.4
+"""The same, for a field whose rows are no witnesses of a unit, or of what usually goes with it."""
 LONGER = 3.0
 """Times golden's longest stretch that a stretch may last and still be the world's."""
-_CROWD = 3
+_CROWD, _FARTHER = 3, 1.5
+_FEW, _SLIGHT = 20, 0.05
+"""Rows that must have sisters of another slice to be held against; the part of a spread that is no difference."""
+_OFTEN = 0.4
+"""The share of golden's rows that must have others near enough to be compared with."""
+_SOON_US = 3 * HOUR_US
 
 
 def places(case: Case, values: Floats, shared: float = SHARED) -> Ints | None:
     """The place of each row, shape (n,), where rows of one hour and place share a value on golden; None for no state.
 
-    `shared` is the share of the variance that may be left among such rows.
+    `shared` is the share of the variance that may be left among such rows; where few share an hour, between a row and the next.
 
     A place is a value of whichever category, of who asks or of what is asked, makes the rows most alike, or everywhere.
     """
@@ -39,22 +46,75 @@ def places(case: Case, values: Floats, shared: float = SHARED) -> Ints | None:
         v.codes for v in case.of(Role.INPUT) if v.codes is not None and 1 < v.distinct <= MAX_VALUES and not v.derived
     ]
     for codes in (everywhere, *dimensions, *inputs):
-        index = np.unique(_cells(case, codes)[rows], return_inverse=True)[1]
-        counts = np.bincount(index).astype(float)
-        crowded = counts[index] >= _CROWD
-        if crowded.mean() < 0.4:
-            continue
-        means = np.bincount(index, weights=values[rows]) / counts
-        spread = (values[rows] - means[index]) ** 2 * (counts / np.maximum(counts - 1, 1))[index]
-        within = float(spread[crowded].mean()) / whole
-        if best is None or within < 0.9 * best[0]:
-            best = (within, codes)
-    return best[1] if best is not None and best[0] < shared else None
+        left = _left(case, codes, rows, values[rows])
+        if left is not None and (best is None or left < 0.9 * best[0]):
+            best = (left, codes)
+    return best[1] if best is not None and best[0] < shared * whole else None
+
+
+def _left(case: Case, codes: Ints, rows: Ints, values: Floats) -> float | None:
+    """The variance that is left among rows of one hour and place, or from a row to the next; None where too few are that near."""
+    index = np.unique(_cells(case, codes)[rows], return_inverse=True)[1]
+    counts = np.bincount(index).astype(float)
+    crowded = counts[index] >= _CROWD
+    if crowded.mean() < _OFTEN:
+        return _from_row_to_row(case, codes, rows, values)
+    means = np.bincount(index, weights=values) / counts
+    spread = (values - means[index]) ** 2 * (counts / np.maximum(counts - 1, 1))[index]
+    return float(spread[crowded].mean())
+
+
+def _from_row_to_row(case: Case, codes: Ints, rows: Ints, values: Floats) -> float | None:
+    """Half the mean squared difference between a row and the next of its place (von Neumann 1941), of those that follow soon."""
+    order = np.lexsort((case.ts[rows], codes[rows]))
+    soon = (np.diff(codes[rows][order]) == 0) & (np.diff(case.ts[rows][order]) <= _SOON_US)
+    if soon.mean() < _OFTEN:
+        return None
+    return float((np.diff(values[order])[soon] ** 2).mean()) / 2
+
+
+def of_the_time(case: Case, flags: Bools) -> bool:
+    """Whether on golden a flag goes with the time alone: rows that follow each other have it or not together, whoever they are."""
+    rows = np.flatnonzero(case.golden)
+    values = flags[rows].astype(float)
+    left = _from_row_to_row(case, np.zeros(len(case.ts), dtype=np.int64), rows, values)
+    return left is not None and left <= SHARED * float(np.var(values))
 
 
 def _cells(case: Case, codes: Ints) -> Ints:
     cells: Ints = (case.ts // HOUR_US) * (int(codes.max(initial=0)) + 2) + codes + 1
     return cells
+
+
+def alone(case: Case, place: Ints, values: Floats, affected: Bools) -> bool:
+    """Whether these rows have another state than the others of their hour and place: it was handed on wrongly, and is not the world's."""
+    known = np.flatnonzero(np.isfinite(values))
+    cell = np.unique(_cells(case, place)[known], return_inverse=True)[1]
+    others = ~affected[known]
+    counts = np.bincount(cell, weights=others)
+    means = np.bincount(cell, weights=np.where(others, values[known], 0.0)) / np.maximum(counts, 1)
+    gaps = np.abs(values[known] - means[cell])
+    here, usual = (gaps[rows & (counts[cell] >= _CROWD)] for rows in (~others, case.golden[known]))
+    return here.size >= _FEW and float(here.mean()) > LONGER * float(usual.mean()) + _SLIGHT * float(
+        values[known].std()
+    )
+
+
+def leapt(case: Case, place: Ints, values: Floats, inside: Bools, at_us: int) -> bool:
+    """Whether a state went farther within an hour or two of a moment than it ever did in golden; also where it was not seen before.
+
+    Summer ends within a day or two; degrees become other degrees from one row to the next.
+    """
+    known = np.flatnonzero(inside & np.isfinite(values))
+    index, cell = np.unique(_cells(case, place)[known], return_inverse=True)
+    means = np.bincount(cell, weights=values[known]) / np.bincount(cell)
+    hours, places_of = np.divmod(index, int(place.max(initial=0)) + 2)
+    order = np.lexsort((hours, places_of))
+    soon = (np.diff(places_of[order]) == 0) & (np.diff(hours[order]) <= _SOON_US // HOUR_US)
+    steps, when = np.abs(np.diff(means[order])), hours[order][1:]
+    golden = when <= int(case.ts[case.golden].max()) // HOUR_US
+    usual, here = steps[soon & golden], steps[soon & (np.abs(when - at_us // HOUR_US) <= 1)]
+    return not here.size or not usual.size or float(here.max()) > _FARTHER * float(usual.max())
 
 
 def longest(case: Case, place: Ints, same: Ints, rows: Bools) -> int:

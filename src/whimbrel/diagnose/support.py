@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import DAY_US, SATURDAY, Case, Variable
 from whimbrel.model.rows import Bools, Floats, Ints
 
 FAMILIAR = 0.65
 """The share of golden's own rows that are like enough to others for a fitted model to be a witness on them."""
+
+WEEKS = 1.9
+"""Weeks that golden must span before its weekdays are told apart."""
 
 
 def thin(rows: Ints, most: int) -> Ints:
@@ -34,7 +37,8 @@ class Design:
 def design_of(case: Case, parents: Sequence[Variable], train: Ints, rows: Ints | None = None) -> Design | None:
     """The parents, the hour and the weekday as one matrix, of these rows alone where some are named.
 
-    None where no parent is known on the rows that teach.
+    None where no parent is known on the rows that teach. Where golden has each weekday but once, a weekday would be that day, and
+    whatever was so on that day (another model, another price list): then it only says whether it is a weekend.
     """
     chosen = slice(None) if rows is None else rows
     columns, names, categorical = [], [], []
@@ -47,7 +51,8 @@ def design_of(case: Case, parents: Sequence[Variable], train: Ints, rows: Ints |
         names.append(parent.name)
         categorical.append(parent.codes is not None)
     columns.append(np.floor(case.hour[chosen]))
-    columns.append(case.weekday[chosen].astype(float))
+    weekday = case.weekday if np.ptp(case.ts[case.golden]) > WEEKS * 7 * DAY_US else case.weekday >= SATURDAY
+    columns.append(weekday[chosen].astype(float))
     names += ["hour", "weekday"]
     categorical += [False, False]
     return Design(np.stack(columns, axis=1), tuple(names), np.array(categorical)) if len(names) > 2 else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose.boundaries import Boundaries, priced
-from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
+from whimbrel.diagnose.case import DAY_US, HOUR_US, SATURDAY, Case, Variable
 from whimbrel.diagnose.contracts import LAYER_OF, channels_of_atoms
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import Channel
@@ -27,7 +27,6 @@ UNHEARD = float(np.log(1.5))
 
 _DEPARTS = 3.0
 """Golden's own spreads by which an amount must leave what came before it to be no longer what that leads to."""
-_SATURDAY = 5
 _FEWER = 3.0
 """Standard errors by which a day's predictions must fall short of what is usual before they are fewer."""
 
@@ -197,7 +196,7 @@ def _usual_load(case: Case, known: Bools) -> Floats:
     Where fewer predictions come than golden ever had at that hour, or than are usual that day, its highest: how busy the servers
     are is then unknown.
     """
-    hour = case.hour.astype(np.int64) + 24 * (case.weekday >= _SATURDAY)
+    hour = case.hour.astype(np.int64) + 24 * (case.weekday >= SATURDAY)
     load, at = case.load[known], hour[known]
     rows = np.bincount(at, minlength=48)
     usual = np.where(rows > 0, np.bincount(at, weights=load, minlength=48) / np.maximum(rows, 1), load.mean())
