@@ -135,6 +135,7 @@ def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(
     moved = suspect("outputs.margin", "residual", 0.7, score=score)
     channel = replace(moved.hit.channel, detail={"relation": Reads(("inputs.rate",))})
     moved = replace(
-        moved, hit=replace(moved.hit, channel=channel, excess=np.where(late, 0.7, 0.0)), inside=rows, affected=rows & late, since_us=int(ts[300]), from_start=False
+        moved, hit=replace(moved.hit, channel=channel, excess=np.where(late, 0.7, 0.0)), inside=rows,
+        affected=rows & late, since_us=int(ts[300]), from_start=False,
     )  # fmt: skip
     assert gather._unknown_ground(cast("Any", case), moved) is unknown

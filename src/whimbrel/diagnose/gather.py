@@ -298,9 +298,8 @@ def _came_apart(case: Case, suspect: Suspect) -> Proof:
         return Proof.SOFT if lasting else Proof.FIRM
     if relation.form not in ("rule", "function"):
         return Proof.HARD
-    if len(relation.parents) != 1 or relation.parents[0] not in case.variables:  # what goes by the clock is the calendar's
-        return Proof.SOFT
-    torn = _no_table(suspect.affected, case.variables[relation.target], case.variables[relation.parents[0]])
+    of = [case.variables[name] for name in relation.parents if name in case.variables]  # a clock is none of them
+    torn = len(of) == len(relation.parents) == 1 and _no_table(suspect.affected, case.variables[relation.target], of[0])
     return Proof.HARD if torn else Proof.SOFT
 
 
