@@ -10,6 +10,7 @@ from .apps_money import Bare, Fraud, Loans
 from .apps_place import Bikes, Grid, Parcel
 from .apps_real import CarLoan, Taxi, folder
 from .apps_shop import Churn, Insurance, Wide
+from .apps_sparse import Shelf, Water
 from .apps_text import SupportBot
 from .apps_web import Ads, ScoreOnly, Search
 
@@ -30,6 +31,8 @@ CLASSES: tuple[type[App], ...] = (
     Turbine,
     Vision,
     SupportBot,
+    Water,
+    Shelf,
 )
 if folder() is not None:
     CLASSES += (Taxi, CarLoan)

@@ -447,17 +447,19 @@ def _clarity(suspect: Suspect) -> float:
 
 
 def _with_victims(cause: Cause, soft: Sequence[Suspect]) -> Cause:
-    """Soft departures downstream on the same rows are victims."""
+    """Soft departures downstream on the same rows are victims; what the model then says otherwise is a witness as well."""
     guilty = cause.suspect
     found = [
-        s.component
+        s
         for s in soft
         if overlap(s.affected, guilty.affected) >= SAME
         and overlap(guilty.affected, s.affected) >= 0.3
         and role_of(s.component) in (Role.STEP, Role.OUTPUT, Role.DECISION, Role.LABEL, Role.USAGE)
     ]
-    victims = [v for v in dict.fromkeys([*cause.victims, *found]) if v != cause.component]
-    return replace(cause, victims=tuple(victims))
+    victims = [v for v in dict.fromkeys([*cause.victims, *(s.component for s in found)]) if v != cause.component]
+    moved = [s for s in found if s.hit.channel.kind == "residual" and role_of(s.component) is Role.OUTPUT]
+    seen = moved if guilty.proof is Proof.HARD else []  # by itself it proves nothing; here it shows what came of it
+    return replace(cause, victims=tuple(victims), witnesses=(*cause.witnesses, *seen))
 
 
 def strength(cause: Cause) -> tuple[float, ...]:

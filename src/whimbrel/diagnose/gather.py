@@ -42,6 +42,8 @@ _HARD = {
 _NEVER, _SURER = 0.0005, 4.0
 SLIGHT = 0.5
 """Golden spreads by which a step or an output must leave its fitted model before that counts on traffic that may be of another kind."""
+BARELY = 1.5
+"""Times its threshold below which a departure of twice that is no more than a fitted model's own error, where rows share their weather."""
 CLEAR = 2.0
 """Times its threshold from which what departs on ground that golden never saw, and not from the first, is no chance."""
 TORN = 2.0
@@ -152,7 +154,7 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
 def _lasted(case: Case, suspect: Suspect) -> bool:
     """Whether a state of the world (the weather) merely was missing, or stood still, for a time that golden knows as well.
 
-    It may be colder than golden ever was; a placeholder is far from all that golden had.
+    It may be colder than golden ever was, but not from one hour to the next; a placeholder is far from all that golden had.
     """
     channel = suspect.hit.channel
     variable = case.variables.get(channel.component)
@@ -162,6 +164,10 @@ def _lasted(case: Case, suspect: Suspect) -> bool:
     null = channel.signature == "null"
     place = state.places(case, absent.astype(float) if null else variable.numbers)
     if place is None:
+        return False
+    began = int(case.ts[suspect.bad].min()) if suspect.bad.any() else suspect.since_us
+    strange = not null and channel.detail["outside"] and began > int(case.ts[case.window].min())
+    if strange and state.leapt(case, place, variable.numbers, began):
         return False
     held = absent - 1 if null else np.where(variable.missing, -1, variable.kinds)
     atom = held if null else np.where(channel.values == 1, 0, -1)
@@ -327,7 +333,8 @@ def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if on_host else alone}.get(role_of(channel.component) or Role.INPUT, 0.6)
     made = role_of(channel.component) in (Role.STEP, Role.OUTPUT)
     if made and not on_host and not channel.signature.startswith("share:"):
-        needed = needed if abs(shift) >= SLIGHT else 1.1
+        barely = abs(shift) < 2 * SLIGHT and hit.score < BARELY * hit.threshold
+        needed = needed if abs(shift) >= SLIGHT and not barely else 1.1
     return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
 
 

@@ -85,7 +85,8 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     rounded = cause.suspect.hit.channel.signature == "whole"  # what rounding does is measured, not presumed
     if cause.layer == "hardware" and cause.suspect.layer != "serving":
         matters = True  # a machine that computes otherwise is never harmless
-    if any(w.proof > Proof.SOFT and role_of(w.component) in (Role.OUTPUT, Role.DECISION) for w in cause.witnesses):
+    shown = [w for w in cause.witnesses if w.proof > Proof.SOFT or w.hit.channel.kind == "residual"]
+    if any(role_of(w.component) in (Role.OUTPUT, Role.DECISION) for w in shown):
         matters = True  # the outcome itself departs on the same rows
     if not matters and judged and not rounded and cause.layer in ("data", "features", "model"):
         matters = _is_read(case, parts, cause, relations)

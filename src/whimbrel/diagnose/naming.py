@@ -47,7 +47,11 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     plain = conversion is not None and conversion.known and sudden and _left(before, after)
     # The weather, a market's price: one value for all rows of an hour, so a day is one witness and not a thousand.
     place = state.places(case, numbers, shared=state.ROUGHLY)
-    leapt = plain and place is not None and state.leapt(case, place, numbers, suspect.inside, suspect.since_us)
+    leapt = (
+        plain
+        and place is not None
+        and state.leapt(case, place, np.where(suspect.inside, numbers, np.nan), suspect.since_us)
+    )
     if place is not None and not leapt:
         return suspect
     natural = _natural(case, numbers, base, suspect.affected)

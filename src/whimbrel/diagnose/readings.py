@@ -333,10 +333,10 @@ def _while(case: Case, rows: Ints, asked: Ints) -> Bools:
 
 def _proved(case: Case, best: _Weighed, suspect: Suspect) -> Suspect:
     """With what it proves: no world joins labels to other rows; it may tear them from scores that went wrong, or came from elsewhere."""
-    if suspect.hit.channel.signature == "row off":
-        return replace(suspect, proof=Proof.HARD, note=best.found.reading.words)
-    sudden = suspect.from_start or abrupt(case, suspect) or bool(suspect.where)
     found = judged(case)
     assert found is not None
-    apart = sudden and best.apart >= EVIDENCE and as_before(case, suspect, replace(found, lift=best.ratios.told.centre))
-    return replace(suspect, proof=Proof.FIRM if apart else Proof.SOFT)
+    scored = as_before(case, suspect, replace(found, lift=best.ratios.told.centre))
+    if suspect.hit.channel.signature == "row off":  # scores that are another row's fit the labels of that row as well
+        return replace(suspect, proof=Proof.HARD if scored else Proof.SOFT, note=best.found.reading.words)
+    sudden = suspect.from_start or abrupt(case, suspect) or bool(suspect.where)
+    return replace(suspect, proof=Proof.FIRM if scored and sudden and best.apart >= EVIDENCE else Proof.SOFT)

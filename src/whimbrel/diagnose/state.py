@@ -100,12 +100,12 @@ def alone(case: Case, place: Ints, values: Floats, affected: Bools) -> bool:
     )
 
 
-def leapt(case: Case, place: Ints, values: Floats, inside: Bools, at_us: int) -> bool:
+def leapt(case: Case, place: Ints, values: Floats, at_us: int) -> bool:
     """Whether a state went farther within an hour or two of a moment than it ever did in golden; also where it was not seen before.
 
     Summer ends within a day or two; degrees become other degrees from one row to the next.
     """
-    known = np.flatnonzero(inside & np.isfinite(values))
+    known = np.flatnonzero(np.isfinite(values))
     index, cell = np.unique(_cells(case, place)[known], return_inverse=True)
     means = np.bincount(cell, weights=values[known]) / np.bincount(cell)
     hours, places_of = np.divmod(index, int(place.max(initial=0)) + 2)
