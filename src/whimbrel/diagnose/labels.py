@@ -32,6 +32,8 @@ ALIKE = 0.05
 """A share of the labels that slices cannot differ by at one age and not at another."""
 AGES, RIDGE = 6, 50.0
 """Ages that slices are told apart at; golden's labels of a slice and age beside which its own share counts half."""
+FAR, FARTHER = 0.8, 1.2
+"""Golden spreads at equal score that no base rate moves by: over the window, and in the slice and at the time that show it most."""
 RIPE = 0.9
 """The share of the labels that ever come by which they are no longer merely late."""
 
@@ -63,7 +65,8 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
         proof = Proof.HARD if _impossible(case, suspect) or judged.at_odds(case, suspect.bad) else Proof.SOFT
     elif signature == "given score":
         # A base rate moves with the world; only labels that mean something else move this far.
-        proof = Proof.FIRM if abs(suspect.hit.shift) > 0.8 else Proof.SOFT
+        settled = abs(suspect.shift) if suspect.where else 0.0  # where and when it is, which the whole window dilutes
+        proof = Proof.FIRM if abs(suspect.hit.shift) > FAR or settled > FARTHER else Proof.SOFT
     elif signature == "disagree":
         suspect = judged.widened(case, suspect)
         sudden = suspect.from_start or abrupt(case, suspect) or bool(suspect.where)
