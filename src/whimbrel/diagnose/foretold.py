@@ -7,13 +7,14 @@ more (on golden blocks that taught nothing), that is heard as well, and what a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
 from whimbrel.diagnose import matrices
 from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.hopes import Hopes
 from whimbrel.diagnose.judged import Judged, judged
 from whimbrel.diagnose.relations import Split, split
 from whimbrel.diagnose.support import design_of, thin
@@ -98,6 +99,9 @@ def _with_trees(case: Case, found: Judged, odds: Floats) -> Floats:
     parts = Split(thin(parts.train[known[parts.train]], TAUGHT), parts.check[known[parts.check]])
     parents = [*case.of(Role.OUTPUT), *reversed(case.of(Role.STEP)), *case.of(Role.INPUT)][:PARENTS]
     if min(parts.train.size, parts.check.size) < 300 or np.ptp(found.target[parts.train]) == 0:
+        return odds
+    told = replace(case.of(Role.LABEL)[0], numbers=found.target, codes=None, vocabulary=())
+    if not Hopes(case, parts).any(told, parents):
         return odds
     design = design_of(case, parents, parts.train)
     if design is None:
