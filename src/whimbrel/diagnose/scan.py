@@ -14,14 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from whimbrel.diagnose import matrices
-from whimbrel.diagnose.abreast import abreast
 from whimbrel.diagnose.case import HOUR_US, Case, Dimension
 from whimbrel.model.fields import Role
 from whimbrel.model.report import EvidenceKind
@@ -131,16 +129,15 @@ class Scan:
         What is half seen in the whole window is looked for in its second half: most of a fault that began at noon is diluted
         by the morning.
         """
+        out: list[Hit] = []
         late = self.case.ts >= np.median(self.case.ts[self.case.window])
         size = max(16, BATCH // late.size)
-
-        def hits_of(batch: Sequence[Channel]) -> list[Hit]:
+        for start in range(0, len(channels), size):
+            batch = channels[start : start + size]
             found, near = self._asked(batch, self.case.window)
             again, _ = self._asked([batch[j] for j in near], self.case.window & late)
-            return [*found, *again]
-
-        batches = [channels[start : start + size] for start in range(0, len(channels), size)]
-        return sorted(chain.from_iterable(abreast(hits_of, batches)), key=lambda hit: -hit.score)
+            out += [*found, *again]
+        return sorted(out, key=lambda hit: -hit.score)
 
     def _asked(self, channels: Sequence[Channel], among: Bools) -> tuple[list[Hit], list[int]]:
         """The channels that depart in these rows of the window, and the positions of those that nearly do.
