@@ -103,6 +103,15 @@ def test_what_mostly_is_a_sum_and_else_anything_is_no_relation(x: np.ndarray) ->
     assert _learn(_case(target, x=x, other=other)) is None
 
 
+@pytest.mark.parametrize("seed", range(16))
+def test_what_mostly_is_one_value_is_no_sum(seed: int) -> None:
+    """A count that is nearly always one: the sum that holds for most rows is that one, and no column may be cut off to explain the rest."""
+    rng = np.random.default_rng(seed)
+    tries = rng.choice([0.0, 1.0, 2.0], N + M, p=[0.03, 0.94, 0.03])
+    fields = {"asked": rng.integers(0, 6, N + M).astype(float), "found": rng.poisson(0.3, N + M).astype(float)}
+    assert _learn(_case(tries, **fields)) is None
+
+
 def test_noise_is_no_relation(x: np.ndarray) -> None:
     """A target that has nothing to do with its parents teaches nothing, with or without trees."""
     noise = np.random.default_rng(2).normal(0, 1, x.size)

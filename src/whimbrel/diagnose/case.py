@@ -156,8 +156,10 @@ class Case:
 
         None where inputs are so few and so coarse that many requests look alike.
         """
-        same = self.ts // HOUR_US
+        same = np.unique(self.ts // HOUR_US, return_inverse=True)[1]
         for variable in self.of(Role.INPUT):
+            if same.size and int(same.max()) + 1 == same.size:
+                break  # no two are alike any more
             if not variable.derived:
                 same = np.unique(same * (int(variable.kinds.max()) + 1) + variable.kinds, return_inverse=True)[1]
         out = np.ones(same.size, dtype=bool)

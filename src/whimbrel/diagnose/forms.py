@@ -256,17 +256,17 @@ def clipped(parts: Split, target: Variable, parents: Sequence[Variable]) -> Rela
     assert target.numbers is not None
     numeric = [p for p in parents if p.numbers is not None and np.isfinite(p.numbers[parts.train]).mean() > 0.6]
     for link, form in ((LOG, "product"), (IDENTITY, "linear")):
-        fitting = [p for p in numeric if link is IDENTITY or _mostly_positive(p, parts)]
-        if not fitting or not (link is IDENTITY or _mostly_positive(target, parts)):
+        usable = [p for p in numeric if link is IDENTITY or _mostly_positive(p, parts)]
+        if not usable or not (link is IDENTITY or _mostly_positive(target, parts)):
             continue
         y = link.into(target.numbers)
-        x = np.stack([link.into(p.numbers) for p in fitting if p.numbers is not None], axis=1)
+        x = np.stack([link.into(p.numbers) for p in usable if p.numbers is not None], axis=1)
         train = parts.train[np.isfinite(y[parts.train])]
-        expected = _cut_off(x, y, train[np.isfinite(x[train]).all(axis=1)])
-        if expected is None:
+        fitted = _cut_off(x, y, train[np.isfinite(x[train]).all(axis=1)])
+        if fitted is None:
             continue
-        used, values = expected
-        names = tuple(fitting[j].name for j in used)
+        used, values = fitted
+        names = tuple(usable[j].name for j in used)
         found = _judge(parts, target, link.back(values), EXACT_SHARE, form=form, parents=names)
         if found is not None:
             return found
@@ -293,9 +293,12 @@ def _cut_off(x: Floats, y: Floats, train: Ints) -> tuple[Ints, Floats] | None:
     solved = np.linalg.lstsq(np.column_stack([x[plain][:, used], np.ones(plain.size)]), y[plain], rcond=1e-9)[0]
     found = _Sum(solved[:-1].astype(np.float64), float(solved[-1]), *ends, near)
     rows, cut = thin(train, 4 * _SCREEN_ROWS), x[:, used]
+    moving = np.flatnonzero(np.abs(found.weights * cut[plain].std(axis=0)) > near)
+    if moving.size < 2:  # most rows hold one value: nothing of a sum
+        return None
     best = found.holds(cut[rows], y[rows])
     for _ in range(_MAX_CUT):
-        tried = [found.cut_off(cut, y, rows, j, side) for j in range(used.size) for side in (1, -1)]
+        tried = [found.cut_off(cut, y, rows, j, side) for j in map(int, moving) for side in (1, -1)]
         share, column, values = max(tried, key=lambda one: one[0])
         if share < best + _CUT:
             break

@@ -1,6 +1,6 @@
 """Whether a number may be foretold at all: asked of each field alone before trees are fitted to all of them, for most that is tried fails there.
 
-In: a `Case` and golden's rows for learning and checking. Out: yes or no for a target and its parents. `boundaries` and `foretold` ask.
+In: a `Case` and golden's rows for learning and checking. Out: yes or no for a target and its parents. `boundaries` and `terms` ask.
 
 A field tells at least what its bins do: the share of the variance of the target's ranks that lies between them, less what as many bins of noise
 would show. Where no field has `LEAST_TOLD` to say, all of them together have not enough to say for a fitted model, unless it lies in how fields

@@ -1,6 +1,7 @@
 """Sums by slice as sparse matrices: what the scan multiplies its channels with.
 
-In: a `Case`. Out: matrices of shape (sums, n) by block, slice, pair of slices or hour. Built once a case; only `scan`, `labels` and `judged` may call.
+In: a `Case`. Out: matrices of shape (sums, n) by block, slice, pair of slices or hour. Built once a case; only
+`scan`, `terms` and `readings` may call, and for `role` their neighbours.
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ from itertools import combinations
 import numpy as np
 
 from whimbrel.diagnose.case import Case, Dimension
-from whimbrel.diagnose.foretold import Foretold, foretold, likely, strayed
 from whimbrel.diagnose.judged import SAMPLED, as_before, judged
 from whimbrel.diagnose.matrices import clocked, role
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
+from whimbrel.diagnose.terms import Terms, likely, strayed, terms
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
 from whimbrel.model.window import Condition, Where
@@ -102,7 +102,7 @@ class _Found:
 
 def suspects(case: Case) -> list[Suspect]:
     """The slice whose labels make most sense read otherwise, where that is beyond what chance and the world do."""
-    told = foretold(case)
+    told = terms(case)
     if told is None:
         return []
     ratios = _Ratios(case, told)
@@ -117,7 +117,7 @@ def suspects(case: Case) -> list[Suspect]:
     return [_suspect(case, best, usual[best.found.reading.kind])] if best is not None else []
 
 
-def _groups(case: Case, told: Foretold) -> Iterator[_Group]:
+def _groups(case: Case, told: Terms) -> Iterator[_Group]:
     dimensions = [d for d in case.dimensions if role(d) in (Role.CONTEXT, Role.HARDWARE) and len(d.values) > 1]
     dimensions = [d for d in dimensions if not clocked(case, d)]
     asked = case.window & np.isfinite(told.target)
@@ -140,7 +140,7 @@ def _groups(case: Case, told: Foretold) -> Iterator[_Group]:
 class _Ratios:
     """The likelihood ratio of every label under a reading, shape (n,), 0 where none came."""
 
-    def __init__(self, case: Case, told: Foretold) -> None:
+    def __init__(self, case: Case, told: Terms) -> None:
         self.case, self.told = case, told
         self.scored = np.flatnonzero(np.isfinite(told.centre))
         rows = np.arange(len(case.ts))

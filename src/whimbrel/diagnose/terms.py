@@ -1,6 +1,6 @@
 """What golden lets expect of every row's label: the odds of a yes, or a number and how far it strays.
 
-In: a `Case`. Out: `Foretold`, from which the likelihood of any label on any row's terms is read: on its own, and on those
+In: a `Case`. Out: `Terms`, from which the likelihood of any label on any row's terms is read: on its own, and on those
 of the row that it may really belong to. The score says most of it; where what came in and what was made of it says
 more (on golden blocks that taught nothing), that is heard as well, and what a slice always had above its scores.
 """
@@ -34,7 +34,7 @@ RIDGE = 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class Foretold:
+class Terms:
     """Labels, shape (n,), NaN where none came, and golden's terms for each row, NaN where it was not scored."""
 
     target: Floats
@@ -66,17 +66,17 @@ def strayed(away: Floats, width: Floats) -> Floats:
     return out
 
 
-def foretold(case: Case) -> Foretold | None:
-    """None where the app records no labels or scores, golden's do not vary, or a label is neither a number nor a yes or no."""
+def terms(case: Case) -> Terms | None:
+    """What golden foretells of each label; None where there are no labels or scores, golden's do not vary, or a label is neither a number nor a yes or no."""
     found = judged(case)
     if found is None:
         return None
     if not found.binary:
-        return Foretold(found.target, found.expected, _strays(case, found), False)
+        return Terms(found.target, found.expected, _strays(case, found), False)
     share = np.clip(found.expected, 1e-3, 1 - 1e-3)
     odds = np.log(share / (1 - share))
     odds = _with_slices(case, found.target, _with_trees(case, found, odds))
-    return Foretold(found.target, np.clip(odds, -SURE, SURE), np.ones_like(odds), True)
+    return Terms(found.target, np.clip(odds, -SURE, SURE), np.ones_like(odds), True)
 
 
 def _strays(case: Case, found: Judged) -> Floats:
@@ -97,11 +97,12 @@ def _with_trees(case: Case, found: Judged, odds: Floats) -> Floats:
     parts = split(case)
     known = np.isfinite(found.target) & np.isfinite(odds)
     parts = Split(thin(parts.train[known[parts.train]], TAUGHT), parts.check[known[parts.check]])
-    parents = [*case.of(Role.OUTPUT), *reversed(case.of(Role.STEP)), *case.of(Role.INPUT)][:PARENTS]
+    beyond = [*reversed(case.of(Role.STEP)), *case.of(Role.INPUT)]  # the score
+    parents = [*case.of(Role.OUTPUT), *beyond][:PARENTS]
     if min(parts.train.size, parts.check.size) < 300 or np.ptp(found.target[parts.train]) == 0:
         return odds
     told = replace(case.of(Role.LABEL)[0], numbers=found.target, codes=None, vocabulary=())
-    if not Hopes(case, parts).any(told, parents):
+    if not Hopes(case, parts).any(told, beyond):
         return odds
     design = design_of(case, parents, parts.train)
     if design is None:
