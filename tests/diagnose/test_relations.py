@@ -103,7 +103,7 @@ def test_what_mostly_is_a_sum_and_else_anything_is_no_relation(x: np.ndarray) ->
     assert _learn(_case(target, x=x, other=other)) is None
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(64, 80))
 def test_what_mostly_is_one_value_is_no_sum(seed: int) -> None:
     """A count that is nearly always one: the sum that holds for most rows is that one, and no column may be cut off to explain the rest."""
     rng = np.random.default_rng(seed)
