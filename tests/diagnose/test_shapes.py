@@ -12,6 +12,7 @@ from whimbrel.diagnose.shapes import (
     offset_of,
     permutation_of,
     renamed_to,
+    undone,
 )
 
 
@@ -29,6 +30,34 @@ def test_unit_changes_are_recognised(sample: np.ndarray, factor: float, offset: 
     found = conversion_of(sample, other)
     assert found is not None
     assert found.factor == pytest.approx(factor, rel=0.15)
+
+
+@pytest.mark.parametrize("places", [None, 1])
+@pytest.mark.parametrize(("factor", "offset"), [(1.609344, 0), (1 / 1.609344, 0), (1.8, 32), (0.01, 0), (3600, 0)])
+def test_values_that_come_again_tell_their_unit_whatever_the_mix(
+    factor: float, offset: float, places: int | None
+) -> None:
+    """A few routes' lengths, others much travelled than before: turned back they are golden's own, value by value."""
+    rng = np.random.default_rng(11)
+    own = rng.choice(4_900, 60, replace=False) + 100.0
+    before = rng.choice(own, 4_000)
+    after = rng.choice(own[:25], 500, p=rng.dirichlet(np.ones(25))) * factor + offset
+    if places is not None and factor > 0.1:
+        after = after.round(places)
+    found = undone(before, after)
+    assert found is not None
+    assert (found.factor, found.offset) == pytest.approx((factor, offset))
+
+
+def test_values_that_are_everywhere_tell_no_unit() -> None:
+    """Counts and cents that fill their range meet golden's whatever they are divided by; other routes are no other unit."""
+    rng = np.random.default_rng(12)
+    counts = rng.integers(1, 500, 4_000).astype(float)
+    assert undone(counts, rng.integers(300, 900, 800).astype(float)) is None
+    assert undone(rng.gamma(4, 6.0, 4_000).round(2), rng.gamma(4, 9.0, 800).round(2)) is None
+    assert undone(rng.normal(5, 1, 4_000), rng.normal(8, 1, 800)) is None
+    routes = rng.choice(9_000, 120, replace=False) + 100.0
+    assert undone(rng.choice(routes[:60], 4_000), rng.choice(routes[60:], 500)) is None
 
 
 def test_growth_is_no_unit(sample: np.ndarray) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from whimbrel.diagnose import state
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
-from whimbrel.diagnose.shapes import Conversion, conversion_of, offset_of, permutation_of, renamed_to
+from whimbrel.diagnose.shapes import Conversion, conversion_of, offset_of, permutation_of, renamed_to, undone
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -43,6 +43,9 @@ def name_shape(case: Case, suspect: Suspect) -> Suspect:
 def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Suspect:
     """A unit or an offset, where it goes beyond what golden's own blocks do among themselves."""
     before, after = numbers[base], numbers[suspect.affected]
+    again = undone(before, after)
+    if again is not None:
+        return _named(suspect, "unit", conversion=again, note=again.words)
     conversion, sudden = conversion_of(before, after), abrupt(case, suspect)
     plain = conversion is not None and conversion.known and sudden and _left(before, after)
     # The weather, a market's price: one value for all rows of an hour, so a day is one witness and not a thousand.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whimbrel.model.rows import Floats, Ints
+from whimbrel.model.rows import Bools, Floats, Ints
 
 _GRID = np.linspace(0.04, 0.96, 24)
 
@@ -63,6 +63,48 @@ def conversion_of(before: Floats, after: Floats) -> Conversion | None:
     if best:
         return best[1]
     return _free_factor(p, q, noise)
+
+
+def undone(before: Floats, after: Floats) -> Conversion | None:
+    """The known conversion after whose undoing the values are golden's own again, one by one, which as they came they are not.
+
+    It asks nothing of distributions, so that another mix, or a field that wobbles, does not hide a unit. Golden's values must be
+    few enough that others seldom meet them by chance.
+    """
+    own, after = np.unique(before[np.isfinite(before)]), after[np.isfinite(after)]
+    if own.size < 5 or np.unique(after).size < 12:
+        return None
+    step = next((10.0**-places for places in range(7) if np.mean(_on(after, 10.0**-places)) > 0.95), 0.0)
+    alike = 1e-6 * float(np.abs(own).max())
+    for factor, offset, words in _UNITS:
+        if factor < 0:  # what was above nought and is below it may be winter
+            continue
+        for a, b, said in ((factor, offset, words), (1 / factor, -offset / factor, _reverse(words))):
+            for near in (alike, alike + 0.51 * step / a):  # as it was turned, and rounded afterwards
+                if _again(own, after, a, b, near):
+                    return Conversion(a, b, said, True)
+    return None
+
+
+def _again(own: Floats, after: Floats, factor: float, offset: float, near: float) -> bool:
+    """Whether most values lie near golden's own once a conversion is undone, which chance does not do, and few as they are."""
+    back = (after - offset) / factor
+    reached = own[(own >= back.min() - near) & (own <= back.max() + near)]
+    covered = 2 * near * reached.size / max(float(np.ptp(back)), 1e-12)
+    return covered < 0.3 and _share(own, back, near) > 0.9 and _share(own, after, near * factor) < 0.3
+
+
+def _on(values: Floats, step: float) -> Bools:
+    """Which values are multiples of a step, as closely as single precision says it."""
+    out: Bools = np.abs(values - np.round(values / step) * step) <= 1e-6 * np.maximum(np.abs(values), step)
+    return out
+
+
+def _share(own: Floats, values: Floats, near: float) -> float:
+    """The share of values that lie near one of a sorted few."""
+    after = np.searchsorted(own, values).clip(0, own.size - 1)
+    gap = np.minimum(np.abs(own[after] - values), np.abs(own[np.maximum(after - 1, 0)] - values))
+    return float(np.mean(gap <= near))
 
 
 def _misfit(fitted: Floats, seen: Floats) -> float:

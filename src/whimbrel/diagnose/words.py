@@ -115,7 +115,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             assert suspect.conversion is not None
             if suspect.conversion.known and "turned into" in note:
                 return f"unit changed: {note}"
-            return f"unit changed: values are {factor_words(suspect.conversion.factor)} at every quantile"
+            pair = note[note.find(" (") :] if suspect.conversion.known and "(" in note else ""
+            return f"unit changed: values are {factor_words(suspect.conversion.factor)}{pair}"
         case "renamed" | "codebook" | "constant" | "offset":
             return note
         case "broken":
