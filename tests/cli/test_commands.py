@@ -136,6 +136,37 @@ def test_a_fault_reads_as_a_sentence_with_its_proof(broken: Program) -> None:
     assert "\nnext: whimbrel " in ran.out
 
 
+def test_what_a_finding_rests_on_is_held(broken: Program) -> None:
+    asked = (
+        "diagnose",
+        "--golden-since",
+        "2026-03-02",
+        "--golden-until",
+        "2026-03-07",
+        "--last",
+        "10h",
+        "--hold",
+        "incident-7",
+    )
+    ran = broken(*asked, "--json")
+    assert ran.code == 1, ran.err
+    held = {one["name"]: one for one in broken("hold", "list", "--json").json["holds"]}
+    for name, span in (("incident-7", ran.json["window"]), ("incident-7-golden", ran.json["golden"])):
+        assert (held[name]["since"], held[name]["until"]) == (span["since"], span["until"])
+        assert held[name]["predictions"] == {ran.json["app"]: span["predictions"]}
+        assert held[name]["reason"] == ran.json["sentence"]
+    assert (again := broken(*asked)).code == 2
+    assert "there is a hold named 'incident-7' already" in again.err
+    for name in held:
+        assert broken("hold", "release", name).code == 0
+    assert broken("diagnose", "--golden", "good", "--hold", "../x").code == 2
+
+
+def test_nothing_is_held_where_nothing_is_found(sound: Program) -> None:
+    assert sound("diagnose", "--golden", "good", "--hold", "calm").code == 0
+    assert sound("hold", "list", "--json").json == {"holds": []}
+
+
 def test_comparison_names_what_moved_and_draws_it(broken: Program, tmp_path: Path) -> None:
     page = tmp_path / "moved.html"
     ran = broken("compare", "--golden", "good", "--last", "11h", "--json", "--html", str(page))

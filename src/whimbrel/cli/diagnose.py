@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from whimbrel.cli import ask, out
 from whimbrel.cli.options import Asked, asks, examples
+from whimbrel.cli.verify import publish
+
+if TYPE_CHECKING:
+    from whimbrel.model.report import Report
+    from whimbrel.store import Log
 
 CODES = {"fault": 1, "notice": 1, "healthy": 0, "insufficient": 4}
 
@@ -27,8 +34,15 @@ CODES = {"fault": 1, "notice": 1, "healthy": 0, "insufficient": 4}
     metavar="CODE",
     help="Golden's code, to share out what a declared change did among its artefacts (with --pipeline).",
 )
+@click.option(
+    "--hold",
+    metavar="NAME",
+    help="Where something is found, keep its window and golden from being dropped, until: whimbrel hold release NAME.",
+)
 @out.page_option
-def diagnose(asked: Asked, page: Path | None, pipeline: str | None, golden_pipeline: str | None) -> int:
+def diagnose(
+    asked: Asked, page: Path | None, pipeline: str | None, golden_pipeline: str | None, hold: str | None
+) -> int:
     """Say which layer broke, which component, for whom and since when, on what evidence.
 
     Without --since, --until or --last it looks at the last 24 hours. Without golden it compares with the
@@ -44,6 +58,8 @@ def diagnose(asked: Asked, page: Path | None, pipeline: str | None, golden_pipel
     out.check_page(page)
     using = ask.engine(asked)
     log = ask.open_log(asked)
+    if hold is not None:
+        _check_hold(log, hold)
     asked_for = ask.question(asked, log, using=using)
     with out.progress("diagnosing"):
         report = diagnose_log(
@@ -57,4 +73,27 @@ def diagnose(asked: Asked, page: Path | None, pipeline: str | None, golden_pipel
         out.answer(text.report(report, width=out.width(), color=out.coloured()))
     if page:
         out.write_page(page, html.page(report))
+    if hold is not None and report.findings:
+        _hold(log, hold, report)
     return CODES[report.verdict]
+
+
+def _check_hold(log: Log, name: str) -> None:
+    """Refuse a name before the work is done, not after it."""
+    from whimbrel.store import holds
+
+    for one in (name, f"{name}-golden"):
+        holds.check(log.layout.holds, one, where="--hold")
+
+
+def _hold(log: Log, name: str, report: Report) -> None:
+    """Keep what the answer rests on; a golden window with a name is kept anyway."""
+    from whimbrel.store import holds
+
+    spans = [(name, report.window), *([] if report.golden.name else [(f"{name}-golden", report.golden)])]
+    ages = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    for called, span in spans:
+        kept = holds.Hold(called, span.since or ages[0], span.until or ages[1], report.app, report.sentence)
+        holds.save(log.layout.holds, kept)
+        out.hint(f"held until: whimbrel hold release {called}")
+    publish(log)

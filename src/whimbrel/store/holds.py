@@ -53,6 +53,22 @@ def held(folder: Path) -> tuple[Hold, ...]:
     return tuple(_load(path) for path in sorted(folder.glob("*.json")))
 
 
+def check(folder: Path, name: str, *, where: str = "--name") -> Path:
+    """Where a hold of that name would lie; `where` says what asked for it.
+
+    Raises:
+        UsageError: not a name, or one that is taken.
+    """
+    named.check(name, thing="hold", example="incident-4711", where=where)
+    path = folder / f"{name}.json"
+    if path.exists():
+        raise UsageError(
+            f"there is a hold named {name!r} already", where=str(path), why="a hold is never changed, for it protects evidence",
+            next=f"choose another name, or let it go first: whimbrel hold release {name}",
+        )  # fmt: skip
+    return path
+
+
 def save(folder: Path, hold: Hold) -> Hold:
     """Keep a hold.
 
@@ -60,14 +76,7 @@ def save(folder: Path, hold: Hold) -> Hold:
         UsageError: not a name, or one that is taken.
         StoreError: the log cannot be written.
     """
-    named.check(hold.name, thing="hold", example="incident-4711", where="--name")
-    path = folder / f"{hold.name}.json"
-    if path.exists():
-        raise UsageError(
-            f"there is a hold named {hold.name!r} already", where=str(path), why="a hold is never changed, for it protects evidence",
-            next=f"choose another --name, or let it go first: whimbrel hold release {hold.name}",
-        )  # fmt: skip
-    named.write(path, hold.to_dict())
+    named.write(check(folder, hold.name), hold.to_dict())
     return hold
 
 
