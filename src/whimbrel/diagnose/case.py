@@ -21,6 +21,8 @@ from whimbrel.model.rows import Bools, Column, Floats, Ints, Numbers, Rows
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 SATURDAY = 5
+VAST = 1e36
+"""Numbers farther from nought count as this: placeholders such as the largest double, whose squares are no numbers, and which trees cannot hold."""
 MAX_VALUES = 60
 """Values of one dimension that are looked at one by one; the rest are taken together."""
 
@@ -33,7 +35,7 @@ DIMENSION_ROLES = (Role.CONTEXT, Role.HARDWARE, Role.MODEL, Role.CODE)
 class Variable:
     """One question that a field answers, shape (n,): its value, or a number derived from it (`path#length`).
 
-    `numbers` is float64 with NaN where null; `codes` index `vocabulary`, -1 where null. Exactly one of them is set.
+    `numbers` is float64 with NaN where null or infinite; `codes` index `vocabulary`, -1 where null. Exactly one of them is set.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Variable:
     numbers: Floats | None = None
     codes: Ints | None = None
     vocabulary: tuple[str, ...] = ()
+    infinite: Bools | None = None
+    """Where a number is infinite; None where none is."""
 
     @property
     def path(self) -> str:
@@ -55,13 +59,14 @@ class Variable:
     def only(self, rows: Ints) -> Variable:
         """The same question of these rows alone, in this order."""
         if self.numbers is not None:
-            return replace(self, numbers=self.numbers[rows])
+            infinite = None if self.infinite is None else self.infinite[rows]
+            return replace(self, numbers=self.numbers[rows], infinite=infinite)
         assert self.codes is not None
         return replace(self, codes=self.codes[rows])
 
     @cached_property
     def missing(self) -> Bools:
-        """Where the value is null, shape (n,)."""
+        """Where there is no value to reckon with, shape (n,): null, or infinite."""
         if self.numbers is not None:
             return np.isnan(self.numbers)
         assert self.codes is not None
@@ -205,7 +210,9 @@ def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = 
 
 def _variables(path: str, owner: Field, column: Column, golden: Bools) -> list[Variable]:
     if isinstance(column, Numbers):
-        return [Variable(path, owner, numbers=column.values)]
+        infinite = np.isinf(column.values)
+        values = np.clip(np.where(infinite, np.nan, column.values), -VAST, VAST)
+        return [Variable(path, owner, numbers=values, infinite=infinite if infinite.any() else None)]
     own = Variable(path, owner, codes=column.codes, vocabulary=column.vocabulary)
     if not _is_text(own):
         return [own]

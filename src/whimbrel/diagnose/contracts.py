@@ -98,6 +98,9 @@ def _presence(case: Case, variable: Variable) -> list[Channel]:
     if rescued is not None and rescued.any():
         out.append(_channel(variable, "type", rescued))
         missing = missing & ~rescued
+    if variable.infinite is not None:
+        missing = missing & ~variable.infinite
+        out.append(_channel(variable, "infinite", np.where(missing, np.nan, variable.infinite)))
     if missing[case.window].any():
         out.append(_channel(variable, "null", missing))
     return out
@@ -114,9 +117,6 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
     if golden.size < 30 or window.size < 10:
         return []
     out = []
-    infinite = np.isinf(values)
-    if infinite[case.window].any():
-        out.append(_channel(variable, "infinite", np.where(variable.missing, np.nan, infinite)))
     low, high = float(golden.min()), float(golden.max())
     if not variable.derived or variable.name.endswith("]"):
         out += channels_of_atoms(case, variable)
@@ -129,12 +129,18 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
     if (outside & case.window).any():
         out.append(_channel(variable, "range", np.where(known, outside, np.nan), floor=0.02,
                             detail={"low": low, "high": high, "variable": variable.name}))  # fmt: skip
-    margin = FAR * (high - low)
+    margin = max(FAR, _ages(case)) * (high - low)
     beyond = (values < low - margin) | (values > high + margin)
     if margin and (beyond & case.window).any():
         detail = {"golden": float(np.median(golden)), "variable": variable.name}
         out.append(_channel(variable, "beyond", np.where(known, beyond, np.nan), floor=0.3, detail=detail))
     return out
+
+
+def _ages(case: Case) -> float:
+    """How long the window ends after golden began, in golden's own length: a counter that covered a range once covers it so often by then."""
+    then = case.ts[case.golden]
+    return float(case.ts.max() - then.min()) / max(float(np.ptp(then)), 1.0)
 
 
 def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:

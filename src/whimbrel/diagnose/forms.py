@@ -413,10 +413,11 @@ def _least_squares(
 
 
 def _tolerance(values: Floats) -> float:
-    """What counts as equal: a thousandth of the middle spread, and float noise on large values."""
+    """What counts as equal: a thousandth of the middle spread, and float noise on large values, up to a two-hundredth of what they vary by."""
     low, high = _ends(values, 0.05)
     spread = high - low if high > low else float(np.ptp(values))
-    return float(max(1e-3 * spread, 1e-6 * float(np.max(np.abs(values)) or 1.0)))
+    noise = 1e-6 * float(np.max(np.abs(values)) or 1.0)
+    return float(max(1e-3 * spread, min(noise, 5e-3 * spread) if spread > 0 else noise))
 
 
 def _ends(values: Floats, share: float) -> tuple[float, float]:

@@ -42,7 +42,7 @@ def name_shape(case: Case, suspect: Suspect) -> Suspect:
 
 def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Suspect:
     """A unit or an offset, where it goes beyond what golden's own blocks do among themselves."""
-    before, after = numbers[base], numbers[suspect.affected]
+    before, after = numbers[base], numbers[suspect.affected][np.argsort(case.ts[suspect.affected], kind="stable")]
     again = undone(before, after)
     if again is not None:
         return _named(suspect, "unit", conversion=again, note=again.words)
@@ -60,7 +60,9 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     natural = _natural(case, numbers, base, suspect.affected)
     if conversion is not None and not leapt:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
-        if ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio:
+        if (ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio) or not (
+            natural.told or _lasts(before, after[np.isfinite(after)])
+        ):
             conversion = None
     offset = offset_of(before, after) if conversion is None and sudden else None
     if conversion is None and (offset is None or abs(offset) < 2.5 * natural.shift):
@@ -110,12 +112,21 @@ def _left(before: Floats, after: Floats) -> bool:
     return float(np.mean((known < np.nanmin(before)) | (known > np.nanmax(before)))) > 0.5
 
 
+def _lasts(before: Floats, after: Floats) -> bool:
+    """Whether the values, in the order of time, moved once and then stayed where they are: a unit does, a counter goes on."""
+    moved = float(np.median(after) - np.nanmedian(before))
+    first, *_, last = np.array_split(after, 3)
+    return abs(float(np.median(last) - np.median(first))) < 0.25 * abs(moved)
+
+
 @dataclass(frozen=True, slots=True)
 class _Natural:
     """How far the medians of golden's own stretches lie from golden's: as a log ratio, and as a difference."""
 
     ratio: float
     shift: float
+    told: bool
+    """Whether golden has stretches enough to say so."""
 
 
 def _natural(case: Case, values: Floats, base: Bools, affected: Bools) -> _Natural:
@@ -128,11 +139,11 @@ def _natural(case: Case, values: Floats, base: Bools, affected: Bools) -> _Natur
     pieces = np.split(values[known], np.flatnonzero(np.diff(stretch)) + 1)
     medians = np.array([np.median(piece) for piece in pieces if piece.size >= 12])
     if medians.size == 0:
-        return _Natural(0.0, 0.0)
+        return _Natural(0.0, 0.0, False)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.abs(np.log(medians / middle))
     ratio = float(ratios[np.isfinite(ratios)].max(initial=0.0))
-    return _Natural(ratio, float(np.abs(medians - middle).max()))
+    return _Natural(ratio, float(np.abs(medians - middle).max()), medians.size > 2)
 
 
 def _named(suspect: Suspect, signature: str, *, note: str, conversion: Conversion | None = None) -> Suspect:

@@ -1,0 +1,64 @@
+"""Numbers that make trouble: infinite ones, vast ones, and those that only ever grow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from whimbrel import diagnose
+
+DAY_S = 86_400.0
+
+
+def _app(rows: int, *, days: float, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    seconds = np.sort(rng.random(rows)) * days * DAY_S
+    amount = rng.lognormal(3, 1, rows)
+    rate = amount / rng.integers(1, 9, rows)
+    score = 1 / (1 + np.exp(3 - np.log1p(amount)))
+    return pd.DataFrame(
+        {
+            "ts": pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(seconds, unit="s"),
+            "inputs.amount": amount, "steps.per_item.rate": rate, "context.country": rng.choice(["US", "DE"], rows),
+            "outputs.score": score, "decision": np.where(score > 0.5, "yes", "no"),
+        }
+    )  # fmt: skip
+
+
+def _halves(frame: pd.DataFrame, golden_days: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    since = frame["ts"].iloc[0].floor("D") + pd.Timedelta(days=golden_days)
+    return frame[frame["ts"] < since], frame[frame["ts"] >= since]
+
+
+def test_what_becomes_infinite_is_said_so() -> None:
+    """A division by nought in a tenth of the traffic: infinite, and not null."""
+    golden, window = _halves(_app(6_000, days=8, seed=1), 7)
+    window = window.copy()
+    window.loc[window.index[::10], "steps.per_item.rate"] = np.inf
+    found = diagnose(golden, window)
+    assert (found.verdict, found.findings[0].component) in (
+        ("fault", "steps.per_item.rate"),
+        ("notice", "steps.per_item.rate"),
+    )
+    assert "infinite in 10% of predictions" in found.sentence
+
+
+@pytest.mark.parametrize("vast", [np.finfo(np.float64).max, -np.finfo(np.float32).max, np.inf])
+def test_golden_may_hold_what_no_sum_survives(vast: float) -> None:
+    """The largest number as a placeholder in all traffic breaks no sum, and is nothing new."""
+    frame = _app(6_000, days=8, seed=2)
+    frame.loc[::20, "inputs.amount"] = vast
+    assert diagnose(*_halves(frame, 7)).verdict == "healthy"
+
+
+def test_what_only_grows_goes_beyond_a_short_golden_window() -> None:
+    """Row numbers, times and the numbers of customers, five days after a golden window of one: growth, and no unit."""
+    frame = _app(1_500, days=6, seed=3)
+    rng = np.random.default_rng(4)
+    days = (frame["ts"] - frame["ts"].iloc[0]).dt.total_seconds() / DAY_S
+    frame["inputs.request"] = np.arange(len(frame)) + 5_000
+    frame["inputs.seconds"] = frame["ts"].astype("int64") // 10**9
+    frame["inputs.customer"] = np.floor(rng.random(len(frame)) * (1_000 + 200 * days))
+    frame["inputs.newest_customer"] = np.floor(1_000 + 200 * days - rng.exponential(30, len(frame)))
+    assert diagnose(*_halves(frame, 1)).verdict == "healthy"
