@@ -62,3 +62,14 @@ def test_what_only_grows_goes_beyond_a_short_golden_window() -> None:
     frame["inputs.customer"] = np.floor(rng.random(len(frame)) * (1_000 + 200 * days))
     frame["inputs.newest_customer"] = np.floor(1_000 + 200 * days - rng.exponential(30, len(frame)))
     assert diagnose(*_halves(frame, 1)).verdict == "healthy"
+
+
+def test_what_has_one_value_a_day_is_known_from_as_many_days() -> None:
+    """A rate, a day of the month and prices that rise, four days after three: nothing lies far outside a range that three values span."""
+    frame = _app(4_000, days=7, seed=5)
+    rng = np.random.default_rng(6)
+    day = (frame["ts"] - frame["ts"].iloc[0].floor("D")).dt.days.to_numpy()
+    frame["inputs.rate"] = np.exp([0.0, 0.001, -0.001, 0.004, 0.009, 0.013, 0.02])[day].round(4)
+    frame["inputs.day_of_month"] = frame["ts"].dt.day
+    frame["inputs.price"] = (rng.choice([5.0, 8.0, 20.0], len(frame)) * (1 + 0.01 * day)).round(2)
+    assert diagnose(*_halves(frame, 3)).verdict == "healthy"

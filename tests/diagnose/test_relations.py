@@ -95,6 +95,20 @@ def test_what_is_cut_off_at_ends_is_exact(
     assert np.nanmean(broken.surprise[N:]) > 0.5
 
 
+def test_a_product_is_of_what_it_is_made_of_and_not_of_whatever_grows_with_time() -> None:
+    """A rate by the day is told by clocks and counters as well, until golden ends; and then the rate moves on."""
+    rng = np.random.default_rng(6)
+    clock = np.arange(N + M, dtype=float)
+    day = np.floor(clock / 500)
+    rate = np.exp(np.cumsum(rng.normal(0, 0.004, 20)))[day.astype(int)]
+    amount = rng.lognormal(3, 1, N + M).round(2)
+    fields = {"amount": amount, "rate": rate.round(4), "no": clock + 9_000, "at": clock * 40 + 1e6, "day": day + 1}
+    found = _learn(_case(amount * rate, **fields))
+    assert found is not None
+    assert set(found.parents) == {"inputs.amount", "inputs.rate"}
+    assert np.nanmean(found.surprise) < 0.002
+
+
 def test_what_mostly_is_a_sum_and_else_anything_is_no_relation(x: np.ndarray) -> None:
     """One row in eight bears another value, and no end says which."""
     rng = np.random.default_rng(4)

@@ -142,6 +142,12 @@ class Case:
         return frozenset(value for variable in listed for value in variable.vocabulary)
 
     @cached_property
+    def ages(self) -> float:
+        """How long the window ends after golden began, in golden's own length: a counter that covered a range once covers it so often by then."""
+        then = self.ts[self.golden]
+        return float(self.ts.max() - then.min()) / max(float(np.ptp(then)), 1.0)
+
+    @cached_property
     def hour(self) -> Floats:
         """Hour of the day, UTC, with its fraction."""
         return (self.ts % DAY_US) / HOUR_US

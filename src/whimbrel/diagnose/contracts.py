@@ -57,6 +57,8 @@ DIFFERENT = 0.3
 LEAST_GAIN = 0.004
 """Share of the window that a single value must have gained before it is an atom."""
 
+KNOWN_TURNS = 10
+"""Changes of a value in golden's time below which nothing lies far outside its range."""
 STRANGE = 0.003
 """Share of golden's texts below which a form is one that they do not have."""
 
@@ -129,18 +131,19 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
     if (outside & case.window).any():
         out.append(_channel(variable, "range", np.where(known, outside, np.nan), floor=0.02,
                             detail={"low": low, "high": high, "variable": variable.name}))  # fmt: skip
-    margin = max(FAR, _ages(case)) * (high - low)
+    margin = max(FAR, case.ages) * (high - low)
     beyond = (values < low - margin) | (values > high + margin)
-    if margin and (beyond & case.window).any():
+    if margin and (beyond & case.window).any() and _turns(case, values) >= KNOWN_TURNS:
         detail = {"golden": float(np.median(golden)), "variable": variable.name}
         out.append(_channel(variable, "beyond", np.where(known, beyond, np.nan), floor=0.3, detail=detail))
     return out
 
 
-def _ages(case: Case) -> float:
-    """How long the window ends after golden began, in golden's own length: a counter that covered a range once covers it so often by then."""
-    then = case.ts[case.golden]
-    return float(case.ts.max() - then.min()) / max(float(np.ptp(then)), 1.0)
+def _turns(case: Case, values: Floats) -> int:
+    """How often golden's values were another than the one before in time: a rate by the day has a range of few witnesses."""
+    known = np.flatnonzero(case.golden & np.isfinite(values))
+    ordered = values[known[np.argsort(case.ts[known], kind="stable")]]
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1]))
 
 
 def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:

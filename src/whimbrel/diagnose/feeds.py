@@ -68,14 +68,16 @@ def _over(case: Case, variable: Variable) -> list[Channel]:
     golden = values[case.golden & known]
     if golden.size < ENOUGH or np.unique(golden).size < GRADED:
         return []
-    # What grows with time ends somewhere on every day: the first half's end must be the second's.
+    # What grows with time ends somewhere on every day: the first half's end must be the second's, and what it rose by goes on.
+    halves = 2 * (case.ages - 1)
     order = np.argsort(case.ts[case.golden & known], kind="stable")
     first, second = np.array_split(golden[order], 2)
     beyond = np.zeros(values.size, dtype=bool)
     for sign in (1.0, -1.0):
         before, whole = end(sign * first), end(sign * golden)
+        rise = max(float((sign * second).max() - (sign * first).max()), 0.0)
         if before is not None and whole is not None and float((sign * second).max()) <= before:
-            beyond |= sign * values > whole
+            beyond |= sign * values > whole + halves * rise
     if not (beyond & case.window).any():
         return []
     detail = {"low": float(golden.min()), "high": float(golden.max()), "variable": variable.name}

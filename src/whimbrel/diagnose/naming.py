@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose import state
-from whimbrel.diagnose.case import HOUR_US, Case, Variable
+from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
 from whimbrel.diagnose.shapes import Conversion, conversion_of, offset_of, permutation_of, renamed_to, undone
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
@@ -42,7 +42,8 @@ def name_shape(case: Case, suspect: Suspect) -> Suspect:
 
 def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Suspect:
     """A unit or an offset, where it goes beyond what golden's own blocks do among themselves."""
-    before, after = numbers[base], numbers[suspect.affected][np.argsort(case.ts[suspect.affected], kind="stable")]
+    hit = np.flatnonzero(suspect.affected)
+    before, after = numbers[base], numbers[hit[np.argsort(case.ts[hit], kind="stable")]]
     again = undone(before, after)
     if again is not None:
         return _named(suspect, "unit", conversion=again, note=again.words)
@@ -58,13 +59,12 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     if place is not None and not leapt:
         return suspect
     natural = _natural(case, numbers, base, suspect.affected)
+    settled = natural.told or _lasts(before, after[np.isfinite(after)])
     if conversion is not None and not leapt:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
-        if (ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio) or not (
-            natural.told or _lasts(before, after[np.isfinite(after)])
-        ):
+        if (ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio) or not settled:
             conversion = None
-    offset = offset_of(before, after) if conversion is None and sudden else None
+    offset = offset_of(before, after) if conversion is None and sudden and settled else None
     if conversion is None and (offset is None or abs(offset) < 2.5 * natural.shift):
         return suspect
     if conversion is not None:
@@ -130,20 +130,25 @@ class _Natural:
 
 
 def _natural(case: Case, values: Floats, base: Bools, affected: Bools) -> _Natural:
-    """What golden's medians do over stretches as long as the one in question."""
+    """What golden's medians do over stretches as long as the one in question, and where their trend had led by then."""
     known = np.flatnonzero(base & np.isfinite(values))
     known = known[np.argsort(case.ts[known], kind="stable")]
     middle = float(np.median(values[known]))
     length = max(int(np.ptp(case.ts[affected])), HOUR_US, int(np.ptp(case.ts[known])) // 300)
     stretch = (case.ts[known] - case.ts[known[0]]) // length
-    pieces = np.split(values[known], np.flatnonzero(np.diff(stretch)) + 1)
-    medians = np.array([np.median(piece) for piece in pieces if piece.size >= 12])
-    if medians.size == 0:
+    pieces = [piece for piece in np.split(known, np.flatnonzero(np.diff(stretch)) + 1) if piece.size >= 12]
+    if not pieces:
         return _Natural(0.0, 0.0, False)
+    medians = np.array([np.median(values[piece]) for piece in pieces])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.abs(np.log(medians / middle))
-    ratio = float(ratios[np.isfinite(ratios)].max(initial=0.0))
-    return _Natural(ratio, float(np.abs(medians - middle).max()), medians.size > 2)
+    ratio, shift = float(ratios[np.isfinite(ratios)].max(initial=0.0)), float(np.abs(medians - middle).max())
+    if len(pieces) < 3:
+        return _Natural(ratio, shift, False)
+    days = np.array([case.ts[piece].mean() for piece in pieces]) / DAY_US
+    slope = float(np.polyfit(days - days.mean(), medians, 1)[0])
+    grown = abs(slope * (float(np.median(case.ts[affected])) / DAY_US - float(days[-1])))
+    return _Natural(ratio + float(np.log1p(grown / abs(middle))) if middle else ratio, shift + grown, True)
 
 
 def _named(suspect: Suspect, signature: str, *, note: str, conversion: Conversion | None = None) -> Suspect:
