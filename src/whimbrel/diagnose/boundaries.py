@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from whimbrel.diagnose import models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
 from whimbrel.diagnose.contracts import LAYER_OF
@@ -48,14 +49,16 @@ def learn_all(case: Case) -> Boundaries:
     case = chosen(case)
     parts = split(case)
     relations: dict[str, Relation] = {}
+    hopes = Hopes(case, parts)
     loose: list[tuple[Variable, list[Variable]]] = []
     for variable in case.of(Role.INPUT, Role.STEP, Role.OUTPUT, Role.DECISION, Role.USAGE):
         if variable.derived and variable.field.role is Role.INPUT:
             continue
         parents = upstream(case, variable.field)
+        hopeful = variable.codes is None or hopes.any(variable, parents)
         worded = _worded(case, parents) if variable.codes is not None else parents
-        found = exact(case, parts, variable, worded)
-        if found is None and len(worded) < len(parents):
+        found = exact(case, parts, variable, worded) if hopeful else None
+        if hopeful and found is None and len(worded) < len(parents):
             found = exact(case, parts, variable, parents)
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
@@ -65,7 +68,6 @@ def learn_all(case: Case) -> Boundaries:
     loose.sort(
         key=lambda pair: (_of_text(case, pair[0]), order[pair[0].field.role])
     )  # what is made of texts comes last
-    hopes = Hopes(case, parts)
     for variable, parents in loose[:MOST_TREES]:
         nearest = parents[:MOST_PARENTS]  # where those are all, no exact relation to them was found above
         if not hopes.any(variable, nearest):
@@ -78,6 +80,13 @@ def learn_all(case: Case) -> Boundaries:
         case.notes.append(f"{len(left)} fields were judged without a fitted model: {', '.join(left[:5])}, …")
     channels = [c for name, relation in relations.items() for c in _channels(case.variables[name], relation)]
     return Boundaries(relations, tuple(channels))
+
+
+def foresee(case: Case) -> None:
+    """Begin to load the models where an output is told by what came in: one will be fitted, and other work can be done meanwhile."""
+    hopes = Hopes(case, split(case))
+    if any(hopes.any(output, upstream(case, output.field)) for output in case.of(Role.OUTPUT)):
+        models.begin()
 
 
 def _measured(variable: Variable) -> bool:

@@ -12,7 +12,6 @@ from datetime import datetime
 from itertools import chain
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from whimbrel.diagnose import (
     absence,
@@ -64,11 +63,10 @@ def diagnose_rows(
         return Report(app, window_span, golden_span, "insufficient", f"CANNOT TELL: {thin}.",
                       cannot_tell=(CannotTell("data", "more predictions"),),
                       took_s=round(time.perf_counter() - started, 3))  # fmt: skip
-    models.begin()
     case = build(golden, window, schema, events)
+    boundaries.foresee(case)
     plain = contracts.channels(case), feeds.channels(case)  # what needs no model, while these load
-    models.ready()  # their thread pool must be there to be limited
-    with threadpool_limits(1):  # the models are small: threads would cost more in waiting than they save
+    with models.on_one_thread():
         return _judge(case, plain, app, golden_span, window_span, started, trained)
 
 
