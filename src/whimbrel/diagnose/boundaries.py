@@ -44,12 +44,20 @@ class Boundaries:
     channels: tuple[Channel, ...]
 
 
-def learn_all(case: Case) -> Boundaries:
+def foresee(case: Case) -> Hopes:
+    """Begin to load the models where an output, or a category that comes in, is told by other fields: they will be tried."""
+    hopes = Hopes(case, split(case))
+    asked = [*case.of(Role.OUTPUT), *(v for v in case.of(Role.INPUT) if v.codes is not None and not v.derived)]
+    if any(hopes.any(variable, upstream(case, variable.field)[:MOST_PARENTS]) for variable in asked[:MOST_TREES]):
+        models.begin()
+    return hopes
+
+
+def learn_all(case: Case, hopes: Hopes) -> Boundaries:
     """Seek a relation for each field, upstream first, and turn each into channels; of very many fields for some (`choice`)."""
     case = chosen(case)
-    parts = split(case)
+    parts = hopes.parts
     relations: dict[str, Relation] = {}
-    hopes = Hopes(case, parts)
     loose: list[tuple[Variable, list[Variable]]] = []
     for variable in case.of(Role.INPUT, Role.STEP, Role.OUTPUT, Role.DECISION, Role.USAGE):
         if variable.derived and variable.field.role is Role.INPUT:
@@ -80,13 +88,6 @@ def learn_all(case: Case) -> Boundaries:
         case.notes.append(f"{len(left)} fields were judged without a fitted model: {', '.join(left[:5])}, …")
     channels = [c for name, relation in relations.items() for c in _channels(case.variables[name], relation)]
     return Boundaries(relations, tuple(channels))
-
-
-def foresee(case: Case) -> None:
-    """Begin to load the models where an output is told by what came in: one will be fitted, and other work can be done meanwhile."""
-    hopes = Hopes(case, split(case))
-    if any(hopes.any(output, upstream(case, output.field)) for output in case.of(Role.OUTPUT)):
-        models.begin()
 
 
 def _measured(variable: Variable) -> bool:

@@ -27,9 +27,11 @@ BINS = 16
 
 
 class Hopes:
-    """Golden's rows by the bins of each field, which are made once for all targets."""
+    """Golden's rows by the bins of each field, which are made once for all targets; what was asked is remembered."""
 
     def __init__(self, case: Case, parts: Split) -> None:
+        self.parts = parts
+        self._asked: dict[tuple[str, ...], bool] = {}
         self._rows = np.concatenate([parts.train, parts.check])
         self._bins: dict[str, Ints] = {}
         self._clock = [np.floor(case.hour[self._rows]).astype(np.int64), case.weekday[self._rows].astype(np.int64)]
@@ -38,6 +40,12 @@ class Hopes:
         """Whether some parent, or the clock, tells enough of the target, or there are too few to say so."""
         if len(parents) <= FEW:
             return True
+        asked = target.name, *(parent.name for parent in parents)
+        if asked not in self._asked:
+            self._asked[asked] = self._any(target, parents)
+        return self._asked[asked]
+
+    def _any(self, target: Variable, parents: Sequence[Variable]) -> bool:
         every = chain(self._clock, map(self._binned, parents))
         if target.numbers is None:
             assert target.codes is not None

@@ -35,6 +35,7 @@ from whimbrel.diagnose.causes import Cause, settle, strength
 from whimbrel.diagnose.command import command
 from whimbrel.diagnose.gather import gather
 from whimbrel.diagnose.harm import Harm, measure
+from whimbrel.diagnose.hopes import Hopes
 from whimbrel.diagnose.lineage import Trained
 from whimbrel.diagnose.scan import Channel, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, events_near
@@ -64,17 +65,17 @@ def diagnose_rows(
                       cannot_tell=(CannotTell("data", "more predictions"),),
                       took_s=round(time.perf_counter() - started, 3))  # fmt: skip
     case = build(golden, window, schema, events)
-    boundaries.foresee(case)
+    hopes = boundaries.foresee(case)
     plain = contracts.channels(case), feeds.channels(case)  # what needs no model, while these load
     with models.on_one_thread():
-        return _judge(case, plain, app, golden_span, window_span, started, trained)
+        return _judge(case, hopes, plain, app, golden_span, window_span, started, trained)
 
 
 def _judge(
-    case: Case, plain: Sequence[Sequence[Channel]], app: str, golden_span: Span, window_span: Span, started: float,
+    case: Case, hopes: Hopes, plain: Sequence[Sequence[Channel]], app: str, golden_span: Span, window_span: Span, started: float,
     trained: Trained | None,
 ) -> Report:  # fmt: skip
-    learned = boundaries.learn_all(case)
+    learned = boundaries.learn_all(case, hopes)
     channels = [
         *chain.from_iterable(plain),
         *absence.channels(case),
