@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from whimbrel.diagnose.boundaries import MOST_PARENTS
-from whimbrel.diagnose.case import Case, build
+from whimbrel.diagnose.case import Case, Variable, build
 from whimbrel.diagnose.hopes import FEW, LEAST_TOLD, Hopes
 from whimbrel.diagnose.learning import LEAST_STRENGTH
 from whimbrel.diagnose.relations import split
-from whimbrel.model.fields import Kind, Schema
+from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
 
 N, PARENTS = 30_000, 12
@@ -55,6 +55,42 @@ def test_what_a_field_or_the_clock_tells_something_of_is_worth_a_model(y: np.nda
 @pytest.mark.parametrize("y", [NOISE, np.exp(3 * NOISE), np.full(N, 2.0), np.where(NOISE > 0, np.nan, NOISE)])
 def test_noise_is_worth_none(y: np.ndarray) -> None:
     assert not hopeful(y)
+
+
+FLAG = (NOISE > 0).astype(int)
+
+
+def told(codes: np.ndarray, values: int, parents: int = PARENTS) -> bool:
+    case = case_of(NOISE, parents)
+    target = Variable("decision", Field("decision", Kind.TEXT), codes=codes, vocabulary=tuple("abcdefgh"[:values]))
+    return Hopes(case, split(case)).any(target, [v for name, v in case.variables.items() if name != "inputs.y"])
+
+
+@pytest.mark.parametrize(
+    ("codes", "values"),
+    [
+        pytest.param((X[:, 2] > 0.7).astype(int), 2, id="by a threshold"),
+        pytest.param(CODES // 2, 3, id="by another category"),
+        pytest.param(np.where(X[:, 4] > 2.7, 2, FLAG), 3, id="one value that is seldom"),
+        pytest.param(np.where(X[:, 0] > 0, np.where(X[:, 1] > 1, 0, 1), FLAG), 2, id="by two, here and there"),
+        pytest.param(np.where(X[:, 6] > 1, -1, ((NOISE + 0.2 * X[:, 6]) > 0).astype(int)), 2, id="often missing"),
+    ],
+)
+def test_a_category_of_which_a_field_tells_some_value_is_worth_a_model(codes: np.ndarray, values: int) -> None:
+    assert told(codes, values)
+
+
+@pytest.mark.parametrize(
+    ("codes", "values"),
+    [
+        pytest.param(FLAG, 2, id="noise"),
+        pytest.param(np.digitize(NOISE, [-1, 0, 1, 2]), 5, id="noise of five values"),
+        pytest.param(np.zeros(N, dtype=int), 1, id="always the same"),
+        pytest.param(np.full(N, -1), 1, id="never there"),
+    ],
+)
+def test_a_category_of_which_nothing_tells_is_worth_none(codes: np.ndarray, values: int) -> None:
+    assert not told(codes, values)
 
 
 def test_among_few_fields_it_is_left_to_the_trees() -> None:

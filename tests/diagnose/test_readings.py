@@ -91,3 +91,29 @@ def test_a_share_of_inverted_labels_in_all_traffic_of_one_tier() -> None:
     inverted(c, (c["ts"] >= BEGAN) & (c["context.tier"] == "express"))
     (suspect,) = found(c)
     assert ([str(c) for c in suspect.where], suspect.proof) == (["context.tier=express"], Proof.FIRM)
+
+
+def test_the_stretches_in_which_a_reading_holds_are_the_best_there_are() -> None:
+    """Against all ways to choose stretches, each at its price."""
+    draw = np.random.default_rng(3)
+    for _ in range(200):
+        ratio = draw.normal(0, 2, draw.integers(1, 9))
+        cost = np.log(max(ratio.size, 2))
+        chosen = [np.array([bits >> i & 1 for i in range(ratio.size)], dtype=bool) for bits in range(2**ratio.size)]
+        worth = [ratio[some].sum() - cost * (np.diff(some.astype(int), prepend=0) == 1).sum() for some in chosen]
+        found = readings._holding(ratio)
+        assert ratio[found].sum() - cost * (np.diff(found.astype(int), prepend=0) == 1).sum() == pytest.approx(
+            max(worth)
+        )
+
+
+@pytest.mark.parametrize("peak", [-3.0, -2.0, -0.6, 0.0, 0.25, 1.9, 5.0])
+def test_the_highest_of_a_concave_function_is_found_in_few_steps(peak: float) -> None:
+    asked: list[float] = []
+
+    def of(offset: float) -> float:
+        asked.append(offset)
+        return -abs(offset - peak)
+
+    assert readings._highest(of) == max(of(float(offset)) for offset in readings._OFFSETS)
+    assert len(asked) - readings._OFFSETS.size <= 9

@@ -38,6 +38,18 @@ def open_log(asked: Asked) -> Log:
     return log
 
 
+@contextmanager
+def profiled(log: Log) -> Iterator[None]:
+    """Whatever is written meanwhile is profiled for the goldens that have a name, where there are any."""
+    if not any(log.layout.golden.glob("*.json")):
+        yield
+        return
+    from whimbrel.compare.ahead import profiled as ahead  # who has no golden waits for no imports
+
+    with ahead(log):
+        yield
+
+
 def engine(asked: Asked) -> str:
     """The name of the engine that was asked for.
 

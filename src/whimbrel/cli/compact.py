@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,10 @@ def tidied(log: Log, app: str | None, keep: str | None, grace: str, *, least: in
     """The log put in order, what the ledger needs included."""
     from whimbrel.ledger.needs import needs_of
 
-    return log.compact(
-        app=app, keep=parse_duration(keep) if keep else None, grace=parse_duration(grace), needs=needs_of(log), least=least, dry=dry
-    )  # fmt: skip
+    with nullcontext() if dry else ask.profiled(log):
+        return log.compact(
+            app=app, keep=parse_duration(keep) if keep else None, grace=parse_duration(grace), needs=needs_of(log), least=least, dry=dry
+        )  # fmt: skip
 
 
 @click.command(
@@ -90,7 +92,10 @@ def ingest(asked: Asked, every: str | None, merge: bool, keep: str | None, grace
     tidy_at = time.monotonic()
     while True:
         try:
-            taken = log.ingest().to_dict()
+            with (
+                ask.profiled(log) if wait is None else nullcontext()
+            ):  # what comes in all the time is in small files, until they are merged
+                taken = log.ingest().to_dict()
             if wait is None or any(count for what, count in taken.items() if what != "notes"):
                 _say(asked, taken, upkeep.ingested)
             if (merge or keep) and time.monotonic() >= tidy_at:

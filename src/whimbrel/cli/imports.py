@@ -44,11 +44,11 @@ def import_(asked: Asked, files: tuple[str, ...], mapping: Path | None, events: 
         def step(name: str, done: int, total: int) -> None:
             progress(f"importing {name}", done / total if total else None)
 
-        added = (
-            log.import_events(files, mapping=mapping)
-            if events
-            else log.import_files(files, app=asked.app, mapping=mapping, progress=step)
-        )
+        if events:
+            added = log.import_events(files, mapping=mapping)
+        else:
+            with ask.profiled(log):
+                added = log.import_files(files, app=asked.app, mapping=mapping, progress=step)
     if events:
         publish(log)
     if asked.as_json:

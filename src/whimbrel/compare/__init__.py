@@ -3,9 +3,9 @@
 In: two profiles on golden's bins (`compare_profiles`), two tables (`compare`), or a log and two windows
 (`compare_log`). Out: a `Comparison`. `diagnose/`, `drill/` and `cli/` may call.
 
-The way of an answer: `doors` gets the profiles (`kept` has what was read before, `saved` is its format) → `mix` gives golden the
-window's mix → `questions` are asked of each column → `natural` says how restless golden is by itself → `judged` and `words`
-make the answer.
+The way of an answer: `doors` gets the profiles (`kept` has what was read before, `ahead` profiles what comes in, `saved` is their format) →
+`mix` gives golden the window's mix → `questions` are asked of each column → `natural` says how restless golden is by itself → `judged` and
+`words` make the answer.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whimbrel.compare.judged import compare_profiles, span_of
@@ -110,18 +111,17 @@ def golden_profile(log: Log, golden: Golden, *, engine: str | Engine = "duckdb")
     return _kept_profile(log, golden, log.source(golden.window.app).schema, engine_named(engine))
 
 
+def saved_profile(log: Log, golden: Golden, schema: Schema) -> Profile | None:
+    """Golden's profile as it was saved; None where it was not, or would have to be made anew."""
+    path, stamp, _ = _place(log, golden, schema)
+    return _saved(path, stamp)
+
+
 def _kept_profile(log: Log, golden: Golden, schema: Schema, engine: Engine) -> Profile:
-    path = log.layout.golden / f"{golden.name}.profile"
-    known = ",".join(f"{field.path}:{field.kind}" for field in schema)
-    source = log.source(golden.window.app, golden.version)
-    reach = sha256(repr(names_of(pieces(log.layout, source), golden.window)).encode()).hexdigest()
-    stamp = f"{golden.version}/{golden.window!r}/{iso(golden.made)}/{known}/{reach}"
-    try:
-        saved = decode(path.read_bytes(), where=str(path))
-        if saved.stamp == stamp:
-            return saved.profile
-    except (OSError, StoreError):
-        pass  # not there, or not to be read any more: it is made anew
+    path, stamp, source = _place(log, golden, schema)
+    saved = _saved(path, stamp)
+    if saved is not None:
+        return saved
     made = _profile(engine, source, golden.window, schema)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
@@ -130,6 +130,23 @@ def _kept_profile(log: Log, golden: Golden, schema: Schema, engine: Engine) -> P
     except OSError:
         pass  # a log that may only be read is still compared, only not as fast the next time
     return made
+
+
+def _place(log: Log, golden: Golden, schema: Schema) -> tuple[Path, str, Source]:
+    """Where golden's profile is saved, the stamp that says what it must be of, and what it is made from."""
+    path = log.layout.golden / f"{golden.name}.profile"
+    known = ",".join(f"{field.path}:{field.kind}" for field in schema)
+    source = log.source(golden.window.app, golden.version)
+    reach = sha256(repr(names_of(pieces(log.layout, source), golden.window)).encode()).hexdigest()
+    return path, f"{golden.version}/{golden.window!r}/{iso(golden.made)}/{known}/{reach}", source
+
+
+def _saved(path: Path, stamp: str) -> Profile | None:
+    try:
+        saved = decode(path.read_bytes(), where=str(path))
+    except (OSError, StoreError):
+        return None  # not there, or not to be read any more: it is made anew
+    return saved.profile if saved.stamp == stamp else None
 
 
 def _profile(engine: Engine, source: Source, window: Window, schema: Schema) -> Profile:

@@ -1,6 +1,6 @@
 """Profiles of data files, kept in the log: a window is the sum of its files' profiles, and a file is read once.
 
-In: a window of a log and golden's bins, or a golden window. Out: its profile. Only `doors.py` may call.
+In: a window of a log and golden's bins, or a golden window. Out: its profile. Only `doors.py` and `ahead.py` may call.
 
 A window is parted into files that lie in it as a whole, into blocks of 1, 2, 4, 8 and 16 whole hours of files that it cuts, and
 into what is left: the rest of a cut hour, and files so small that reading them costs less than keeping them. What is left is
@@ -35,7 +35,7 @@ from whimbrel.engine.port import ROUNDED_US
 from whimbrel.errors import StoreError
 from whimbrel.model.fields import Kind
 from whimbrel.model.profile import Binning, Profile
-from whimbrel.model.window import Window, from_micros, micros
+from whimbrel.model.window import Condition, Window, from_micros, micros
 
 if TYPE_CHECKING:
     from whimbrel.store import Log
@@ -133,6 +133,13 @@ class Shelf:
         for part in self.engine.profiles(read, binning):
             total += part
         return total
+
+    def whole(self, pieces: Sequence[Piece], source: Source, where: tuple[Condition, ...], binning: Binning) -> None:
+        """Have the profiles of these files, as wholes, kept."""
+        window = Window(source.app, where=where)
+        if not _moves(source, window):
+            for _ in self._parts(source, [(piece, window) for piece in pieces], binning):
+                pass
 
     def _parts(self, source: Source, parts: Sequence[tuple[Piece, Window]], binning: Binning) -> Iterator[Profile]:
         """The profile of each part, in their order; what is not kept yet is asked for at once: a cluster makes many at a time."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from whimbrel.diagnose import models
 from whimbrel.diagnose.boundaries import upstream
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.contracts import LAYER_OF
@@ -89,8 +90,6 @@ def _expected(case: Case, variable: Variable, lacking: set[str]) -> Floats | Non
 
     Fields that lack more than they did are no parents: what falls away together was lost together.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     missing = variable.missing
     golden = np.flatnonzero(case.golden)
     if missing[golden].sum() < LEAST or (~missing[golden]).sum() < LEAST:
@@ -101,6 +100,9 @@ def _expected(case: Case, variable: Variable, lacking: set[str]) -> Floats | Non
         parents.append(Variable("label?", Field("label", Kind.NUMBER), numbers=lost))
     # Whole blocks of time learn and are asked in turn, so that no row vouches for itself.
     first = ~held_out(case, golden)
+    models.ready()
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     answers = []
     for rows, asked in ((golden[first], golden[~first]), (golden[~first], golden[first])):
         rows = thin(rows, _ROWS)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from whimbrel.diagnose import models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
 from whimbrel.diagnose.contracts import LAYER_OF
@@ -43,19 +44,29 @@ class Boundaries:
     channels: tuple[Channel, ...]
 
 
-def learn_all(case: Case) -> Boundaries:
+def foresee(case: Case) -> Hopes:
+    """Begin to load the models where an output, or a category that comes in, is told by other fields: they will be tried."""
+    hopes = Hopes(case, split(case))
+    asked = [*case.of(Role.OUTPUT), *(v for v in case.of(Role.INPUT) if v.codes is not None and not v.derived)]
+    if any(hopes.any(variable, upstream(case, variable.field)[:MOST_PARENTS]) for variable in asked[:MOST_TREES]):
+        models.begin()
+    return hopes
+
+
+def learn_all(case: Case, hopes: Hopes) -> Boundaries:
     """Seek a relation for each field, upstream first, and turn each into channels; of very many fields for some (`choice`)."""
     case = chosen(case)
-    parts = split(case)
+    parts = hopes.parts
     relations: dict[str, Relation] = {}
     loose: list[tuple[Variable, list[Variable]]] = []
     for variable in case.of(Role.INPUT, Role.STEP, Role.OUTPUT, Role.DECISION, Role.USAGE):
         if variable.derived and variable.field.role is Role.INPUT:
             continue
         parents = upstream(case, variable.field)
+        hopeful = variable.codes is None or hopes.any(variable, parents)
         worded = _worded(case, parents) if variable.codes is not None else parents
-        found = exact(case, parts, variable, worded)
-        if found is None and len(worded) < len(parents):
+        found = exact(case, parts, variable, worded) if hopeful else None
+        if hopeful and found is None and len(worded) < len(parents):
             found = exact(case, parts, variable, parents)
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
@@ -65,7 +76,6 @@ def learn_all(case: Case) -> Boundaries:
     loose.sort(
         key=lambda pair: (_of_text(case, pair[0]), order[pair[0].field.role])
     )  # what is made of texts comes last
-    hopes = Hopes(case, parts)
     for variable, parents in loose[:MOST_TREES]:
         nearest = parents[:MOST_PARENTS]  # where those are all, no exact relation to them was found above
         if not hopes.any(variable, nearest):

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from whimbrel.diagnose import models
 from whimbrel.diagnose.lineage import Trained, told_by
 from whimbrel.diagnose.sampling import Sampling
 from whimbrel.diagnose.verdict import LEAST_GOLDEN, LEAST_WINDOW, diagnose_rows
@@ -174,7 +173,6 @@ def _report(
     samples: Sampling, golden: tuple[Source, Window], window: tuple[Source, Window], app: str,
     events: tuple[Event, ...], name: str = "", trained: Trained | None = None,
 ) -> Report:  # fmt: skip
-    models.begin()
     before, after = (samples.rows(source, chosen, ROWS) for source, chosen in (golden, window))
     schema = golden[0].schema + window[0].schema
     report = diagnose_rows(
@@ -196,7 +194,6 @@ def _against_the_past(
         )
     since, until = window.since or from_micros(first), window.until or from_micros(last + 1)
     for shifted in _past(window, since, until):
-        models.begin()
         parts = [samples.rows(source, w, ROWS // len(shifted)) for w in shifted]
         held = [(w, rows) for w, rows in zip(shifted, parts, strict=True) if len(rows)]
         if sum(len(rows) for _, rows in held) >= 500 and (len(held) >= 3 or len(shifted) == 1):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from whimbrel.diagnose import releases
+from whimbrel.diagnose import models, releases
 from whimbrel.diagnose.boundaries import priced
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.causes import Cause
@@ -116,6 +116,7 @@ def _depends(
     parts: Split, cause: Cause, peers: Sequence[Variable], outcomes: Sequence[tuple[str, Variable, float]]
 ) -> bool | None:
     """Whether a model of the outcome from `peers` does worse without the cause's component; None where it is no good model."""
+    models.ready()
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     mine = [v.path == cause.suspect.component for v in peers]

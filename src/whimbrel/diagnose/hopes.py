@@ -1,19 +1,21 @@
-"""Whether a number may be foretold at all: asked of each field alone before trees are fitted to all of them, for most that is tried fails there.
+"""Whether a field may be foretold at all: asked of each other field alone before trees are fitted to all of them, for most that is tried fails there.
 
 In: a `Case` and golden's rows for learning and checking. Out: yes or no for a target and its parents. `boundaries` and `terms` ask.
 
-A field tells at least what its bins do: the share of the variance of the target's ranks that lies between them, less what as many bins of noise
-would show. Where no field has `LEAST_TOLD` to say, all of them together have not enough to say for a fitted model, unless it lies in how fields
-go together alone; and among many of those greedy trees, which split by one field at a time, do not find that either.
+A field tells at least what its bins do: the share of the variance of the target's ranks that lies between them, or of the variance of whether
+a category has some value, less what as many bins of noise would show. Where no field has `LEAST_TOLD` to say, all of them together have not enough
+to say for a fitted model or a rule, unless it lies in how fields go together alone; and among many of those greedy trees, which split by one field
+at a time, do not find that either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.relations import Split
 from whimbrel.model.rows import Bools, Floats, Ints
 
@@ -25,22 +27,39 @@ BINS = 16
 
 
 class Hopes:
-    """Golden's rows by the bins of each field, which are made once for all targets."""
+    """Golden's rows by the bins of each field, which are made once for all targets; what was asked is remembered."""
 
     def __init__(self, case: Case, parts: Split) -> None:
+        self.parts = parts
+        self._asked: dict[tuple[str, ...], bool] = {}
         self._rows = np.concatenate([parts.train, parts.check])
         self._bins: dict[str, Ints] = {}
         self._clock = [np.floor(case.hour[self._rows]).astype(np.int64), case.weekday[self._rows].astype(np.int64)]
 
     def any(self, target: Variable, parents: Sequence[Variable]) -> bool:
         """Whether some parent, or the clock, tells enough of the target, or there are too few to say so."""
-        if target.numbers is None or len(parents) <= FEW:
+        if len(parents) <= FEW:
             return True
+        asked = target.name, *(parent.name for parent in parents)
+        if asked not in self._asked:
+            self._asked[asked] = self._any(target, parents)
+        return self._asked[asked]
+
+    def _any(self, target: Variable, parents: Sequence[Variable]) -> bool:
+        every = chain(self._clock, map(self._binned, parents))
+        if target.numbers is None:
+            assert target.codes is not None
+            codes = target.codes[self._rows]
+            known = codes >= 0
+            values, which = np.unique(codes[known], return_inverse=True)
+            if values.size > MAX_VALUES:
+                return True
+            return any(_told_apart(which, values.size, bins[known]) >= LEAST_TOLD for bins in every)
         y = target.numbers[self._rows]
         known = np.isfinite(y)
         ordered = np.sort(y[known])
         ranks = np.searchsorted(ordered, y, "left") + np.searchsorted(ordered, y, "right").astype(np.float64)
-        return any(_told(ranks, known, bins) >= LEAST_TOLD for bins in (*self._clock, *map(self._binned, parents)))
+        return any(_told(ranks, known, bins) >= LEAST_TOLD for bins in every)
 
     def _binned(self, variable: Variable) -> Ints:
         """The bin of each row, 0 where null, shape (rows,)."""
@@ -71,3 +90,16 @@ def _told(y: Floats, known: Bools, bins: Ints) -> float:
         return 0.0
     within = total - float((sums[filled] ** 2 / counts[filled]).sum())
     return 1 - within / free / (total / (y.size - 1))
+
+
+def _told_apart(which: Ints, values: int, bins: Ints) -> float:
+    """The like share for whether a category has a value, of the value that is told best; `which` are 0 to `values`."""
+    if values < 2:
+        return 0.0
+    counts = np.bincount(bins * values + which, minlength=(int(bins.max()) + 1) * values).reshape(-1, values)
+    sizes, n, every = counts.sum(axis=1, keepdims=True), which.size, counts.sum(axis=0)
+    free = n - int((sizes > 0).sum())
+    if free < 1:
+        return 0.0
+    within = (counts - counts**2 / np.maximum(sizes, 1)).sum(axis=0)
+    return float((1 - within / free / ((every - every**2 / n) / (n - 1))).max())

@@ -19,12 +19,15 @@ fault in a bystander must not be taken for a fault in the target.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from whimbrel.diagnose import models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
+from whimbrel.diagnose.cuts import cut
 from whimbrel.diagnose.forms import EXACT_SHARE, clipped, gated, linear, single_parent_relations
 from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.relations import Relation, Split
@@ -181,8 +184,6 @@ class _Boosted:
 
 
 def _boosted(case: Case, parts: Split, target: Variable, parents: Sequence[Variable], least: float) -> _Boosted | None:
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
     assert target.numbers is not None
     y = target.numbers
     train, check = (rows[np.isfinite(y[rows])] for rows in (parts.train, parts.check))
@@ -191,6 +192,9 @@ def _boosted(case: Case, parts: Split, target: Variable, parents: Sequence[Varia
     design = design_of(case, parents, train, np.concatenate([train, check]))
     if design is None:
         return None
+    models.ready()
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     link = evenest(y[train])
     scaled = link.into(y)
     low, high = np.quantile(scaled[train], [0.001, 0.999])
@@ -241,8 +245,6 @@ def _told_apart(parts: Split, target: Variable) -> tuple[Ints, Ints] | None:
 
 
 def _rule(case: Case, parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
-    from sklearn.tree import DecisionTreeClassifier
-
     assert target.codes is not None
     y, known = target.codes, _told_apart(parts, target)
     design = design_of(case, parents, known[0]) if known else None
@@ -251,11 +253,9 @@ def _rule(case: Case, parts: Split, target: Variable, parents: Sequence[Variable
     train, check = known
     seen = np.bincount(y[check], minlength=len(target.vocabulary))
     often = seen >= LEAST_EXAMPLES
-    if seen.sum() - seen.max() < LEAST_EXAMPLES or _undecided(design, y, train, check):
+    if seen.sum() - seen.max() < LEAST_EXAMPLES:
         return None
-    for depth in _DEPTHS:
-        rule = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=2, random_state=0)
-        rule.fit(design.x[train], y[train])
+    for rule in _rules(design, y, train, check):
         right = rule.predict(design.x[check]) == y[check]
         strength = float(np.mean(right))
         caught = np.bincount(y[check], weights=right, minlength=len(target.vocabulary)) / np.maximum(seen, 1)
@@ -277,6 +277,20 @@ def _rule(case: Case, parts: Split, target: Variable, parents: Sequence[Variable
     return None
 
 
+def _rules(design: Design, y: Ints, train: Ints, check: Ints) -> Iterator[Any]:
+    """What may decide the category, the plainest first: one cut, for which no model need be loaded, or a tree; none where it looks undecided."""
+    found = cut(design.x[train], y[train])
+    if found is not None:
+        yield found
+    if _undecided(design, y, train, check):
+        return
+    models.ready()
+    from sklearn.tree import DecisionTreeClassifier
+
+    for depth in _DEPTHS:
+        yield DecisionTreeClassifier(max_depth=depth, min_samples_leaf=2, random_state=0).fit(design.x[train], y[train])
+
+
 def _confirmed(case: Case, leaves: Ints, check: Ints, right: Bools) -> Bools:
     """Rows in leaves of a rule that golden's held-out rows have tried often enough, and rightly, shape (n,).
 
@@ -292,6 +306,7 @@ def _confirmed(case: Case, leaves: Ints, check: Ints, right: Bools) -> Bools:
 
 def _undecided(design: Design, y: Ints, train: Ints, check: Ints) -> bool:
     """Whether a rule learnt from some of the rows errs so often that one learnt from all of them will not decide either."""
+    models.ready()
     from sklearn.tree import DecisionTreeClassifier
 
     train, check = thin(train, _SCREEN_ROWS), thin(check, _SCREEN_ROWS // 2)
@@ -302,8 +317,6 @@ def _undecided(design: Design, y: Ints, train: Ints, check: Ints) -> bool:
 
 
 def _boosted_category(case: Case, parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     assert target.codes is not None
     known = _told_apart(parts, target)
     design = design_of(case, parents, known[0]) if known else None
@@ -314,6 +327,9 @@ def _boosted_category(case: Case, parts: Split, target: Variable, parents: Seque
     common = [int(c) for c in np.argsort(-counts, kind="stable")[:6] if counts[c] >= 20]
     if len(common) < 2 or train.size < 200:
         return None
+    models.ready()
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     grouped = np.where(np.isin(target.codes, common), target.codes, -1)
     model = HistGradientBoostingClassifier(
         max_iter=60, learning_rate=0.15, max_leaf_nodes=16, min_samples_leaf=20, random_state=0,

@@ -9,8 +9,9 @@ same labels; and held against what golden's own blocks reach.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
 from itertools import combinations
 
 import numpy as np
@@ -246,8 +247,12 @@ class _Weighed:
         """Nats left where the world may say yes more or less often, and its scores tell a little more or less."""
         self.net = left - self._world((1.0,)) if enough and found.reading.lag else self.apart
         """Of another row's labels the same where it may say yes more or less often."""
-        self.by_others = gained - self._world(_ANY) if enough else 0.0
+        self._gained = gained if enough else None
+
+    @cached_property
+    def by_others(self) -> float:
         """Nats by which labels go by another row's score rather than by any curve of their own."""
+        return 0.0 if self._gained is None else self._gained - self._world(_ANY)
 
     def _world(self, slopes: tuple[float, ...]) -> float:
         """How much likelier the same labels get where the world says yes more or less often, or scores tell less of it."""
@@ -256,11 +261,21 @@ class _Weighed:
         if not told.binary:
             return _straight(told.target[rows], told.centre[rows], told.width[rows]) - float(own.sum())
         odds, target = told.centre[rows], told.target[rows]
-        return max(
-            float((likely(target, b * odds + a) - own).sum()) - float(a / WORLD) ** 2 / 2
-            for a in _OFFSETS
-            for b in slopes
-        )
+
+        def gained(slope: float, offset: float) -> float:
+            return float((likely(target, slope * odds + offset) - own).sum()) - float(offset / WORLD) ** 2 / 2
+
+        return max(_highest(partial(gained, slope)) for slope in slopes)
+
+
+def _highest(of: Callable[[float], float]) -> float:
+    """The highest of a concave function at `_OFFSETS`: by halves, since it only rises before it and only falls after."""
+    at = cache(lambda i: of(float(_OFFSETS[i])))
+    low, high = 0, _OFFSETS.size - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if at(middle + 1) > at(middle) else (low, middle)
+    return at(low)
 
 
 def _straight(target: Floats, centre: Floats, width: Floats) -> float:
@@ -273,18 +288,20 @@ def _straight(target: Floats, centre: Floats, width: Floats) -> float:
 def _holding(ratio: Floats) -> Bools:
     """The rows, in order of time, on which a reading holds: the best stretches, each at its price (Viterbi 1967)."""
     cost = float(np.log(max(ratio.size, 2)))
-    came, on, most = np.zeros((2, ratio.size), dtype=bool), -np.inf, 0.0
-    for i, value in enumerate(ratio.tolist()):
-        came[1, i] = most - cost > on  # it begins here
-        on = max(on, most - cost) + value
-        came[0, i] = on > most  # up to here it is worth its price
-        most = max(most, on)
-    out, holds = np.zeros(ratio.size, dtype=bool), False
-    for i in range(ratio.size - 1, -1, -1):
-        holds = holds or bool(came[0, i])
-        out[i] = holds
-        holds = holds and not came[1, i]
-    return out
+    begins, pays, on, most = [], [], -np.inf, 0.0  # plain lists: this goes through every row
+    for value in ratio.tolist():
+        anew = most - cost
+        begins.append(anew > on)
+        on = max(on, anew) + value
+        pays.append(on > most)  # up to here it is worth its price
+        if on > most:
+            most = on
+    out, holds = [], False
+    for starts, paid in zip(reversed(begins), reversed(pays), strict=True):
+        holds = holds or paid
+        out.append(holds)
+        holds = holds and not starts
+    return np.array(out[::-1], dtype=bool)
 
 
 def _usual(case: Case, ratios: _Ratios, groups: list[_Group]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from whimbrel.diagnose import models
 from whimbrel.diagnose.case import DAY_US, SATURDAY, Case, Variable
 from whimbrel.model.rows import Bools, Floats, Ints
 
@@ -98,6 +99,7 @@ def familiar(design: Design, train: Ints, check: Ints, y: Floats | Ints) -> Bool
 
     As `alike`, each parent weighed by how much it matters for `y`. On a storm's rows a model fitted in fair weather errs by itself.
     """
+    models.ready()
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
     placed = _placed(design, train)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from whimbrel.diagnose import matrices
+from whimbrel.diagnose import matrices, models
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.hopes import Hopes
 from whimbrel.diagnose.judged import Judged, judged
@@ -92,8 +92,6 @@ def _strays(case: Case, found: Judged) -> Floats:
 
 def _with_trees(case: Case, found: Judged, odds: Floats) -> Floats:
     """The log odds by trees over inputs, steps and outputs, where they foretell golden's labels better; else as they came."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     parts = split(case)
     known = np.isfinite(found.target) & np.isfinite(odds)
     parts = Split(thin(parts.train[known[parts.train]], TAUGHT), parts.check[known[parts.check]])
@@ -107,6 +105,9 @@ def _with_trees(case: Case, found: Judged, odds: Floats) -> Floats:
     design = design_of(case, parents, parts.train)
     if design is None:
         return odds
+    models.ready()
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     model = HistGradientBoostingClassifier(
         max_iter=40, learning_rate=0.1, max_leaf_nodes=8, min_samples_leaf=20, random_state=0,
         categorical_features=design.categorical,

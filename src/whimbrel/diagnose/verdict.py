@@ -12,7 +12,6 @@ from datetime import datetime
 from itertools import chain
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from whimbrel.diagnose import (
     absence,
@@ -36,6 +35,7 @@ from whimbrel.diagnose.causes import Cause, settle, strength
 from whimbrel.diagnose.command import command
 from whimbrel.diagnose.gather import gather
 from whimbrel.diagnose.harm import Harm, measure
+from whimbrel.diagnose.hopes import Hopes
 from whimbrel.diagnose.lineage import Trained
 from whimbrel.diagnose.scan import Channel, Scan
 from whimbrel.diagnose.suspects import Proof, Suspect, events_near
@@ -64,19 +64,18 @@ def diagnose_rows(
         return Report(app, window_span, golden_span, "insufficient", f"CANNOT TELL: {thin}.",
                       cannot_tell=(CannotTell("data", "more predictions"),),
                       took_s=round(time.perf_counter() - started, 3))  # fmt: skip
-    models.begin()
     case = build(golden, window, schema, events)
+    hopes = boundaries.foresee(case)
     plain = contracts.channels(case), feeds.channels(case)  # what needs no model, while these load
-    models.ready()  # their thread pool must be there to be limited
-    with threadpool_limits(1):  # the models are small: threads would cost more in waiting than they save
-        return _judge(case, plain, app, golden_span, window_span, started, trained)
+    with models.on_one_thread():
+        return _judge(case, hopes, plain, app, golden_span, window_span, started, trained)
 
 
 def _judge(
-    case: Case, plain: Sequence[Sequence[Channel]], app: str, golden_span: Span, window_span: Span, started: float,
+    case: Case, hopes: Hopes, plain: Sequence[Sequence[Channel]], app: str, golden_span: Span, window_span: Span, started: float,
     trained: Trained | None,
 ) -> Report:  # fmt: skip
-    learned = boundaries.learn_all(case)
+    learned = boundaries.learn_all(case, hopes)
     channels = [
         *chain.from_iterable(plain),
         *absence.channels(case),
