@@ -111,11 +111,14 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     """Slice and onset in turn: the slice is clearest after the onset, the onset inside the slice."""
     shift = hit.shift
     sign = 1.0 if shift >= 0 else -1.0
-    where, inside, since = _sharpest(case, scan, hit, sign)
+    where, inside, since, from_start = _sharpest(case, scan, hit, sign)
     for _ in range(2):
-        where, inside = scan.slice_of(
+        found, rows = scan.slice_of(
             hit.excess * sign, _active(case, hit.excess * sign, inside, since), hit.channel.not_by
         )
+        if found == where:
+            break
+        where, inside = found, rows
         since, from_start = onset(case, hit.excess * sign, inside)
     affected = inside & _active(case, hit.excess * sign, inside, since)
     judged = affected & np.isfinite(hit.excess)
@@ -242,25 +245,29 @@ def _new(case: Case, variable: Variable, earlier: Bools) -> Bools:
     return out
 
 
-def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Bools, int]:
+def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Bools, int, bool]:
     """The slice and onset to begin with: those of several halves of the window that hold the rise most densely.
 
     A slice that broke late drowns in whatever the whole window did before; looked at from its own time on, it does not.
     """
     excess = hit.excess * sign
-    best: tuple[float, Where, Bools, int] | None = None
+    best: tuple[float, Where, Bools, int, bool] | None = None
+    asked: set[Where] = set()
     for share in _STARTS:
         start = int(np.quantile(case.ts[case.window], share))
         where, inside = (hit.where, hit.inside) if share == 0 else scan.slice_of(
             excess, case.window & (case.ts >= start), hit.channel.not_by
         )  # fmt: skip
-        since, _ = onset(case, excess, inside)
+        if where in asked:
+            continue
+        asked.add(where)
+        since, from_start = onset(case, excess, inside)
         rows = inside & case.window & (case.ts >= since) & np.isfinite(excess)
         base = inside & case.golden & np.isfinite(excess)
         rise = float(excess[rows].mean() - (excess[base].mean() if base.sum() >= 12 else 0.0)) if rows.any() else 0.0
         gain = rows.sum() * max(rise, 0.0) ** 2
         if best is None or gain > 1.1 * best[0]:
-            best = (gain, where, inside, since)
+            best = (gain, where, inside, since, from_start)
     assert best is not None
     return best[1:]
 
