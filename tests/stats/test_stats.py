@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from whimbrel.stats.distance import divergence, divergence_of_two, freedom, noise, normalised, surprise
 from whimbrel.stats.intervals import beta_cdf, clopper_pearson, wilson
 from whimbrel.stats.many import benjamini_hochberg, high_quantile
-from whimbrel.stats.onset import mean_onset, share_onset
+from whimbrel.stats.onset import share_onset, value_onset
 
 draw = np.random.default_rng(0)
 STARTS = np.array([0, 3])
@@ -95,16 +95,34 @@ def test_a_series_that_is_off_from_its_first_point_begins_there_by_what_was_know
 def test_a_constant_series_has_no_onset() -> None:
     assert share_onset(np.zeros(10), np.full(10, 5)) is None
     assert share_onset(np.array([3]), np.array([9])) is None
-    flat = np.ones(10)
-    assert mean_onset(2 * flat, 4 * flat, flat) is None
+    assert value_onset(np.zeros(10), np.zeros(90)) is None
 
 
-def test_a_step_in_a_mean_is_found_where_it_is() -> None:
-    values = draw.normal(np.where(np.arange(40)[:, None] < 12, 5, 6), 1, (40, 50))
-    found = mean_onset(values.sum(1), (values**2).sum(1), np.full(40, 50))
+_noise = np.random.default_rng(8)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (_noise.normal(0, 1, 900), _noise.normal(1.5, 1, 600)),
+        (_noise.standard_t(2, 900), 2 + _noise.standard_t(2, 600)),  # one value far out is no onset
+        (_noise.random(900) < 0.02, _noise.random(600) < 0.4),
+        (_noise.normal(0, 1, 900), _noise.normal(0, 1, 600) + 8 * (_noise.random(600) < 0.3)),
+    ],
+    ids=["mean", "long tails", "share", "some values"],
+)
+def test_values_drawn_anew_are_found_from_the_first(before: np.ndarray, after: np.ndarray) -> None:
+    """Whatever they are drawn from, to a few values; where all are drawn anew, from the first one on."""
+    before, after = before.astype(float), after.astype(float)
+    found = value_onset(np.concatenate([before[600:], after]), before[:600])
     assert found is not None
-    assert found.at == 12
-    assert found.after - found.before == pytest.approx(1, abs=0.15)
+    assert abs(found.at - 300) <= 12
+    assert found.low <= found.at <= found.high
+    assert found.before == pytest.approx(before.mean(), abs=0.3)
+    assert found.after == pytest.approx(after.mean(), abs=0.3)
+    whole = value_onset(after, before)
+    assert whole is not None
+    assert whole.at == 0
 
 
 def test_benjamini_hochberg_as_in_its_paper() -> None:

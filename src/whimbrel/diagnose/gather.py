@@ -19,6 +19,7 @@ from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools, Floats, Ints
 from whimbrel.model.window import Where
+from whimbrel.stats.onset import SURER, value_onset
 
 _HARD = {
     "type",
@@ -39,7 +40,8 @@ _HARD = {
     "form",
     "copy",
 }
-_NEVER, _SURER = 0.0005, 4.0
+_NEVER = 0.0005
+"""A share of golden's rows that is as good as none."""
 SLIGHT = 0.5
 """Golden spreads by which a step or an output must leave its fitted model before that counts on traffic that may be of another kind."""
 BARELY = 1.5
@@ -109,11 +111,14 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     """Slice and onset in turn: the slice is clearest after the onset, the onset inside the slice."""
     shift = hit.shift
     sign = 1.0 if shift >= 0 else -1.0
-    where, inside, since = _sharpest(case, scan, hit, sign)
+    where, inside, since, from_start = _sharpest(case, scan, hit, sign)
     for _ in range(2):
-        where, inside = scan.slice_of(
+        found, rows = scan.slice_of(
             hit.excess * sign, _active(case, hit.excess * sign, inside, since), hit.channel.not_by
         )
+        if found == where:
+            break
+        where, inside = found, rows
         since, from_start = onset(case, hit.excess * sign, inside)
     affected = inside & _active(case, hit.excess * sign, inside, since)
     judged = affected & np.isfinite(hit.excess)
@@ -240,25 +245,29 @@ def _new(case: Case, variable: Variable, earlier: Bools) -> Bools:
     return out
 
 
-def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Bools, int]:
+def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Bools, int, bool]:
     """The slice and onset to begin with: those of several halves of the window that hold the rise most densely.
 
     A slice that broke late drowns in whatever the whole window did before; looked at from its own time on, it does not.
     """
     excess = hit.excess * sign
-    best: tuple[float, Where, Bools, int] | None = None
+    best: tuple[float, Where, Bools, int, bool] | None = None
+    asked: set[Where] = set()
     for share in _STARTS:
         start = int(np.quantile(case.ts[case.window], share))
         where, inside = (hit.where, hit.inside) if share == 0 else scan.slice_of(
             excess, case.window & (case.ts >= start), hit.channel.not_by
         )  # fmt: skip
-        since, _ = onset(case, excess, inside)
+        if where in asked:
+            continue
+        asked.add(where)
+        since, from_start = onset(case, excess, inside)
         rows = inside & case.window & (case.ts >= since) & np.isfinite(excess)
         base = inside & case.golden & np.isfinite(excess)
         rise = float(excess[rows].mean() - (excess[base].mean() if base.sum() >= 12 else 0.0)) if rows.any() else 0.0
         gain = rows.sum() * max(rise, 0.0) ** 2
         if best is None or gain > 1.1 * best[0]:
-            best = (gain, where, inside, since)
+            best = (gain, where, inside, since, from_start)
     assert best is not None
     return best[1:]
 
@@ -339,35 +348,31 @@ def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
 
 
 def onset(case: Case, excess: Floats, inside: Bools) -> tuple[int, bool]:
-    """When the rise began: the row from which on the mean of `excess` stands out most (a change point by likelihood).
+    """When the rise began: the row from which on `excess` is likelier drawn anew than as on golden.
 
-    Returns its time in µs since 1970, and whether it was there from the window's first row.
+    Returns its time in µs since 1970, and whether it was there from the slice's first row in the window.
     """
-    start = int(case.ts[case.window].min())
+    here = case.ts[case.window & inside]
+    first = int(case.ts[case.window].min())
+    start = int(here.min()) if here.size else first
     rows = np.flatnonzero(inside & case.window & np.isfinite(excess))
     if rows.size < 8:
         return start, True
     rows = rows[np.argsort(case.ts[rows], kind="stable")]
     values = excess[rows]
     base = excess[inside & case.golden & np.isfinite(excess)]
-    if base.size < 12 and case.ts[rows[0]] > start:
+    if base.size < 12 and case.ts[rows[0]] > first:
         return int(case.ts[rows[0]]), False  # a slice that golden never saw began with its first row
-    values = values - (base.mean() if base.size >= 12 else 0.0)
-    sums = np.cumsum(values[::-1])[::-1]
-    gains = np.where(sums > 0, sums**2, 0.0) / np.arange(rows.size, 0, -1)
-    gains[-min(5, rows.size - 1) :] = 0.0
-    k = int(np.argmax(gains))
+    usual = base if base.size >= 12 else np.append(excess[case.golden & np.isfinite(excess)], 0.0)
+    found = value_onset(values, usual)
+    k = found.at if found is not None else 0
     if base.size >= 100 and np.mean(base > 0.5) < _NEVER:
         # What golden never did has begun where it is first seen, however seldom the occasion came at first.
-        seen = np.flatnonzero(values > 0.5)
+        early = np.flatnonzero(values[:k] > 0.5)
         rate = (np.count_nonzero(base > 0.5) + 1) / base.size
-        early = seen[seen < k]
         surer = _likelier(np.arange(early.size, 0, -1), (k - early) * rate)
-        k = int(early[np.argmax(surer)]) if seen.size >= 3 and surer.max(initial=0.0) > _SURER else k
-        return (start, True) if k <= 0.01 * rows.size else (int(case.ts[rows[k]]), False)
-    if gains[k] <= 1.05 * gains[0] or k <= 0.01 * rows.size:
-        return start, True
-    return int(case.ts[rows[k]]), False
+        k = int(early[np.argmax(surer)]) if surer.max(initial=0.0) > SURER else k
+    return (int(case.ts[rows[k]]), False) if k else (start, True)
 
 
 def _likelier(counts: Ints, expected: Floats) -> Floats:

@@ -317,7 +317,7 @@ def _usual(case: Case, ratios: _Ratios, groups: list[_Group]) -> dict[str, float
 def _suspect(case: Case, best: _Weighed, threshold: float) -> Suspect:
     reading, inside = best.found.reading, best.inside
     since = int(case.ts[best.rows[0]])
-    start = int(case.ts[case.window].min())
+    start = int(case.ts[case.window & inside].min())
     asked = np.flatnonzero(case.window & inside & np.isfinite(best.ratios.own))
     from_start = bool((case.ts[asked] < since).sum() <= 0.01 * asked.size)
     since = start if from_start else since

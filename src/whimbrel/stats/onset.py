@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from whimbrel.model.rows import Floats, Ints
 
@@ -26,6 +27,14 @@ class Onset:
 
 CLOSE = 1.92
 """Log-likelihood within which a point is nearly as likely: half of chi-square's 95% point, one degree of freedom."""
+SURER = 4.0
+"""Log-likelihood by which a point must be surer than the first one: what is looked at has often begun before, and there are many later points."""
+SPARED = 0.02
+"""The share of points that may be as before although they lie after: a single one of them proves nothing."""
+TAIL, STEPS = 1 / 128, 12
+"""The part of either end that counts as the end; steps of Newton's method, most of which are never needed."""
+LAST = 5
+"""Points at the end that are too few for a change."""
 
 
 def share_onset(hits: Ints | Floats, totals: Ints | Floats, *, prior: tuple[float, float] = (0.0, 0.0)) -> Onset | None:
@@ -45,25 +54,69 @@ def share_onset(hits: Ints | Floats, totals: Ints | Floats, *, prior: tuple[floa
     return _best(gains, before_hits, before_rows, all_hits, all_rows)
 
 
-def mean_onset(sums: Floats, squares: Floats, totals: Ints | Floats) -> Onset | None:
-    """The likeliest point at which a mean changed, by normal likelihood; None where there is no change at all.
+def value_onset(values: Floats, known: Floats) -> Onset | None:
+    """The likeliest point from which on values are drawn as `known` are not, by likelihood ratio; None where none rose.
+
+    How much a value says for the new is learned from the values themselves, so that neither long tails nor what is nought nearly
+    always mislead; and learned twice: from the point at which the mean rose, by normal likelihood, then from the likeliest one.
 
     Args:
-        sums: sum of the values at each point, shape (n,).
-        squares: sum of their squares.
-        totals: how many they are.
+        values: one at each point, shape (n,).
+        known: values that are known to lie before, shape (m,).
     """
-    totals = np.asarray(totals, np.float64)
-    n, total, square = totals.sum(), sums.sum(), squares.sum()
-    before_sum, before_n = _before(sums), _before(totals)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = np.where(before_n > 0, before_sum**2 / before_n, 0.0)
-        between += np.where(n - before_n > 0, (total - before_sum) ** 2 / (n - before_n), 0.0)
-    whole = square - total**2 / max(n, 1)
-    if not whole > 0:
+    values, known = np.asarray(values, np.float64), np.asarray(known, np.float64)
+    end = max(values.size - LAST, 1)
+    rise = np.maximum(_from(values - known.mean()), 0.0) ** 2 / np.arange(values.size, 0, -1)
+    at = int(rise[:end].argmax())
+    if not rise[at] > 0:
         return None
-    within = np.maximum(square - between, whole * 1e-12)
-    return _best(n / 2 * np.log(whole / within), before_sum, before_n, total, n)
+    for _ in range(2):
+        learned, gains = at, _from(_ratios(values, known, at))[:end]
+        at = int(gains.argmax())
+        if at == learned:
+            break
+    if gains[at] - gains[0] < SURER:
+        at = 0
+    near = np.flatnonzero(gains >= min(gains.max() - CLOSE, gains[at]))
+    before = np.concatenate([known, values[:at]])
+    return Onset(at, int(near[0]), int(near[-1]), float(gains[at]), float(before.mean()), float(values[at:].mean()))
+
+
+def _from(values: Floats) -> Floats:
+    """Sums of what lies at each point and after it."""
+    return np.cumsum(values[::-1])[::-1]
+
+
+def _ratios(values: Floats, known: Floats, at: int) -> Floats:
+    """The log likelihood of each value among those from `at` on, over that among those before and known, shape (n,).
+
+    By logistic regression on the value, cut at the ends of either side (a tail counts as its end): a ratio of more freedom would learn
+    the hour of the day by heart from what is left of it in the values. Half a row of doubt at each end and on either side, so
+    that "never seen" is not "impossible".
+    """
+    before, after = np.concatenate([known, values[:at]]), values[at:]
+    ends = np.quantile(before, [TAIL, 1 - TAIL]), np.quantile(after, [TAIL, 1 - TAIL])
+    low, high = min(ends[0][0], ends[1][0]), max(ends[0][1], ends[1][1])
+    if not high > low:
+        return np.zeros(values.size)
+    design = np.ones((before.size + after.size + 4, 2))
+    design[:, 1] = (np.clip(np.concatenate([before, after, [low, high, low, high]]), low, high) - low) / (high - low)
+    young = np.repeat([0.0, 1.0, 0.0, 1.0], [before.size, after.size, 2, 2])
+    weight = np.repeat([1.0, 0.5], [before.size + after.size, 4])
+    prior = float(np.log(after.size / before.size))
+    beta = np.array([prior, 0.0])
+    for _ in range(STEPS):
+        chance = expit(design @ beta)
+        curvature = (design * (weight * chance * (1 - chance))[:, None]).T @ design + 1e-9 * np.eye(2)
+        step = np.linalg.solve(curvature, design.T @ (weight * (young - chance)))
+        beta += step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-9))
+        if np.abs(step).max() < 1e-3:
+            break
+    odds = np.exp(
+        design[known.size : known.size + values.size] @ beta - prior
+    )  # the values follow what is known, in their order
+    out: Floats = np.log((1 - SPARED) * odds + SPARED)
+    return out
 
 
 def _before(values: Floats) -> Floats:

@@ -1,0 +1,47 @@
+"""Since when: the first row that is hit, soon after the window's first one, and in a slice that is seldom asked for."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose import diagnose_rows, gather
+from whimbrel.model.window import micros, where_dict
+
+from .shop import HOUR_US, SCHEMA, cells, rows, serve
+
+GOLDEN, WINDOW = 4_000, 2_000
+
+
+@pytest.mark.parametrize("hit", [0, 40, 90, 1_200])
+@pytest.mark.parametrize("kind", ["shift", "long tails", "some rows"])
+def test_the_onset_is_the_first_row_hit_however_soon_after_the_windows_first(hit: int, kind: str) -> None:
+    """An hour after a window of two days began is not its beginning; to a few rows, where each says little."""
+    rng = np.random.default_rng(hit)
+    n = GOLDEN + WINDOW
+    excess = rng.standard_t(2, n) if kind == "long tails" else rng.normal(0, 1, n)
+    more = 8.0 * (rng.random(n) < 0.3) if kind == "some rows" else np.full(n, 2.5)
+    excess[GOLDEN + hit :] += more[GOLDEN + hit :]
+    ts = np.arange(n, dtype=np.int64)
+    case = SimpleNamespace(ts=ts, golden=ts < GOLDEN, window=ts >= GOLDEN)
+    since, from_start = gather.onset(cast("Any", case), excess, np.ones(n, dtype=bool))
+    assert from_start is (since == GOLDEN)
+    assert abs(since - GOLDEN - hit) <= 12
+
+
+def test_a_fault_that_was_there_already_is_since_the_first_row_of_its_slice() -> None:
+    """Japan asks from five in the morning on: what is wrong there all day did not begin at midnight, when nobody asked."""
+    golden, window = cells(20_000, 0, hours=240, start_hour=0), cells(6_000, 1, hours=24, start_hour=240)
+    night = window["ts"] < window["ts"][0] + 5 * HOUR_US
+    window["context.country"][night & (window["context.country"] == "JP")] = "DE"
+    hit = window["context.country"] == "JP"
+    golden = serve(golden, np.zeros(20_000, dtype=bool))
+    window = serve(window, hit)
+    window["outputs.score"] = np.where(hit, 0.8 * window["outputs.score"], window["outputs.score"])
+    first = diagnose_rows(rows(golden, "g"), rows(window, "w"), SCHEMA, app="shop").findings[0]
+    assert (first.component, where_dict(first.where)) == ("outputs.score", {"context.country": "JP"})
+    assert first.since is not None
+    assert micros(first.since) == int(window["ts"][hit][0])
