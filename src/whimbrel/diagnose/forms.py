@@ -31,6 +31,8 @@ _MOST, _CUT = 0.7, 0.005
 _MAX_CUT, _LEAST_CUT = 4, 8
 """Parents of such a sum, and rows beyond an end that tell where it is."""
 _RENEWED = 15
+_FINE = 0.01
+"""The part of the middle spread that half a unit of the last decimal may be where a number is rounded."""
 _LISTED = 20
 """Values up to which a category is a flag a value."""
 
@@ -413,10 +415,21 @@ def _least_squares(
 
 
 def _tolerance(values: Floats) -> float:
-    """What counts as equal: a thousandth of the middle spread, and float noise on large values."""
+    """What counts as equal: a thousandth of the middle spread, float noise on large values, and what rounding takes.
+
+    A score of four decimals that is mostly near nought lies farther from the sum that it is than a thousandth of its spread.
+    """
     low, high = _ends(values, 0.05)
     spread = high - low if high > low else float(np.ptp(values))
-    return float(max(1e-3 * spread, 1e-6 * float(np.max(np.abs(values)) or 1.0)))
+    noise = max(1e-3 * spread, 1e-6 * float(np.max(np.abs(values)) or 1.0))
+    rounded = (0.5 * 10.0**-decimals for decimals in range(1, 7) if _FINE * spread >= 0.5 * 10.0**-decimals > noise)
+    return float(next((half for half in rounded if _on_marks(values, 2 * half)), noise))
+
+
+def _on_marks(values: Floats, mark: float) -> bool:
+    """Whether every value is a multiple of the mark."""
+    scaled = values / mark
+    return bool((np.abs(scaled - np.round(scaled)) <= 1e-6 * np.maximum(np.abs(scaled), 1.0)).all())
 
 
 def _ends(values: Floats, share: float) -> tuple[float, float]:

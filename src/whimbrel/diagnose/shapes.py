@@ -58,11 +58,20 @@ def conversion_of(before: Floats, after: Floats) -> Conversion | None:
             misfit = _misfit(np.sort(a * p + b), q)
             if not 0.7 < abs(a) * spread / float(q[-1] - q[0]) < 1.4:
                 continue
-            if misfit < 0.06 + noise and misfit < 0.35 * plain and (best is None or misfit < best[0]):
+            fits = misfit < 0.06 + noise and misfit < 0.35 * plain and (offset != 0 or _at_every_size(a, p, q))
+            if fits and (best is None or misfit < best[0]):
                 best = (misfit, Conversion(a, b, said, True))
     if best:
         return best[1]
     return _free_factor(p, q, noise)
+
+
+def _at_every_size(factor: float, p: Floats, q: Floats) -> bool:
+    """Whether small values are that many times as large as well: among amounts, a few large ones are nearly all of the spread."""
+    if factor < 0 or min(p[0], q[0]) <= 0:
+        return True
+    before, after = np.log(p), np.log(q)
+    return _misfit(before + np.log(factor), after) < 0.35 * _misfit(before, after)
 
 
 def _misfit(fitted: Floats, seen: Floats) -> float:
