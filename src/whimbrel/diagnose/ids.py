@@ -28,8 +28,10 @@ _LETTERS = str.maketrans(
 
 
 def channel_of_forms(case: Case, variable: Variable, layer: str) -> list[Channel]:
-    """Where the values of a field have a form that golden's hardly ever had."""
+    """Where the values of a field have a form that golden's hardly ever had; a text has marks of its own."""
     assert variable.codes is not None
+    if f"{variable.name}#characters" in case.variables:
+        return []
     size, words = len(variable.vocabulary), variable.vocabulary
     golden = np.bincount(variable.codes[case.golden & ~variable.missing], minlength=size)
     window = np.bincount(variable.codes[case.window & ~variable.missing], minlength=size)
