@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import causes, gather
+from whimbrel.diagnose import causes, followers, gather
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect
@@ -139,3 +139,39 @@ def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(
         affected=rows & late, since_us=int(ts[300]), from_start=False,
     )  # fmt: skip
     assert gather._unknown_ground(cast("Any", case), moved) is unknown
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "leads"),
+    [("steps.count.day", 40.0, True), ("steps.count.day", 10.0, False), ("steps.other.value", 40.0, False)],
+)
+def test_a_model_that_is_left_where_what_it_reads_moved_follows(first: str, second: float, leads: bool) -> None:
+    """A counter leaps in one slice, and the score is no longer what golden foretells of it: the counter led."""
+    order = SimpleNamespace(schema=SimpleNamespace(steps=("count", "other")))
+    where = (Condition("context.country", "GB"),)
+    counter = replace(suspect(first, "level", 1.2, kind="marginal", score=second, proof=Proof.SOFT), where=where)
+    score = replace(suspect("outputs.score", "spread", 2.0), where=where)
+    channel = replace(score.hit.channel, detail={"relation": Reads(("steps.count.day",))})
+    score = replace(score, hit=replace(score.hit, channel=channel))
+    proofs = [s.proof for s in followers.led(cast("Any", order), [counter, score])]
+    assert proofs == [Proof.FIRM if leads else Proof.SOFT, Proof.FIRM]
+
+
+@pytest.mark.parametrize(("signature", "proof"), [("whole", Proof.FIRM), ("range", Proof.SOFT)])
+def test_a_rough_relation_does_not_speak_for_lost_digits(signature: str, proof: Proof) -> None:
+    """It foretells a place to a kilometre: that it is high is upstream's, that its digits are gone is its own."""
+    lost = suspect("inputs.lat", signature, 1.0, kind="invariant")
+    relation = Reads(("inputs.lon",), surprise=np.full(ROWS.size, 0.2), expected=np.arange(ROWS.size, dtype=float))
+    case = SimpleNamespace(golden=ROWS)
+    left = causes._inherited(cast("Any", case), lost, [lost], cast("Any", {"inputs.lat": relation}))
+    assert left.proof is proof
+
+
+@pytest.mark.parametrize(("signature", "score", "proof"), [("range", 20.0, Proof.FIRM), ("range", 8.0, Proof.SOFT)])
+def test_a_host_whose_answers_alone_left_golden_s_is_a_trial_with_its_control(
+    signature: str, score: float, proof: Proof
+) -> None:
+    moved = suspect("outputs.score", signature, 0.1, kind="invariant", score=score, proof=Proof.SOFT)
+    moved = replace(moved, where=(Condition("hardware.host", "h3"),))
+    case = SimpleNamespace(ts=np.arange(ROWS.size), window=ROWS, golden=~ROWS)
+    assert causes._promote(cast("Any", case), moved, [], []).proof is proof

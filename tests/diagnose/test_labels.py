@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from whimbrel.diagnose import diagnose_rows
-from whimbrel.model.fields import Kind, Schema
+from whimbrel.diagnose import judged as judging
+from whimbrel.diagnose.case import Variable, build
+from whimbrel.diagnose.judged import Judged, as_before, judged
+from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.report import Report
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
 
@@ -194,6 +199,34 @@ def test_labels_that_have_not_come_yet_are_not_lost(wait_h: float) -> None:
 
 def test_labels_filed_at_one_age_that_say_what_they_said_are_right() -> None:
     assert asked(labels=reloaded).verdict == "healthy"
+
+
+@pytest.mark.parametrize(("told", "otherwise"), [(0.12, False), (0.8, True)])
+def test_an_input_that_tells_little_of_what_scores_lost_is_no_excuse(told: float, otherwise: bool) -> None:
+    """Labels of two hours before go a little by the hour; those of a world that goes by something else go by that."""
+    rng = np.random.default_rng(3)
+    lift, hour, noise = rng.normal(0, 1, (3, 8_000))
+    base = np.arange(8_000) < 4_000
+    target = np.where(base, lift + 0.3 * noise, told * hour + noise)
+    found = Judged(target, lift, lift, 0.3, False)
+    fields = [Variable("inputs.hour", Field("inputs.hour", Kind.NUMBER), numbers=hour)]
+    case = cast("Any", SimpleNamespace(of=lambda *roles: fields))
+    assert judging._told_otherwise(case, found, ~base, base) is otherwise
+
+
+@pytest.mark.parametrize("strange", [False, True])
+def test_scores_that_golden_never_gave_are_not_those_of_before(strange: bool) -> None:
+    """Some of a host's highest scores lie beyond all of golden's: what its labels say proves nothing against the labels."""
+    c = scored(drawn(4_000, 2, 12, 2))
+    here = c["hardware.host"] == "x1"
+    if strange:
+        c["outputs.score"][here & (c["outputs.score"] > 0.95)] *= 1.5
+    case = build(known(golden(), 2**60), known(c, 2**60), SCHEMA)
+    inside = np.append(golden()["hardware.host"] == "x1", here)
+    suspect = SimpleNamespace(inside=inside, affected=inside & case.window)
+    found = judged(case)
+    assert found is not None
+    assert as_before(case, cast("Any", suspect), found) is not strange
 
 
 def test_labels_are_not_blamed_for_scores_of_wrong_inputs() -> None:

@@ -117,6 +117,21 @@ def test_what_mostly_is_a_sum_and_else_anything_is_no_relation(x: np.ndarray) ->
     assert _learn(_case(target, x=x, other=other)) is None
 
 
+def test_a_rounded_sum_that_is_mostly_near_nought_is_exact() -> None:
+    """A score of four decimals: rounding takes more than a thousandth of what most scores differ by."""
+    rng = np.random.default_rng(12)
+    raw = np.where(rng.random(N + M) < 0.02, rng.random(N + M), 0.02 * rng.beta(2, 3, N + M))
+    hits = np.where(rng.random(N + M) < 0.02, 1.0, 0.0)
+    target = np.round(0.8 * raw + 0.12 * hits, 4)
+    target[-100:] += 0.004
+    found = _learn(_case(target, raw=raw, hits=hits))
+    assert found is not None
+    assert (found.form, found.exact) == ("linear", True)
+    assert np.nanmean(found.surprise[:-100]) < 0.01
+    assert np.nanmean(found.surprise[-100:]) > 0.99
+    assert _learn(_case(np.round(0.01 * raw + 0.003 * rng.normal(0, 1, N + M), 4), raw=raw, hits=hits)) is None
+
+
 @pytest.mark.parametrize("seed", range(64, 80))
 def test_what_mostly_is_one_value_is_no_sum(seed: int) -> None:
     """A count that is nearly always one: the sum that holds for most rows is that one, and no column may be cut off to explain the rest."""

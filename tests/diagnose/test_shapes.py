@@ -67,6 +67,17 @@ def test_growth_is_no_unit(sample: np.ndarray) -> None:
     assert conversion_of(sample, rng.gamma(4, 6.6, 2_000)) is None
 
 
+def test_more_large_amounts_are_no_unit() -> None:
+    """Among amounts whose logarithms are spread evenly a few large ones are nearly all of the spread; miles are so many kilometres at every size."""
+    rng = np.random.default_rng(11)
+    before = np.exp(rng.normal(3.2, 1.1, 20_000))
+    more = np.exp(np.where(rng.random(4_000) < 0.25, rng.normal(4.8, 0.9, 4_000), rng.normal(3.2, 1.1, 4_000)))
+    assert conversion_of(before, more) is None
+    found = conversion_of(before, 1.609344 * np.exp(rng.normal(3.2, 1.1, 4_000)))
+    assert found is not None
+    assert found.factor == pytest.approx(1.609344)
+
+
 def test_an_offset_is_the_same_everywhere(sample: np.ndarray) -> None:
     """A constant added to all is found; a stretch is not an offset."""
     again = np.random.default_rng(8).gamma(4, 6.0, 3_000)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import diagnose_rows
+from whimbrel.diagnose import contracts, diagnose_rows, harm
+from whimbrel.diagnose.case import Variable, build
+from whimbrel.model.fields import Field, Kind
 from whimbrel.model.report import Report
 from whimbrel.model.window import from_micros, where_dict
 
@@ -154,3 +158,28 @@ def test_a_break_that_nothing_reads_is_a_notice() -> None:
     found = report(step=shade)
     assert found.findings[0].component == "steps.code.colour"
     assert found.verdict in ("notice", "fault")
+
+
+def test_tenths_where_there_were_thousandths_are_lost_digits() -> None:
+    """Weights of the phones arrive as tenths; cents that are tens of cents now and then are prices."""
+    golden, window = cells(6_000, 1, hours=240, start_hour=0), cells(3_000, 2, hours=24, start_hour=240)
+    phone = window["context.device"] == "phone"
+    window["inputs.weight"][phone] = np.round(window["inputs.weight"][phone], 1)
+    nothing = np.zeros(6_000, dtype=bool)
+    case = build(rows(serve(golden, nothing), "g"), rows(serve(window, nothing), "w"), SCHEMA)
+    found = {c.component: c for c in contracts.channels(case) if c.signature == "whole"}
+    assert found["inputs.weight"].detail == {"mark": 0.1}
+    assert np.array_equal(found["inputs.weight"].values[case.window][phone], np.ones(phone.sum()))
+    assert "inputs.price" not in found or found["inputs.price"].detail == {"mark": 1.0}
+
+
+def test_what_a_wrong_step_hands_on_is_part_of_what_is_read() -> None:
+    """The score reads the price's logarithm and not the price: a wrong price is no bystander's."""
+    paths = ("steps.rate.value", "steps.log.value", "steps.idle.value")
+    steps = [Variable(path, Field(path, Kind.NUMBER)) for path in paths]
+    reads = {"steps.log.value": ("steps.rate.value",), "steps.idle.value": ("inputs.x",)}
+    relations = {path: SimpleNamespace(exact=True, parents=parents) for path, parents in reads.items()}
+    cause = SimpleNamespace(suspect=SimpleNamespace(component="steps.rate.value"), victims=())
+    case = SimpleNamespace(of=lambda role: steps)
+    gone = harm._made_of(cast("Any", case), cast("Any", cause), cast("Any", relations))
+    assert gone == {"steps.rate.value", "steps.log.value"}

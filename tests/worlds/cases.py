@@ -90,7 +90,7 @@ def case(
     made = make(app, fault, seed, severity=severity, scope=scope)
     window = made.window
     if seed % 4 == 3:  # some logs come in the order in which workers finished
-        window = window.sample(frac=1.0, random_state=seed).reset_index(drop=True)
+        window = window.sample(frac=1.0, random_state=seed % 2**32).reset_index(drop=True)
     return made.golden, window, made.events, made.truth
 
 

@@ -15,14 +15,12 @@ import numpy as np
 
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.followers import SAME, led
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of, overlap
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
-
-SAME = 0.6
-"""Two sets of rows are one when this share of each lies in the other."""
 
 CLEAR = 2.0
 """Times its threshold from which a rough relation that broke with its own code is that code's doing."""
@@ -43,6 +41,9 @@ _STREWN = 5.0
 
 _KEPT = re.compile(r"cache|reuse")
 """What the provider kept of a prompt is the provider's doing."""
+
+_DIGITS = ("atom", "stutter", "whole", "grid")
+"""What is told by the last digits of a number, which a fitted relation does not foretell."""
 
 HALTED = float(np.log(3.0))
 """Calls that take so much longer are not merely slower: they wait for something that does not answer."""
@@ -67,7 +68,7 @@ def settle(
     identities = [s for s in suspects if s.hit.channel.signature == "identity"]
     others = [s for s in suspects if s.hit.channel.signature != "identity"]
     others = [_inherited(case, s, others, relations) for s in others]
-    others = [_promote(case, s, identities, others) for s in others]
+    others = led(case, [_promote(case, s, identities, others) for s in others])
     proofs = [s for s in others if s.proof > Proof.SOFT]
     soft = [s for s in others if s.proof is Proof.SOFT]
     causes = _host_slow(case, proofs, soft, identities)
@@ -342,8 +343,8 @@ def _inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relation
     if not (relation.exact or relation.strength > 0.7):
         return suspect
     bad = suspect.bad
-    if signature == "atom" and not relation.exact and _varies(case, relation, bad):
-        return suspect  # one value where upstream promises many is this component's own doing
+    if signature in _DIGITS and not relation.exact and _varies(case, relation, bad):
+        return suspect  # one value where upstream promises many is this component's own doing, and so are lost digits
     surprise = np.abs(relation.surprise[bad])
     surprise = surprise[np.isfinite(surprise)]
     limit = 0.2 if relation.exact else 1.5
@@ -364,6 +365,7 @@ def _varies(case: Case, relation: Relation, rows: Bools) -> bool:
 def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of: Sequence[Suspect]) -> Suspect:
     """The conditional question where no relation is known: it moved although nothing before it did, or with its own code."""
     role, kind = role_of(suspect.component), suspect.hit.channel.kind
+    kind = "marginal" if suspect.hit.channel.signature == "range" and _on_one_host(suspect) else kind
     if suspect.proof is not Proof.SOFT or role not in (Role.STEP, Role.OUTPUT) or kind not in ("marginal", "residual"):
         return suspect
     code = f"code.{split(suspect.component)[1]}" if role is Role.STEP else ""
@@ -378,6 +380,9 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     passed_on = any(overlap(suspect.affected, s.affected) >= 0.3 for s in before)
     # A step may look the world up (weather, a feature store), and the world moves alone; a model does not.
     alone = role is Role.OUTPUT and not passed_on and _far(suspect) and abrupt(case, suspect)
+    # Who is answered by which host is chance: one whose answers alone left golden's is a trial with its control.
+    trial = role is Role.OUTPUT and not passed_on and _on_one_host(suspect)
+    alone |= trial and suspect.hit.score >= CLEAR * suspect.hit.threshold
     return replace(suspect, proof=Proof.FIRM) if found or alone else suspect
 
 
@@ -388,6 +393,10 @@ def _strangers(identities: Sequence[Suspect], causes: Sequence[Cause]) -> list[C
     explained = [s for s in alone if any(overlap(s.bad, c.suspect.affected) >= SAME for c in causes)]
     left = sorted((s for s in alone if s not in explained), key=lambda s: _MODEL_FACTS.get(s.component, 9))
     return [Cause(left[0], left[0].component, "model", tuple(s.component for s in left[1:]))] if left else []
+
+
+def _on_one_host(suspect: Suspect) -> bool:
+    return [c.path for c in suspect.where] == ["hardware.host"]
 
 
 def _far(suspect: Suspect) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.ids import channel_of_forms
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.text import FORMS
 from whimbrel.model.fields import Role
@@ -48,6 +49,8 @@ GRADED = 40
 FAR = 2.0
 """Widths of golden's range beyond its ends that no season reaches."""
 
+_WHOLE, _FINER = 0.5, 0.2
+"""Shares of golden that may be whole numbers, or on a wider mark by chance (one in ten is), where their digits can be lost."""
 LEAST_FIXED = 200
 """Values that golden must have of a field before one that never varied, or a form that never came, says anything."""
 
@@ -77,6 +80,7 @@ def channels(case: Case) -> list[Channel]:
             out += _numeric(case, variable)
         elif not variable.derived:
             out += [*_category(case, variable), *_texts(case, variable)]
+            out += channel_of_forms(case, variable, LAYER_OF[variable.field.role])
         elif variable.name.partition("#")[2] in FORMS:
             out += _form(case, variable)
     for variable in case.of(Role.DECISION):
@@ -217,15 +221,29 @@ def _natural_gain(case: Case, variable: Variable) -> tuple[float, float]:
 
 
 def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
-    """Whole numbers where golden had fractions: somebody cast or rounded. A single one is the end of a scale (all of it, fog)."""
+    """Whole numbers, tenths or hundredths where golden had finer ones: somebody cast or rounded. A single one is the end of a scale (all of it, fog).
+
+    Of several such marks the widest is taken that tells nearly all.
+    """
     assert variable.numbers is not None
-    whole = variable.numbers == np.round(variable.numbers)
-    share = float(np.mean(golden == np.round(golden)))
-    found = variable.numbers[whole & case.window]
-    if share >= 0.5 or variable.field.role is Role.OUTPUT or not found.size or np.ptp(found) == 0:
+    if variable.field.role is Role.OUTPUT:
         return []
-    judged = np.where(np.isfinite(variable.numbers), whole, np.nan)
-    return [_channel(variable, "whole", judged, floor=0.3)]
+    known = np.isfinite(variable.numbers)
+    gained: dict[int, float] = {}
+    for decimals in range(4):
+        share = float(np.mean(_on_grid(golden, decimals)))
+        if share >= (_WHOLE if decimals == 0 else _FINER):
+            break
+        window = variable.numbers[case.window & known]
+        found = window[_on_grid(window, decimals)]
+        if found.size and np.ptp(found) > 0:
+            gained[decimals] = found.size / window.size - share
+    most = max(gained.values(), default=0.0)
+    if most <= 0:
+        return []
+    chosen = next(decimals for decimals, gain in gained.items() if gain >= 0.9 * most)
+    on = _on_grid(np.where(known, variable.numbers, 0.0), chosen)
+    return [_channel(variable, "whole", np.where(known, on, np.nan), floor=0.3, detail={"mark": 10.0**-chosen})]
 
 
 def _grid(variable: Variable, golden: Floats) -> list[Channel]:

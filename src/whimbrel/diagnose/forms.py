@@ -10,6 +10,7 @@ import numpy as np
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.links import IDENTITY, LOG, LOG_ODDS, Link, fitting
 from whimbrel.diagnose.relations import Relation, Split, alone
+from whimbrel.diagnose.shapes import multiples_of
 from whimbrel.diagnose.support import thin
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -33,6 +34,8 @@ _MAX_CUT, _LEAST_CUT = 4, 8
 _RENEWED = 15
 _FEWEST = 12
 """Columns up to which it is sought whether fewer than half say the same."""
+_FINE = 0.01
+"""The part of the middle spread that half a unit of the last decimal may be where a number is rounded."""
 _LISTED = 20
 """Values up to which a category is a flag a value."""
 
@@ -441,11 +444,17 @@ def _fewest(design: Floats, y: Floats) -> Floats:
 
 
 def _tolerance(values: Floats) -> float:
-    """What counts as equal: a thousandth of the middle spread, and float noise on large values, up to a two-hundredth of what they vary by."""
+    """What counts as equal: a thousandth of the middle spread, float noise on large values, and what rounding takes.
+
+    A score of four decimals that is mostly near nought lies farther from the sum that it is than a thousandth of its spread; a time in
+    seconds varies by far less than float noise on such numbers could be.
+    """
     low, high = _ends(values, 0.05)
     spread = high - low if high > low else float(np.ptp(values))
-    noise = 1e-6 * float(np.max(np.abs(values)) or 1.0)
-    return float(max(1e-3 * spread, min(noise, 5e-3 * spread) if spread > 0 else noise))
+    large = 1e-6 * float(np.max(np.abs(values)) or 1.0)
+    noise = max(1e-3 * spread, min(large, 5e-3 * spread) if spread > 0 else large)
+    rounded = (0.5 * 10.0**-decimals for decimals in range(1, 7) if _FINE * spread >= 0.5 * 10.0**-decimals > noise)
+    return float(next((half for half in rounded if multiples_of(2 * half, values).all()), noise))
 
 
 def _ends(values: Floats, share: float) -> tuple[float, float]:

@@ -54,6 +54,9 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "repeated": lambda hit, _: Proof.HARD if hit.channel.detail["before"] == 0 and hit.shift > 0.02 else Proof.SOFT,
     "cut": lambda _, shift: Proof.HARD if shift > 0.6 else Proof.SOFT,  # hardly any text goes on where most did
     "beyond": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,  # a few are outliers; most are another unit
+    "reshaped": lambda _, shift: (
+        Proof.HARD if shift > 0.5 else Proof.SOFT
+    ),  # a few are a new kind's; most are another key
     "grid": lambda hit, _: Proof.HARD if hit.after > 0.5 else Proof.FIRM,
     "null": lambda hit, _: Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM,
 }
@@ -65,7 +68,7 @@ SCARCE = 0.02
 FORETOLD = 0.5
 """The share of an input's variance that other inputs must explain before it can come apart from them."""
 _PLAIN = (
-    *("type", "foreign", "rekeyed", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed"),
+    *("type", "foreign", "rekeyed", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped"),
     *("copy", "form", "cut", "atom", "repeated", "stutter", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""

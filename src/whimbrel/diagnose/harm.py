@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,6 +89,8 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     shown = [w for w in cause.witnesses if w.proof > Proof.SOFT or w.hit.channel.kind == "residual"]
     if any(role_of(w.component) in (Role.OUTPUT, Role.DECISION) for w in shown):
         matters = True  # the outcome itself departs on the same rows
+    if "label" in cause.victims and cause.suspect.where and cause.layer in ("data", "features", "model"):
+        matters = True  # there, and not elsewhere, what turned out is no longer what was said
     if not matters and judged and not rounded and cause.layer in ("data", "features", "model"):
         matters = _is_read(case, parts, cause, relations)
     return Harm(numbers, matters or not judged)
@@ -98,7 +101,8 @@ def _is_read(case: Case, parts: Split, cause: Cause, relations: Mapping[str, Rel
 
     Permutation importance on held-out rows (Breiman 2001), tested pair by pair. True as well where no model of the
     outcome is good enough to show that it does not. A model of inputs alone may lack what is looked up: the second
-    one has all that does not depend on the component as well.
+    one has all that does not depend on the component as well. What is made of the component is taken away with it:
+    an hour is not idle because the model reads its sine.
     """
     role = role_of(cause.suspect.component)
     peers = case.of(Role.INPUT) if role is Role.INPUT else case.of(Role.STEP) if role is Role.STEP else []
@@ -106,20 +110,32 @@ def _is_read(case: Case, parts: Split, cause: Cause, relations: Mapping[str, Rel
     outcomes = _outcomes(case)
     if not own or not outcomes:
         return True
-    told = _depends(parts, cause, peers, outcomes)
+    gone = _made_of(case, cause, relations)
+    told = _depends(parts, gone, peers, outcomes)
     if told is None:
-        told = _depends(parts, cause, [*own, *_untouched(case, cause, relations)], outcomes)
+        told = _depends(parts, gone, [*own, *_untouched(case, cause, relations)], outcomes)
     return told is not False
 
 
+def _made_of(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> set[str]:
+    """The paths of the component, of what was hit with it, and of the steps that are always made of them."""
+    gone = {cause.suspect.component, *cause.victims}
+    for variable in case.of(Role.STEP):  # in the order in which they run
+        relation = relations.get(variable.name)
+        parents = relation.parents if relation is not None and relation.exact else ()
+        if gone & {name.partition("#")[0] for name in parents}:
+            gone.add(variable.path)
+    return gone
+
+
 def _depends(
-    parts: Split, cause: Cause, peers: Sequence[Variable], outcomes: Sequence[tuple[str, Variable, float]]
+    parts: Split, gone: AbstractSet[str], peers: Sequence[Variable], outcomes: Sequence[tuple[str, Variable, float]]
 ) -> bool | None:
-    """Whether a model of the outcome from `peers` does worse without the cause's component; None where it is no good model."""
+    """Whether a model of the outcome from `peers` does worse without the fields at these paths; None where it is no good model."""
     models.ready()
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    mine = [v.path == cause.suspect.component for v in peers]
+    mine = [v.path in gone for v in peers]
     columns = [v.numbers if v.numbers is not None else _coded(v) for v in peers]
     x = np.stack(columns, axis=1)
     x[np.isinf(x)] = np.nan

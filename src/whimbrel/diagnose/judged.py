@@ -27,6 +27,10 @@ ENDS = 2.0
 """Standard errors by which either end must have moved towards the other; a world moves one of them the other way."""
 LOST = 0.25
 """The share of golden's agreement with the score below which labels say nothing of it any more."""
+TOLD = 0.1
+"""The part of what scores no longer tell of labels that an input must tell, before it is the scores that went wrong."""
+BEYOND = 0.01
+"""The share of scores beyond all of golden's from which on they are not those of before."""
 ODD = 4.0
 """Standard errors by which labels are at odds with their scores."""
 SHIFTED, WIDENED = 0.35, 1.5
@@ -179,6 +183,11 @@ def as_before(case: Case, suspect: Suspect, found: Judged) -> bool:
     here, before = found.lift[rows], found.lift[base]
     width = max(float(before.std()), 1e-9)
     wider = max(float(here.std()), 1e-9) / width
+    score, usual = main_score(case), case.golden & np.isfinite(found.lift)
+    assert score is not None
+    strange = (score[rows] < score[usual].min()) | (score[rows] > score[usual].max())
+    if strange.mean() > BEYOND:
+        return False
     moved = abs(here.mean() - before.mean()) > max(SHIFTED, BY_CHANCE / np.sqrt(here.size)) * width
     if moved or not 1 / WIDENED < wider < WIDENED:
         return False
@@ -279,12 +288,22 @@ def _new_model(case: Case, suspect: Suspect) -> bool:
 def _told_otherwise(case: Case, found: Judged, rows: Bools, base: Bools) -> bool:
     """Whether an input or a step tells what is left of these rows' labels when their scores have said all they can.
 
-    As far as it does not on golden, where a model may leave something untold as well.
+    More than it does on golden, where a model may leave something untold as well. That it tells less is no world's doing.
     """
     numbers = [v.numbers for v in case.of(Role.INPUT, Role.STEP) if v.numbers is not None and not v.derived]
-    here, before = (_partial(found, numbers, np.flatnonzero(some)) for some in (rows, base))
+    if not numbers:
+        return False
+    here, before = (np.abs(_partial(found, numbers, np.flatnonzero(some))) for some in (rows, base))
     noise = np.sqrt(1 / rows.sum() + 1 / base.sum())
-    return bool(numbers) and float(np.abs(here - before).max()) > ODD * noise
+    lost = _agreement(found, base) - _agreement(found, rows)
+    more = (here - before > ODD * noise) & (here**2 >= TOLD * lost)
+    return bool(more.any())
+
+
+def _agreement(found: Judged, rows: Bools) -> float:
+    """The share of these labels' variance that their scores tell."""
+    target, lift = found.target[rows], found.lift[rows]
+    return float(np.corrcoef(target, lift)[0, 1] ** 2) if np.ptp(target) > 0 and np.ptp(lift) > 0 else 0.0
 
 
 def _partial(found: Judged, numbers: Sequence[Floats], rows: Ints) -> Floats:

@@ -62,7 +62,8 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     settled = natural.told or _lasts(before, after[np.isfinite(after)])
     if conversion is not None and not leapt:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
-        if (ratio > 0 and abs(np.log(ratio)) < 2.5 * natural.ratio) or not settled:
+        natural_ratio = abs(np.log(ratio)) < 2.5 * natural.ratio if ratio > 0 else False
+        if natural_ratio or not settled or (ratio > 0 and _with_others(case, suspect, numbers, ratio)):
             conversion = None
     offset = offset_of(before, after) if conversion is None and sudden and settled else None
     if conversion is None and (offset is None or abs(offset) < 2.5 * natural.shift):
@@ -70,6 +71,17 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     if conversion is not None:
         return _named(suspect, "unit", conversion=conversion, note=conversion.words)
     return _named(suspect, "offset", note=f"every value is shifted by {offset:+.4g}")
+
+
+def _with_others(case: Case, suspect: Suspect, numbers: Floats, ratio: float) -> bool:
+    """Whether all other traffic moved the same way at the same time, half as far or more: a holiday's amounts, no unit."""
+    rest = ~suspect.inside & np.isfinite(numbers)
+    since = rest & case.window & (case.ts >= suspect.since_us)
+    before, after = numbers[rest & case.golden], numbers[since]
+    if min(before.size, after.size) < 40 or float(np.median(before)) == 0:
+        return False
+    moved = float(np.median(after)) / float(np.median(before))
+    return moved > 0 and float(np.log(moved) / np.log(ratio)) > 0.5
 
 
 def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Suspect:

@@ -58,7 +58,8 @@ def conversion_of(before: Floats, after: Floats) -> Conversion | None:
             misfit = _misfit(np.sort(a * p + b), q)
             if not 0.7 < abs(a) * spread / float(q[-1] - q[0]) < 1.4:
                 continue
-            if misfit < 0.06 + noise and misfit < 0.35 * plain and (best is None or misfit < best[0]):
+            fits = misfit < 0.06 + noise and misfit < 0.35 * plain and (offset != 0 or _at_every_size(a, p, q))
+            if fits and (best is None or misfit < best[0]):
                 best = (misfit, Conversion(a, b, said, True))
     if best:
         return best[1]
@@ -74,7 +75,7 @@ def undone(before: Floats, after: Floats) -> Conversion | None:
     own, after = np.unique(before[np.isfinite(before)]), after[np.isfinite(after)]
     if own.size < 5 or np.unique(after).size < 12:
         return None
-    step = next((10.0**-places for places in range(7) if np.mean(_on(after, 10.0**-places)) > 0.95), 0.0)
+    step = next((10.0**-places for places in range(7) if np.mean(multiples_of(10.0**-places, after)) > 0.95), 0.0)
     alike = 1e-6 * float(np.abs(own).max())
     for factor, offset, words in _UNITS:
         if factor < 0:  # what was above nought and is below it may be winter
@@ -94,7 +95,7 @@ def _again(own: Floats, after: Floats, factor: float, offset: float, near: float
     return covered < 0.3 and _share(own, back, near) > 0.9 and _share(own, after, near * factor) < 0.3
 
 
-def _on(values: Floats, step: float) -> Bools:
+def multiples_of(step: float, values: Floats) -> Bools:
     """Which values are multiples of a step, as closely as single precision says it."""
     out: Bools = np.abs(values - np.round(values / step) * step) <= 1e-6 * np.maximum(np.abs(values), step)
     return out
@@ -105,6 +106,14 @@ def _share(own: Floats, values: Floats, near: float) -> float:
     after = np.searchsorted(own, values).clip(0, own.size - 1)
     gap = np.minimum(np.abs(own[after] - values), np.abs(own[np.maximum(after - 1, 0)] - values))
     return float(np.mean(gap <= near))
+
+
+def _at_every_size(factor: float, p: Floats, q: Floats) -> bool:
+    """Whether small values are that many times as large as well: among amounts, a few large ones are nearly all of the spread."""
+    if factor < 0 or min(p[0], q[0]) <= 0:
+        return True
+    before, after = np.log(p), np.log(q)
+    return _misfit(before + np.log(factor), after) < 0.35 * _misfit(before, after)
 
 
 def _misfit(fitted: Floats, seen: Floats) -> float:

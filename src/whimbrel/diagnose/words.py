@@ -83,6 +83,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"{after} of texts that reach {detail['value']:g} characters end there, {before} in golden: they are cut"
         case "form":
             return f"{first_of(detail['values'])} in {after} of texts, {before} in golden"
+        case "reshaped":
+            return f"{after} of values have a form that golden's did not have: {first_of(detail['values'])}, where it had {detail['usual']!r}"
         case "repeated":
             return f"one and the same text in {after} of predictions, {before} in golden: {detail['text'][:60]!r}"
         case "identity":
@@ -101,7 +103,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "stutter":
             return f"{after} of values are those of a prediction shortly before, {before} in golden: the source says the same again"
         case "whole":
-            return f"fractions are gone: {after} of values are whole numbers, {before} in golden"
+            mark = "whole numbers" if detail["mark"] == 1 else f"multiples of {detail['mark']:g}"
+            return f"fractions are gone: {after} of values are {mark}, {before} in golden"
         case "grid":
             return f"{after} of values lie between the multiples of {detail['mark']:g} that golden kept to"
         case "twin":

@@ -1,0 +1,51 @@
+"""Who moved first: a fitted model that is left where what it reads has moved is a follower, not a cause.
+
+In: suspects. Out: the same, those that led another proved by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.suspects import Proof, Suspect, order_of, overlap
+from whimbrel.model.fields import Role, role_of
+
+SAME = 0.6
+"""Two sets of rows are one when this share of each lies in the other."""
+SOME = 0.3
+"""The share of a follower's rows that must show what it follows, which moves on some rows and takes the model along on all."""
+
+
+def led(case: Case, suspects: Sequence[Suspect]) -> list[Suspect]:
+    """The suspects, with those proved that a fitted model left golden after: it reads them, and they moved first, and further.
+
+    On ground where golden seldom was a fitted model errs, and so may a real one: whatever moved in one slice and took it
+    there is at fault, not what followed.
+    """
+    guilty: dict[str, Suspect] = {}
+    for follower in suspects:
+        channel = follower.hit.channel
+        fitted = channel.kind == "residual" and not channel.exact and role_of(follower.component) is Role.OUTPUT
+        if follower.proof is Proof.SOFT or not fitted or not follower.where:
+            continue
+        read = {name.partition("#")[0] for name in channel.detail["relation"].parents}
+        before = [s for s in suspects if s.component in read and s.where == follower.where]
+        before = [s for s in before if _covered(s, follower) and s.hit.score > follower.hit.score]
+        first = min(before, key=lambda s: (order_of(case, s.component), -s.hit.score), default=None)
+        if first is not None and first.proof is Proof.SOFT:
+            guilty[first.component] = follower
+    return [_proved_by(s, guilty[s.component]) if s.component in guilty else s for s in suspects]
+
+
+def _covered(first: Suspect, follower: Suspect) -> bool:
+    """Whether the follower is where the first is, who may show it on some of the rows only."""
+    shared = overlap(first.affected, follower.affected), overlap(follower.affected, first.affected)
+    return shared[0] >= SAME and shared[1] >= SOME
+
+
+def _proved_by(first: Suspect, follower: Suspect) -> Suspect:
+    return replace(
+        first, proof=Proof.FIRM, affected=follower.affected, since_us=follower.since_us, from_start=follower.from_start
+    )

@@ -1,0 +1,61 @@
+"""The form of ids: what is cut, padded or prefixed is seen; the next number, a new tenant and plain words are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose.case import Case, build
+from whimbrel.diagnose.ids import channel_of_forms
+from whimbrel.model.fields import Kind, Schema
+from whimbrel.model.rows import Categories, Rows
+
+N, M = 4_000, 800
+SCHEMA = Schema.from_pairs([("context.tenant", Kind.TEXT), ("inputs.user", Kind.TEXT)])
+
+
+def _case(before: np.ndarray, after: np.ndarray, tenant: str = "a") -> Case:
+    columns = {}
+    tenants = np.where(np.arange(N + M) < N, "a", tenant)
+    for path, values in (("context.tenant", tenants), ("inputs.user", np.append(before, after))):
+        vocabulary, codes = np.unique(values, return_inverse=True)
+        columns[path] = Categories(codes.astype(np.int64), tuple(map(str, vocabulary)))
+    every = Rows(tuple(map(str, range(N + M))), np.arange(N + M, dtype=np.int64) * 60_000_000, columns, N + M)
+    return build(every.take(np.arange(N + M) < N), every.take(np.arange(N + M) >= N), SCHEMA)
+
+
+def _share(case: Case) -> float:
+    """The share of the window whose form is unknown."""
+    found = channel_of_forms(case, case.variables["inputs.user"], "data")
+    return float(np.nanmean(found[0].values[case.window])) if found else 0.0
+
+
+@pytest.mark.parametrize(
+    "broken", [lambda u: u[:-1], lambda u: f"id-{u}", str.lower, lambda u: u[0] + str(int(u[1:])), lambda u: f"{u} "]
+)
+def test_ids_of_another_form_are_seen(broken: Callable[[str], str]) -> None:
+    rng = np.random.default_rng(1)
+    ids = np.array([f"U{i:06d}" for i in rng.integers(0, 90_000, N + M)])
+    assert _share(_case(ids[:N], ids[N:])) == 0
+    changed = np.where(np.arange(M) < M // 2, [broken(u) for u in ids[N:]], ids[N:])
+    assert _share(_case(ids[:N], changed)) == 0.5
+
+
+def test_the_next_number_and_a_new_tenant_s_ids_are_the_world_s() -> None:
+    rng = np.random.default_rng(2)
+    before = np.array([f"u{i}" for i in rng.integers(10_000, 100_000, N)])
+    assert _share(_case(before, np.array([f"u{i}" for i in range(100_000, 100_000 + M)]))) == 0
+    others = np.array([f"B-{i}" for i in range(M)])
+    assert _share(_case(before, others)) > 0.9
+    assert _share(_case(before, others, tenant="b")) == 0
+
+
+def test_words_have_no_form() -> None:
+    rng = np.random.default_rng(3)
+    letters = np.array(list("abcdefghij"))
+    words = np.array(["".join(rng.choice(letters, rng.integers(2, 30))) for _ in range(120)])
+    assert (
+        _share(_case(rng.choice(words, N), np.append(rng.choice(words, M - 200), ["a new kind of thing"] * 200))) == 0
+    )
