@@ -46,7 +46,7 @@ def two_days() -> object:
 
 
 def test_a_first_comparison_finds_everything_kept(log: Log) -> None:
-    """The window's data files hold nothing any more: it says what it says where nothing was made ahead."""
+    """Nothing is kept anew for it, and it says what it says where nothing was made ahead."""
     name(log, "march")
     name(log, "first", Window("shop", START, START + timedelta(days=1)))
     with profiled(log):

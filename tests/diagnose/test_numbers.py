@@ -71,5 +71,6 @@ def test_what_has_one_value_a_day_is_known_from_as_many_days() -> None:
     day = (frame["ts"] - frame["ts"].iloc[0].floor("D")).dt.days.to_numpy()
     frame["inputs.rate"] = np.exp([0.0, 0.001, -0.001, 0.004, 0.009, 0.013, 0.02])[day].round(4)
     frame["inputs.day_of_month"] = frame["ts"].dt.day
+    frame["inputs.index"] = 1_000 + 40 * np.sin(np.arange(len(frame)) / 900) - 6 * day + rng.normal(0, 12, len(frame))
     frame["inputs.price"] = (rng.choice([5.0, 8.0, 20.0], len(frame)) * (1 + 0.01 * day)).round(2)
     assert diagnose(*_halves(frame, 3)).verdict == "healthy"

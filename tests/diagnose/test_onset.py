@@ -10,6 +10,7 @@ import pytest
 
 from whimbrel.diagnose import diagnose_rows, gather
 from whimbrel.model.window import micros, where_dict
+from whimbrel.stats.onset import value_onset
 
 from .shop import HOUR_US, SCHEMA, cells, rows, serve
 
@@ -30,6 +31,18 @@ def test_the_onset_is_the_first_row_hit_however_soon_after_the_windows_first(hit
     since, from_start = gather.onset(cast("Any", case), excess, np.ones(n, dtype=bool))
     assert from_start is (since == GOLDEN)
     assert abs(since - GOLDEN - hit) <= 12
+
+
+@pytest.mark.parametrize("seed", [4, 9, 15, 40])
+def test_what_seldom_happens_and_now_happens_ten_times_as_often(seed: int) -> None:
+    """Requests that fail: nearly all values are alike, before and after, but for what the mix leaves of them."""
+    rng = np.random.default_rng(seed)
+    known, values = (
+        (rng.random(n) < share) + rng.normal(0, 0.002, n) for n, share in ((35_000, 0.004), (2_100, 0.044))
+    )
+    found = value_onset(values, known)
+    assert found is not None
+    assert found.at == 0
 
 
 def test_a_fault_that_was_there_already_is_since_the_first_row_of_its_slice() -> None:

@@ -24,6 +24,8 @@ _SHAPE = -0.35
 _SPARE = 0.05
 """The part of the way from the median to the end by which a value may lie beyond the end: no end is estimated exactly."""
 _FACTORS = (10.0, 100.0, 1000.0, 60.0, 3600.0, 24.0, 7.0, 12.0, 1024.0)
+_MANY = 1.4
+"""The least factor that is another unit and no growth."""
 _ALIKE = 0.12
 """The distance of Kolmogorov and Smirnov, beyond what chance gives, up to which two samples are of one distribution."""
 LEAST_ROWS = 60
@@ -124,8 +126,10 @@ def _times(case: Case, variable: Variable) -> list[Channel]:
     for factor in (*_FACTORS, float(np.median(found) / np.median(positive))):
         grown = factor * positive
         above = grown[grown > bound]
-        if above.size >= max(30, 0.3 * grown.size) and _distance(found, above) <= _ALIKE + 1.63 / np.sqrt(
-            min(found.size, above.size)
+        if (
+            factor >= _MANY
+            and above.size >= max(30, 0.3 * grown.size)
+            and _distance(found, above) <= _ALIKE + 1.63 / np.sqrt(min(found.size, above.size))
         ):
             detail = {"factor": factor, "variable": variable.name}
             return [

@@ -147,20 +147,29 @@ def _natural(case: Case, values: Floats, base: Bools, affected: Bools) -> _Natur
     known = known[np.argsort(case.ts[known], kind="stable")]
     middle = float(np.median(values[known]))
     length = max(int(np.ptp(case.ts[affected])), HOUR_US, int(np.ptp(case.ts[known])) // 300)
-    stretch = (case.ts[known] - case.ts[known[0]]) // length
-    pieces = [piece for piece in np.split(known, np.flatnonzero(np.diff(stretch)) + 1) if piece.size >= 12]
+    pieces = _stretches(case, known, length)
     if not pieces:
         return _Natural(0.0, 0.0, False)
+    told, further = len(pieces) > 2, 1.0
+    if not told:  # what wanders goes as far as the root of the time
+        shorter = max(int(np.ptp(case.ts[known])) // 6, 1)
+        pieces, further = _stretches(case, known, shorter) or pieces, float(np.sqrt(max(length / shorter, 1.0)))
     medians = np.array([np.median(values[piece]) for piece in pieces])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.abs(np.log(medians / middle))
     ratio, shift = float(ratios[np.isfinite(ratios)].max(initial=0.0)), float(np.abs(medians - middle).max())
-    if len(pieces) < 3:
-        return _Natural(ratio, shift, False)
+    if not told:
+        return _Natural(further * ratio, further * shift, False)
     days = np.array([case.ts[piece].mean() for piece in pieces]) / DAY_US
     slope = float(np.polyfit(days - days.mean(), medians, 1)[0])
     grown = abs(slope * (float(np.median(case.ts[affected])) / DAY_US - float(days[-1])))
     return _Natural(ratio + float(np.log1p(grown / abs(middle))) if middle else ratio, shift + grown, True)
+
+
+def _stretches(case: Case, rows: Ints, length: int) -> list[Ints]:
+    """Rows in the order of time, parted into stretches of that length; those with too few for a median are left out."""
+    stretch = (case.ts[rows] - case.ts[rows[0]]) // length
+    return [piece for piece in np.split(rows, np.flatnonzero(np.diff(stretch)) + 1) if piece.size >= 12]
 
 
 def _named(suspect: Suspect, signature: str, *, note: str, conversion: Conversion | None = None) -> Suspect:
