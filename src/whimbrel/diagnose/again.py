@@ -6,7 +6,7 @@ In: a report, where its two windows are read, pipelines. Out: `Parity`, `Swap`, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -135,9 +135,12 @@ class Again:
             self._departed["golden"] = departed(self.pipeline, self.good().records)
         return self._departed["golden"]
 
-    def strange(self, lead: Difference, paths: Sequence[str]) -> str:
-        """The first of these fields in which the predictions that differ bear a value that golden's never do; empty where none is."""
-        ids = {example["id"] for example in lead.examples}
+    def strange(self, lead: Difference, paths: Sequence[str], but: Collection[str] = ()) -> str:
+        """The first of these fields in which the predictions that differ bear a value that golden's never do; empty where none is.
+
+        Those with the ids `but` are not asked.
+        """
+        ids = {example["id"] for example in lead.examples}.difference(but)
         rows = [record for taken in self._taken.values() for record in taken.records if record.get("id") in ids]
         for path in paths:
             known = set(self.good().records.values(path))

@@ -119,14 +119,16 @@ def _of_artefact(one: Artefact, matrix: Swap, step: Changed | None, window: Pari
     if "score_shift_sd" in one.shares:
         harm["score_moved_sd"] = round(abs(one.shares["score_shift_sd"]), 4)
     evidence = (*_declared(step, window, again), proof) if step is not None else (proof,)
-    return one.parts[0], says, evidence, harm, _on_trial(step, matrix, again) and harmful(one, whole)
+    return one.parts[0], says, evidence, harm, _on_trial(step, matrix, window, again) and harmful(one, whole)
 
 
-def _on_trial(step: Changed | None, matrix: Swap, again: Again) -> bool:
+def _on_trial(step: Changed | None, matrix: Swap, window: Parity, again: Again) -> bool:
     """Whether a change is more than an experiment's arm, which decides otherwise by intent: only labels speak against one."""
     if step is None or not step.now or abs(matrix.whole.loss_z) >= 2:
         return True
-    return not again.strange(step.step.differences[0], ("model.variant",))
+    own = [one for now in window.steps if now.name == step.step.name for one in now.differences]
+    neither = {example["id"] for one in own for example in one.examples}  # a fallback decided, and no code
+    return not again.strange(step.step.differences[0], ("model.variant",), neither)
 
 
 def harmful(one: Artefact, whole: Change) -> bool | None:
