@@ -132,6 +132,17 @@ def test_a_rounded_sum_that_is_mostly_near_nought_is_exact() -> None:
     assert _learn(_case(np.round(0.01 * raw + 0.003 * rng.normal(0, 1, N + M), 4), raw=raw, hits=hits)) is None
 
 
+def test_where_golden_only_happens_to_end_a_product_is_not_cut_off(x: np.ndarray) -> None:
+    """The cap is at a hundred and golden never came near it: ten times the amount is ten times the ratio, and the code's no fault."""
+    rng = np.random.default_rng(7)
+    b = rng.uniform(0.9, 4.0, x.size)
+    b[::150] = 0.2
+    amount = np.where(np.arange(x.size) >= N, 10.0, 1.0) * x
+    found = _learn(_case(np.minimum(amount / np.maximum(b, 0.5), 100.0), a=amount, b=b, other=rng.normal(5, 1, x.size)))
+    assert found is not None
+    assert np.nanmean(found.surprise[N:]) < 0.02
+
+
 @pytest.mark.parametrize("seed", range(64, 80))
 def test_what_mostly_is_one_value_is_no_sum(seed: int) -> None:
     """A count that is nearly always one: the sum that holds for most rows is that one, and no column may be cut off to explain the rest."""

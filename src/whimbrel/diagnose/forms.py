@@ -308,7 +308,7 @@ def _cut_off(x: Floats, y: Floats, train: Ints) -> tuple[Ints, Floats] | None:
         if share < best + _CUT:
             break
         best, cut[:, column] = share, values
-    return used, np.where(np.isfinite(cut).all(axis=1), found.of(cut), np.nan)
+    return used, np.where(np.isfinite(cut).all(axis=1) & found.known(cut, y, train), found.of(cut), np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,6 +323,15 @@ class _Sum:
 
     def of(self, x: Floats) -> Floats:
         out: Floats = np.clip(self.middle + x @ self.weights, self.low, self.high)
+        return out
+
+    def known(self, x: Floats, y: Floats, rows: Ints) -> Bools:
+        """Where the sum lies between the two values, or beyond one at which it stopped in several of these rows: golden's largest is no end yet."""
+        plain = self.middle + x @ self.weights
+        out = np.ones(plain.size, dtype=bool)
+        for end, beyond in ((self.low, plain < self.low - self.near), (self.high, plain > self.high + self.near)):
+            if np.count_nonzero(beyond[rows] & (np.abs(y[rows] - end) <= self.near)) < _LEAST_CUT:
+                out &= ~beyond
         return out
 
     def holds(self, x: Floats, y: Floats) -> float:
