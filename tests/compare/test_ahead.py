@@ -10,9 +10,9 @@ import pytest
 
 from whimbrel.cli import main
 from whimbrel.compare import ahead, compare_log, golden_profile, kept
-from whimbrel.compare.ahead import profiled
+from whimbrel.compare.ahead import follow, profiled
 from whimbrel.model.window import Window
-from whimbrel.store import Log, open_log
+from whimbrel.store import Golden, Log, open_log
 
 from .world import START, shop
 
@@ -33,8 +33,10 @@ def log(tmp_path: Path) -> Log:
     return log
 
 
-def name(log: Log, golden: str, window: Window = GOLDEN) -> None:
-    golden_profile(log, log.set_golden(golden, window))
+def name(log: Log, golden: str, window: Window = GOLDEN) -> Golden:
+    made = log.set_golden(golden, window)
+    golden_profile(log, made)
+    return made
 
 
 def parts(log: Log) -> set[Path]:
@@ -58,6 +60,22 @@ def test_a_first_comparison_finds_everything_kept(log: Log) -> None:
     for path in made:
         path.unlink()
     assert [compare_log(log, window=WINDOW, golden=golden) for golden in ("march", "first")] == found
+
+
+def test_what_came_after_a_window_is_profiled_when_that_is_named_golden(log: Log) -> None:
+    """What is older or part of it is not, and a window without an end has nothing after it."""
+    log.add(two_days(), app="shop")
+    follow(log, name(log, "march"))
+    made = parts(log)
+    assert len(made) == 2
+    found = compare_log(log, window=WINDOW, golden="march")
+    assert parts(log) == made
+    for path in made:
+        path.unlink()
+    assert compare_log(log, window=WINDOW, golden="march") == found
+    left = parts(log)
+    follow(log, name(log, "all", Window("shop")))
+    assert parts(log) == left
 
 
 def test_only_what_is_new_or_reached_is_profiled(log: Log) -> None:

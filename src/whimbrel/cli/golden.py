@@ -32,11 +32,13 @@ def set_(asked: Asked, name: str) -> int:
     Without --since, --until or --last it is all that the log holds now.
     """
     from whimbrel.compare import golden_profile
+    from whimbrel.compare.ahead import follow
 
     log = ask.open_log(asked)
     made = log.set_golden(name, ask.question(asked, log, default=None).window)
     with out.progress("profiling"):
         golden_profile(log, made)  # kept beside golden, so that a comparison reads only its window
+        follow(log, made)  # and not even that, where it is there already
     _print(asked, made.to_dict())
     return 0
 
