@@ -75,8 +75,8 @@ def test_an_incident_and_a_hold_are_published_before_what_waits(empty: Scene) ->
     with patch.object(lifecycle, "load_keys", lambda _: empty.keys):
         assert lifecycle.publish(empty.log)
         assert kinds(empty) == ["event", "hold"]
-        assert b"Ann" not in b"".join(empty.entries())
-        assert b"4711" not in b"".join(empty.entries())
+        assert b"Smith's" not in b"".join(empty.entries())
+        assert b"incident-4711" not in b"".join(empty.entries())
         hold = json.loads(empty.entries()[1])
         assert (hold["since"], hold["until"]) == ("2026-11-01T00:00:00Z", "2026-11-01T01:00:00Z")
         holds.release(empty.log.layout.holds, "incident-4711")
