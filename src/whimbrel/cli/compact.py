@@ -92,9 +92,8 @@ def ingest(asked: Asked, every: str | None, merge: bool, keep: str | None, grace
     tidy_at = time.monotonic()
     while True:
         try:
-            with (
-                ask.profiled(log) if wait is None else nullcontext()
-            ):  # what comes in all the time is in small files, until they are merged
+            # What comes in all the time is in small files, until they are merged.
+            with ask.profiled(log) if wait is None else nullcontext():
                 taken = log.ingest().to_dict()
             if wait is None or any(count for what, count in taken.items() if what != "notes"):
                 _say(asked, taken, upkeep.ingested)

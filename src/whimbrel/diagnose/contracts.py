@@ -16,6 +16,7 @@ import numpy as np
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.ids import channel_of_forms
 from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.shapes import multiples_of
 from whimbrel.diagnose.text import FORMS
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -106,6 +107,7 @@ def _presence(case: Case, variable: Variable) -> list[Channel]:
         missing = missing & ~rescued
     if variable.infinite is not None:
         missing = missing & ~variable.infinite
+    if variable.infinite is not None and variable.infinite[case.window].any():
         out.append(_channel(variable, "infinite", np.where(missing, np.nan, variable.infinite)))
     if missing[case.window].any():
         out.append(_channel(variable, "null", missing))
@@ -229,20 +231,19 @@ def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
     if variable.field.role is Role.OUTPUT:
         return []
     known = np.isfinite(variable.numbers)
-    gained: dict[int, float] = {}
+    window, gained = variable.numbers[case.window & known], dict[int, float]()
     for decimals in range(4):
-        share = float(np.mean(_on_grid(golden, decimals)))
+        share = float(np.mean(multiples_of(10.0**-decimals, golden)))
         if share >= (_WHOLE if decimals == 0 else _FINER):
             break
-        window = variable.numbers[case.window & known]
-        found = window[_on_grid(window, decimals)]
+        found = window[multiples_of(10.0**-decimals, window)]
         if found.size and np.ptp(found) > 0:
             gained[decimals] = found.size / window.size - share
     most = max(gained.values(), default=0.0)
     if most <= 0:
         return []
     chosen = next(decimals for decimals, gain in gained.items() if gain >= 0.9 * most)
-    on = _on_grid(np.where(known, variable.numbers, 0.0), chosen)
+    on = multiples_of(10.0**-chosen, np.where(known, variable.numbers, 0.0))
     return [_channel(variable, "whole", np.where(known, on, np.nan), floor=0.3, detail={"mark": 10.0**-chosen})]
 
 
@@ -252,21 +253,15 @@ def _grid(variable: Variable, golden: Floats) -> list[Channel]:
     if np.unique(golden).size < GRADED:
         return []  # a short scale may have a step that its fair days never needed
     for decimals in range(4):
-        if np.mean(_on_grid(golden, decimals)) > 0.998:
+        if np.mean(multiples_of(10.0**-decimals, golden)) > 0.998:
             known = np.isfinite(variable.numbers)
-            between = np.where(known, ~_on_grid(np.where(known, variable.numbers, 0.0), decimals), np.nan)
+            between = np.where(known, ~multiples_of(10.0**-decimals, np.where(known, variable.numbers, 0.0)), np.nan)
             return [
                 _channel(
                     variable, "grid", between, floor=0.03, detail={"mark": 10.0**-decimals, "variable": variable.name}
                 )
             ]
     return []
-
-
-def _on_grid(values: Floats, decimals: int) -> Bools:
-    scaled = values * 10.0**decimals
-    on: Bools = np.abs(scaled - np.round(scaled)) <= 1e-6 * np.maximum(np.abs(scaled), 1.0)
-    return on
 
 
 def _fixed(case: Case, variable: Variable) -> list[Channel]:

@@ -438,7 +438,7 @@ def _fewest(design: Floats, y: Floats) -> Floats:
     if rest > 10 * near:  # no exact sum
         return whole
     enough = max(2 * rest, 0.3 * near)
-    left, used = y, np.zeros(y.size, dtype=np.int64)[:0]
+    left, used = y, np.array([], dtype=np.int64)
     while used.size < min(design.shape[1] // 2, _FEWEST):
         pull = np.abs(design.T @ left)
         pull[used] = 0.0

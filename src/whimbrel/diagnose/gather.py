@@ -54,9 +54,8 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "repeated": lambda hit, _: Proof.HARD if hit.channel.detail["before"] == 0 and hit.shift > 0.02 else Proof.SOFT,
     "cut": lambda _, shift: Proof.HARD if shift > 0.6 else Proof.SOFT,  # hardly any text goes on where most did
     "beyond": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,  # a few are outliers; most are another unit
-    "reshaped": lambda _, shift: (
-        Proof.HARD if shift > 0.5 else Proof.SOFT
-    ),  # a few are a new kind's; most are another key
+    # a few are a new kind's; most are another key
+    "reshaped": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,
     "grid": lambda hit, _: Proof.HARD if hit.after > 0.5 else Proof.FIRM,
     "null": lambda hit, _: Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM,
 }

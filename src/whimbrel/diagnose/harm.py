@@ -138,7 +138,6 @@ def _depends(
     mine = [v.path in gone for v in peers]
     columns = [v.numbers if v.numbers is not None else _coded(v) for v in peers]
     x = np.stack(columns, axis=1)
-    x[np.isinf(x)] = np.nan
     rng = np.random.default_rng(0)
     judged = False
     for _, target, _ in outcomes:

@@ -62,8 +62,8 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     settled = natural.told or _lasts(before, after[np.isfinite(after)])
     if conversion is not None and not leapt:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
-        natural_ratio = abs(np.log(ratio)) < 2.5 * natural.ratio if ratio > 0 else False
-        if natural_ratio or not settled or (ratio > 0 and _with_others(case, suspect, numbers, ratio)):
+        usual = ratio > 0 and (abs(np.log(ratio)) < 2.5 * natural.ratio or _with_others(case, suspect, numbers, ratio))
+        if usual or not settled:
             conversion = None
     offset = offset_of(before, after) if conversion is None and sudden and settled else None
     if conversion is None and (offset is None or abs(offset) < 2.5 * natural.shift):

@@ -62,8 +62,7 @@ def design_of(case: Case, parents: Sequence[Variable], train: Ints, rows: Ints |
 def _floats(variable: Variable, rows: Ints | slice) -> Floats:
     """Its value in these rows, or the code of it, NaN where there is none."""
     if variable.numbers is not None:
-        numbers = variable.numbers[rows]
-        return np.where(np.isinf(numbers), np.nan, numbers)
+        return variable.numbers[rows]
     assert variable.codes is not None
     codes = variable.codes[rows]
     return np.where(codes < 0, np.nan, codes)
