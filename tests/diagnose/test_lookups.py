@@ -18,6 +18,8 @@ from whimbrel.model.fields import Field, Kind
 from whimbrel.model.report import Report
 
 START = 1_790_000_000
+_TO_TEN = (10 - START / 3600) % 24
+"""Hours from there to ten in the morning, UTC."""
 
 
 def _records(n: int, seed: int, start_hour: float, hours: float) -> dict[str, Any]:
@@ -98,6 +100,21 @@ def test_a_dearer_slice_harms_whatever_the_bill_is_called() -> None:
     assert found.harm["fee_chf_ratio"] == pytest.approx(1.4, abs=0.05)
 
 
+def test_time_is_held_against_golden_s_same_hours() -> None:
+    """By day everything takes twice as long; a window that begins at noon is no slower for that."""
+
+    def by_day(records: dict[str, Any]) -> dict[str, Any]:
+        day = np.abs(records["ts"] / 3600 % 24 - 14) < 5
+        for path in ("spans.find", "spans.write"):
+            records[path] = np.where(day, 2.0, 1.0) * records[path]
+        return records
+
+    golden, window = (by_day(_records(*of)) for of in ((10_000, 1, 0, 240), (330, 2, 240 + _TO_TEN, 8)))
+    window["spans.find"] = 1.4 * window["spans.find"]
+    found = next(f for f in diagnose(to_arrow(golden), to_arrow(window)).findings if f.component == "spans.find")
+    assert found.harm["latency_p95_ratio"] < 1.15
+
+
 def _another_s_decision(window: dict[str, Any], hit: Any, rng: Any) -> None:
     rows = np.flatnonzero(hit & (rng.random(len(hit)) < 0.3))
     window["decision"][rows] = np.roll(window["decision"][rows], 1)
@@ -159,7 +176,7 @@ def test_a_queue_in_golden_s_busiest_hours_is_held_against_its_curve_s_end() -> 
     n = load.size
     case = cast("Case", SimpleNamespace(
         golden=np.arange(n) < 3_000, window=np.arange(n) >= 3_000, load=load, ts=np.arange(n) * 3_600_000_000,
-        hour=np.full(n, 12.0), weekday=np.full(n, 2),
+        weekly_hour=np.full(n, 12),
     ))  # fmt: skip
     channel = Channel("spans.queue", "serving", "slower", "marginal", values)
     left = _given_load(case, channel).values

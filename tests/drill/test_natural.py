@@ -55,6 +55,15 @@ def test_more_or_fewer_requests_leave_no_gap_in_the_recorders_count(cache: Path,
     assert (np.diff(moved["ts"]) >= 0).all()
 
 
+@pytest.mark.parametrize("name", ["none/mix", "none/slump"])
+def test_where_requests_stay_away_those_that_come_wait_less(cache: Path, name: str) -> None:
+    usual, fewer = window(cache, "none"), window(cache, name)
+    waited = dict(zip(usual["id"], usual["spans.queue"], strict=True))
+    before = np.array([waited[ident] for ident in fewer["id"]])
+    assert (fewer["spans.queue"] <= before).all()
+    assert fewer["spans.queue"].mean() < 0.9 * before.mean()
+
+
 def test_a_channel_comes_and_another_goes(cache: Path) -> None:
     assert "kiosk" in window(cache, "none/newcomer")["context.channel"]
     retired = window(cache, "none/retired")["context.channel"]

@@ -153,6 +153,11 @@ class Case:
         return (self.ts % DAY_US) / HOUR_US
 
     @cached_property
+    def weekly_hour(self) -> Ints:
+        """Hour of the day, UTC, of working days 0 to 23, of weekends 24 to 47."""
+        return self.hour.astype(np.int64) + 24 * (self.weekday >= SATURDAY)
+
+    @cached_property
     def load(self) -> Floats:
         """How busy the app was around each row: the logarithm of predictions in the same hour."""
         out = np.zeros(len(self.ts))

@@ -342,12 +342,25 @@ def _dearer(case: Case, cause: Cause, bill: Variable) -> tuple[float, float]:
 
 
 def _sides(case: Case, cause: Cause, values: Floats) -> tuple[Ints, Ints]:
-    """Golden's rows of the slice (of all traffic, where it has few), and the affected ones, on which the values are known."""
+    """Golden's rows of the slice (of all traffic, where it has few), and the affected ones, on which the values are known.
+
+    Golden's are of the same hours of working days and weekends, each as often as among the affected: nights are quick.
+    """
     known = np.isfinite(values)
+    rows = np.flatnonzero(cause.suspect.affected & known)
     base: Bools = case.golden & cause.suspect.inside & known
     if base.sum() < 40:
         base = case.golden & known
-    return np.flatnonzero(base), np.flatnonzero(cause.suspect.affected & known)
+    hours = np.bincount(case.weekly_hour[rows], minlength=48)
+    had = np.bincount(case.weekly_hour[base], minlength=48)
+    if hours[had > 0].sum() < 0.5 * rows.size:
+        return np.flatnonzero(base), rows  # golden has no such hours
+    times = had.sum() / max(hours[had > 0].sum(), 1)
+    alike = [
+        np.resize(np.flatnonzero(base & (case.weekly_hour == hour)), round(times * hours[hour]))
+        for hour in np.flatnonzero((hours > 0) & (had > 0))
+    ]
+    return np.concatenate(alike), rows
 
 
 def _errors(case: Case, cause: Cause) -> float:

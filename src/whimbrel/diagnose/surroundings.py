@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose.boundaries import Boundaries, priced
-from whimbrel.diagnose.case import DAY_US, HOUR_US, SATURDAY, Case, Variable
+from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import LAYER_OF, channels_of_atoms
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import Channel
@@ -196,7 +196,7 @@ def _usual_load(case: Case, known: Bools) -> Floats:
     Where fewer predictions come than golden ever had at that hour, or than are usual that day, its highest: how busy the servers
     are is then unknown.
     """
-    hour = case.hour.astype(np.int64) + 24 * (case.weekday >= SATURDAY)
+    hour = case.weekly_hour
     load, at = case.load[known], hour[known]
     rows = np.bincount(at, minlength=48)
     usual = np.where(rows > 0, np.bincount(at, weights=load, minlength=48) / np.maximum(rows, 1), load.mean())

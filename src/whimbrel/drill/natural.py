@@ -70,12 +70,12 @@ def _herrings(world: World, requests: Columns, start: datetime, rng: np.random.G
 def _mix(world: World, requests: Columns, _start: datetime, rng: np.random.Generator) -> Calm:
     """A tenant moves most of its traffic elsewhere: the mix shifts, every slice stays what it was."""
     leaves = requests["context.tenant"] == _one(requests, "context.tenant", rng)
-    return _only(world, requests, ~leaves | (rng.random(length(requests)) < 0.35))
+    return _fewer(world, requests, ~leaves | (rng.random(length(requests)) < 0.35))
 
 
 def _slump(world: World, requests: Columns, start: datetime, rng: np.random.Generator) -> Calm:
     """Half of the traffic stays away."""
-    return _only(world, requests, ~_after(requests, start) | (rng.random(length(requests)) < 0.5))
+    return _fewer(world, requests, ~_after(requests, start) | (rng.random(length(requests)) < 0.5))
 
 
 def _tiny(world: World, requests: Columns, _start: datetime, rng: np.random.Generator) -> Calm:
@@ -137,6 +137,13 @@ def _replaced(world: World, requests: Columns, start: datetime, rng: np.random.G
 
 def _usual(world: World, requests: Columns) -> Calm:
     return Calm(requests, world.app, np.zeros(length(requests), dtype=bool), [])
+
+
+def _fewer(world: World, requests: Columns, stays: Bools) -> Calm:
+    """Some stay away, and the servers are as much less busy in each hour."""
+    hour = np.unique(requests["ts"] // 3600, return_inverse=True)[1]
+    share = np.bincount(hour, weights=stays) / np.bincount(hour)
+    return _only(world, requests | {"luck.load": requests["luck.load"] * share[hour]}, stays)
 
 
 def _only(world: World, requests: Columns, stays: Bools) -> Calm:
