@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import diagnose_rows, keys
+from whimbrel.diagnose import diagnose, diagnose_rows, keys
 from whimbrel.diagnose.case import Case, Variable, build
+from whimbrel.drill.table import to_arrow
 from whimbrel.model.fields import Field, Kind
 
 from .shop import SCHEMA, Cells, cells, rows, serve
@@ -109,6 +111,60 @@ def test_a_look_up_by_the_wrong_key_is_named() -> None:
     found = diagnose_rows(rows(golden, "g"), rows(window, "w"), SCHEMA, app="shop")
     assert (found.verdict, found.findings[0].component) == ("fault", "inputs.weight"), found.sentence
     assert "no longer go by context.country" in found.findings[0].what
+
+
+LEVELS = np.random.default_rng(0).normal(3, 0.6, 900)
+"""What each of many customers usually spends, as a logarithm."""
+
+Spent = Callable[[dict[str, Any], np.random.Generator], Any]
+
+
+def customers(n: int, seed: int, start_hour: float, hours: float, change: Spent | None = None) -> dict[str, Any]:
+    """Predictions about customers whose average a store looks up; `change` says what it answers instead."""
+    rng = np.random.default_rng(seed)
+    who = rng.integers(0, LEVELS.size, n)
+    out: dict[str, Any] = {
+        "id": np.array([f"{seed}-{i}" for i in range(n)], dtype=object),
+        "ts": 1_700_000_000 + 3600 * (start_hour + np.sort(rng.random(n)) * hours),
+        "context.device": rng.choice(["phone", "desk"], n, p=[0.3, 0.7]).astype(object),
+        "inputs.customer": np.array([f"c{one}" for one in who], dtype=object),
+        "inputs.amount": np.round(rng.gamma(3, 20, n), 2),
+        "steps.store.average": np.round(np.exp(LEVELS[who] + rng.normal(0, 0.4, n)), 2),
+    }
+    if change is not None:
+        out["steps.store.average"] = change(out, rng)
+    score = 1 / (1 + np.exp(1.5 - out["inputs.amount"] / 40 + out["steps.store.average"] / 20))
+    return out | {"outputs.score": score.round(4), "decision": np.where(score > 0.4, "ask", "pass").astype(object)}
+
+
+def of_the_one_before(c: dict[str, Any], _: np.random.Generator) -> Any:
+    """A cache on one kind of device hands out what the last one asked for."""
+    return np.where(c["context.device"] == "phone", np.roll(c["steps.store.average"], 1), c["steps.store.average"])
+
+
+def sale(c: dict[str, Any], rng: np.random.Generator) -> Any:
+    """On that device all spend twice as much, some far more."""
+    more = np.where(c["context.device"] == "phone", 2 * np.exp(rng.normal(0, 0.3, len(c["ts"]))), 1.0)
+    return c["steps.store.average"] * more
+
+
+@pytest.mark.parametrize(("change", "where"), [(of_the_one_before, ["phone"]), (sale, None), (None, None)])
+def test_what_goes_by_an_id_is_another_s(change: Spent | None, where: list[str] | None) -> None:
+    """Though its distribution is what it was; what all of them do is the world's."""
+    golden, window = customers(12_000, 1, 0, 240), customers(3_000, 2, 240, 24, change)
+    found = diagnose(to_arrow(golden), to_arrow(window)).findings
+    told = [f for f in found if "no longer go by inputs.customer" in f.what]
+    assert [[c.value for c in f.where] for f in told] == ([where] if where else [])
+    assert all(f.component == "steps.store.average" and f.harmful for f in told)
+
+
+def test_ids_that_hardly_come_again_are_no_keys() -> None:
+    rng = np.random.default_rng(3)
+    golden, codes = np.arange(4_000) < 3_000, rng.permutation(4_000)
+    ids = Variable("inputs.order", Field("inputs.order", Kind.TEXT), codes=codes, vocabulary=tuple(map(str, codes)))
+    case = SimpleNamespace(golden=golden, blocks=np.arange(4_000) // 500)
+    assert not keys._comes_again(cast("Any", case), ids)
+    assert keys._comes_again(cast("Any", case), replace(ids, codes=codes // 40))
 
 
 def test_ranks_in_a_stretch_of_time_are_those_of_a_plain_loop() -> None:

@@ -147,9 +147,7 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     if heir:
         return replace(suspect, proof=Proof.FIRM, note=feeds.swallowed_words(hit.channel, heir))
     if hit.channel.signature == "rekeyed":
-        key = hit.channel.detail["key"]
-        dealt = moved >= keys.ANOTHER and keys.dealt_otherwise(case, suspect.component, key, affected)
-        return replace(suspect, proof=Proof.HARD if dealt else Proof.SOFT)
+        return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)
     if suspect.layer == "labels":
         return labels.proved(case, suspect)
     stands_out = suspect.proof > Proof.SOFT and hit.channel.signature in ("null", "atom")

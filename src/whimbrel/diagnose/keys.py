@@ -1,9 +1,10 @@
-"""What goes by a key (a zone's demand, a shop's prices) still goes by it, or a look-up answers for another key.
+"""What goes by a key (a zone's demand, a shop's prices, a customer's average) still goes by it, or a look-up answers for another key.
 
 In: a `Case` and golden's relations. Out: a channel for each number whose level a category tells: how far each row is from its own key's level, 0 in
-golden, 1 where the level has nothing to do with the key any more, above 1 where it is another key's. No slice of who asks is looked at, for the
-world moves one key as well as all, and values are taken by their rank in their stretch of time. A table may be renewed, too: what proves is that
-the same levels are dealt to other keys, or that there is no table any more (`dealt_otherwise`).
+golden, 1 where the level has nothing to do with the key any more, above 1 where it is another key's. Values are taken by their rank in their stretch
+of time. Where keys are few no slice of who asks is looked at, for the world moves one key as well as all. A table may be renewed, too: what proves is
+that the same levels are dealt to other keys, or that there is no table any more (`dealt_otherwise`). Keys of which there are many (ids) have few
+rows each; no world turns all of them into each other, at once or in one slice.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import HANDFUL, LAYER_OF
 from whimbrel.diagnose.relations import Relation, Split, split
 from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.suspects import Suspect, abrupt
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
 
@@ -42,12 +44,17 @@ LEAST_DEALT, ALIKE = 6, 0.2
 LEAST_ROWS = 8
 """Rows of a key that tell its level."""
 
+AGAIN = 0.5
+"""The share of golden's rows whose id must have come in another of its blocks, so that ids are keys."""
+
 
 def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     """One channel for each number that is not made of recorded fields and that a key tells; the key that tells most of it."""
     parts = split(case)
-    keys = [v for v in case.of(Role.CONTEXT, Role.INPUT) if _is_key(v)]
-    if not keys or parts.train.size < 40 or parts.check.size < 20:
+    named = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
+    keys = [v for v in named if LEAST_KEYS <= v.distinct <= MAX_VALUES]
+    ids = [v for v in named if v.distinct > MAX_VALUES and _comes_again(case, v)]
+    if not (keys or ids) or parts.train.size < 40 or parts.check.size < 20:
         return []
     hours = case.ts // HOUR_US
     stretches = hours if np.median(np.unique(hours, return_counts=True)[1]) >= CROWD else case.blocks
@@ -59,16 +66,26 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
         if variable.numbers is None or variable.derived or made or variable.distinct <= HANDFUL:
             continue
         ranks = _ranks(variable, stretches)
-        strength, level, key = max(
-            ((*_told(ranks, key, parts), key) for key in keys if key.path != variable.path), key=lambda one: one[0]
-        )
-        if strength >= TOLD:
-            departure = 1 - _agrees(ranks, key, level, np.arange(ranks.size)) / strength
-            out.append(Channel(
-                variable.path, LAYER_OF[variable.field.role], "rekeyed", "invariant", departure, sign=1, floor=FLOOR,
-                binary=False, not_by=frozenset({Role.CONTEXT}), detail={"key": key.path, "strength": strength},
-            ))  # fmt: skip
+        told = [(*_told(ranks, key, parts), key) for key in keys if key.path != variable.path]
+        of_ids = [(*_of_id(case, ranks, id_), id_) for id_ in ids if id_.path != variable.path]
+        for found, not_by in ((told, frozenset({Role.CONTEXT})), (of_ids, frozenset[Role]())):
+            strength, agrees, key = max(found, key=lambda one: one[0], default=(0.0, ranks, variable))
+            if strength >= TOLD:
+                out.append(Channel(
+                    variable.path, LAYER_OF[variable.field.role], "rekeyed", "invariant", 1 - agrees / strength, sign=1, floor=FLOOR,
+                    binary=False, not_by=not_by, detail={"key": key.path, "strength": strength, "many": key in ids},
+                ))  # fmt: skip
     return out
+
+
+def exchanged(case: Case, suspect: Suspect) -> bool:
+    """Whether keys got each other's values: no world deals a table's levels anew, nor turns many ids into each other in one slice, or at once."""
+    if suspect.shift < ANOTHER:
+        return False
+    detail = suspect.hit.channel.detail
+    if detail["many"]:
+        return bool(suspect.where) or abrupt(case, suspect)
+    return dealt_otherwise(case, suspect.component, detail["key"], suspect.affected)
 
 
 def dealt_otherwise(case: Case, component: str, key: str, rows: Bools) -> bool:
@@ -113,12 +130,35 @@ def _levels(values: Floats, codes: Ints, rows: Bools) -> _Levels:
     return _Levels(levels, 1 - within / float(chosen.var(ddof=1)))
 
 
-def _is_key(variable: Variable) -> bool:
-    return variable.codes is not None and not variable.derived and LEAST_KEYS <= variable.distinct <= MAX_VALUES
+def _of_id(case: Case, ranks: Floats, key: Variable) -> tuple[float, Floats]:
+    """How much of the ranks' variance an id explains on golden, and how each row's rank goes with its id's in golden's other blocks, shape (n,)."""
+    known = case.golden & np.isfinite(ranks)
+    with np.errstate(invalid="ignore"):
+        level = _elsewhere(case, key, np.where(known, ranks, 0.0)) / _elsewhere(case, key, known)
+    agrees = ranks * level
+    judged = agrees[case.golden & np.isfinite(agrees)]
+    return float(judged.mean()) if judged.size else 0.0, agrees
+
+
+def _comes_again(case: Case, key: Variable) -> bool:
+    return bool(np.mean(_elsewhere(case, key, case.golden)[case.golden] > 0) >= AGAIN)
+
+
+def _elsewhere(case: Case, key: Variable, values: Floats | Bools) -> Floats:
+    """The sum over golden's rows of the same id, less those of the row's own block: a day's rows share more than their id, shape (n,)."""
+    assert key.codes is not None
+    rows = np.flatnonzero(case.golden & (key.codes >= 0))
+    size = len(key.vocabulary)
+    whole = np.bincount(key.codes[rows], weights=values[rows], minlength=size)
+    cells, index = np.unique(case.blocks[rows] * size + key.codes[rows], return_inverse=True)
+    own = np.bincount(index, weights=values[rows], minlength=cells.size)
+    out: Floats = np.where(key.codes >= 0, whole[key.codes], 0.0)
+    out[rows] -= own[index]
+    return out
 
 
 def _told(ranks: Floats, key: Variable, parts: Split) -> tuple[float, Floats]:
-    """How much of the ranks' variance the key's level explains on rows held out, and the level of each key, NaN where few rows tell it."""
+    """How much of the ranks' variance the key's level explains on rows held out, and how each row's rank goes with it, NaN where few rows tell it."""
     assert key.codes is not None
     known = np.isfinite(ranks) & (key.codes >= 0)
     train, check = (rows[known[rows]] for rows in (parts.train, parts.check))
@@ -126,15 +166,9 @@ def _told(ranks: Floats, key: Variable, parts: Split) -> tuple[float, Floats]:
     counts = np.bincount(key.codes[train], minlength=size)
     sums = np.bincount(key.codes[train], weights=ranks[train], minlength=size)
     level = np.where(counts >= 5, sums / np.maximum(counts, 1), np.nan)
-    agrees = _agrees(ranks, key, level, check)
-    return float(np.nanmean(agrees)) if np.isfinite(agrees).any() else 0.0, level
-
-
-def _agrees(ranks: Floats, key: Variable, level: Floats, rows: Ints) -> Floats:
-    """Of these rows, how each one's rank goes with its key's level, NaN where either is not known."""
-    assert key.codes is not None
-    codes = key.codes[rows]
-    return np.where(codes >= 0, ranks[rows] * level[codes], np.nan)
+    agrees: Floats = np.where(key.codes >= 0, ranks * level[key.codes], np.nan)
+    judged = agrees[check][np.isfinite(agrees[check])]
+    return float(judged.mean()) if judged.size else 0.0, agrees
 
 
 def _ranks(variable: Variable, stretches: NDArray[np.integer]) -> Floats:
