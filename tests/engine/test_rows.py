@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from whimbrel.engine import Engine, Source, engine_named
+from whimbrel.engine.port import Facts
 from whimbrel.errors import InputError, StoreError, UsageError
 from whimbrel.model.fields import Kind, Schema
 from whimbrel.model.rows import Categories, Numbers
@@ -360,3 +362,16 @@ def test_files_of_days_outside_the_window_are_not_opened(engine: Engine, tmp_pat
     assert engine.extent(source, Window("shop", START + timedelta(days=1)))[0] == 0
     with pytest.raises(StoreError, match="cannot be read"):
         engine.extent(source, Window("shop"))
+
+
+def test_the_newest_prediction_is_looked_for_where_it_may_be() -> None:
+    """A last time may have been cut to whole milliseconds; and where one file's is not known, any may hold it."""
+    known = {
+        "old": Facts(times=(0, 5_000_000)),
+        "near": Facts(times=(0, 8_999_000)),
+        "last": Facts(times=(7_000_000, 9_000_000)),
+    }
+    source = Source("shop", SCHEMA, tuple(known), facts=known)
+    assert source.latest().files == ("near", "last")
+    assert replace(source, facts={**known, "old": Facts()}).latest().files == source.files
+    assert Source("shop", SCHEMA).latest().files == ()

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from whimbrel.model.fields import Kind
@@ -235,3 +237,29 @@ def test_other_readers_of_delta_see_the_same_rows(log: Log) -> None:
     assert rows["b"]["inputs"] == {"x": None, "l": None, "new": True}
     assert str(rows["b"]["day"]) == "2026-01-02"
     assert json.dumps(rows["b"]["decision"]) == '"yes"'
+
+
+def test_where_no_value_can_misfit_files_have_no_column_for_it(log: Log, tmp_path: Path) -> None:
+    """Numbers, flags and texts of a Parquet file fit as they are; one text into a column of numbers does not, and all read together."""
+    flat = tmp_path / "flat.parquet"
+    pq.write_table(pa.table({"id": ["a", "b"], "ts": [T] * 2, "inputs.x": [1.0, 2.0], "inputs.w": ["u", "v"]}), flat)
+    log.import_files([str(flat)])
+    (file,) = log.source("default").files
+    assert "rescued" not in pq.read_schema(file).names
+    added = log.append("default", [{"id": "c", "ts": T, "inputs.x": "three"}])
+    assert dict(added.rescued) == {"inputs.x": 1}
+    assert rescued(log) == {"c": {"inputs.x": "three"}}
+    assert values_of(log.source("default"), "inputs.x") == {"a": 1.0, "b": 2.0, "c": None}
+
+
+@pytest.mark.parametrize("first", ["nothing", "another app"])
+def test_a_field_is_not_missed_that_the_first_rows_lack(log: Log, tmp_path: Path, first: str) -> None:
+    """Of many rows only some decide the kinds of new fields; of a field that none of these holds all do."""
+    n = 70_000
+    late = [None] * (n - 1) + [7.5]
+    columns = {"id": [f"r{i}" for i in range(n)], "ts": [T] * n, "inputs.x": late if first == "nothing" else [7.5] * n}
+    columns["app"] = ["one"] * n if first == "nothing" else ["two"] * (n - 1) + ["one"]
+    flat = tmp_path / "flat.parquet"
+    pq.write_table(pa.table(columns), flat)
+    log.import_files([str(flat)])
+    assert values_of(log.source("one"), "inputs.x")[f"r{n - 1}"] == 7.5

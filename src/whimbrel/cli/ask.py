@@ -140,7 +140,7 @@ def _newest(log: Log, using: str, name: str) -> datetime | None:
     """The time of the app's newest prediction; None where it has none."""
     from whimbrel.engine import engine_named
 
-    count, _, last = engine_named(using).extent(log.source(name), Window(name))
+    count, _, last = engine_named(using).extent(log.source(name).latest(), Window(name))
     return from_micros(last) if count else None
 
 

@@ -114,6 +114,15 @@ class Source:
             )
         return replace(self, files=files, labels=joins(self.labels), decisions=joins(self.decisions), counters=beside)
 
+    def latest(self) -> Source:
+        """The same, with only the files that may hold its newest predictions; all where that is not known of each."""
+        times = {file: self.facts.get(file, UNKNOWN).times for file in self.files}
+        known = {file: span[1] for file, span in times.items() if span is not None}
+        if not known or len(known) < len(times):
+            return self
+        newest = max(known.values())
+        return replace(self, files=tuple(file for file, last in known.items() if last + ROUNDED_US >= newest))
+
     def left_out(self, window: Window) -> tuple[str, ...]:
         """What an answer about a window must say: the damaged files that may hold some of it."""
         bad = {file: why for file, why in self.damaged.items() if not self.facts.get(file, UNKNOWN).beyond(window)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 from whimbrel.errors import InputError
@@ -207,6 +207,8 @@ class Shape:
     schema: Schema
     """The table's fields, and after them this batch's new ones that hold values, in order of first appearance."""
     label_ts: bool
+    rescues: bool
+    """Whether a value may not fit its field's kind; where none can there is no column `rescued`, which costs as much as two others."""
     steps: tuple[str, str, str]
     warnings: tuple[str, ...]
 
@@ -253,9 +255,9 @@ def shape(con: DuckDBPyConnection, batch: Batch, app: str, known: Schema, *, lab
         f"{path!r} differs from a known field by case only; its values are kept in `rescued`: map it to the other name or to a new one"
         for path in clashes
     )
-    columns = f"id, make_timestamptz(us) AS ts{_nested(values)}, {_rescue(misfits)} AS rescued"
+    columns = f"id, make_timestamptz(us) AS ts{_nested(values)}{_rescue(misfits)}"
     steps = (f"SELECT *{parsed} FROM {batch.view}", f"SELECT *{typed}", f"SELECT {columns}")
-    return Shape(Schema((*known, *fields)), "label_ts" in values, steps, warnings)
+    return Shape(Schema((*known, *fields)), "label_ts" in values, bool(misfits), steps, warnings)
 
 
 def _kinds(con: DuckDBPyConnection, batch: Batch, app: str, known: Schema) -> dict[str, tuple[Kind, bool]]:
@@ -269,10 +271,15 @@ def _kinds(con: DuckDBPyConnection, batch: Batch, app: str, known: Schema) -> di
         elif before is not None and before.kind is not Kind.TEXT:
             counts = {}
         asked.extend((path, str(key), sql) for key, sql in counts.items())
-    found = _count(con, batch, app, asked, max(1, batch.good // _SAMPLE))
-    bare = [ask for ask in asked if not any(found[ask[0]].values())]
-    if bare and batch.good >= 2 * _SAMPLE:
-        found |= _count(con, batch, app, bare, 1)
+    every = batch.good // _SAMPLE
+    if every < 2:
+        found = _count(con, batch, app, asked, "true")
+    else:  # where a field can be of one kind only it is enough that there is a value, and the first rows are the cheapest to look at
+        many = {path for (path, *_), (after, *_) in pairwise(asked) if path == after}
+        found = _count(con, batch, app, [ask for ask in asked if ask[0] in many], f"rn % {every} = 0")
+        found |= _count(con, batch, app, [ask for ask in asked if ask[0] not in many], f"rn < {_SAMPLE}")
+        bare = [ask for ask in asked if not any(found[ask[0]].values())]
+        found |= _count(con, batch, app, bare, "true")
     kinds: dict[str, tuple[Kind, bool]] = {}
     for path, column in batch.columns.items():
         before, fixed = known.get(path), fixed_kind(path)
@@ -288,9 +295,9 @@ def _kinds(con: DuckDBPyConnection, batch: Batch, app: str, known: Schema) -> di
 
 
 def _count(
-    con: DuckDBPyConnection, batch: Batch, app: str, asked: Sequence[tuple[str, str, str]], every: int
+    con: DuckDBPyConnection, batch: Batch, app: str, asked: Sequence[tuple[str, str, str]], rows: str
 ) -> dict[str, dict[str, int]]:
-    """For each path and key the aggregate asked for, over every so-many-th row.
+    """For each path and key the aggregate asked for, over the `rows` of which that holds.
 
     Some hundred at a time: what DuckDB takes to plan them grows with their square.
     """
@@ -298,7 +305,7 @@ def _count(
     for start in range(0, len(asked), _AT_ONCE):
         part = asked[start : start + _AT_ONCE]
         listed = ", ".join(sql for *_, sql in part)
-        row = one(con, f"SELECT {listed} FROM {batch.view} WHERE app = $app AND rn % {every} = 0", {"app": app})
+        row = one(con, f"SELECT {listed} FROM {batch.view} WHERE app = $app AND {rows}", {"app": app})
         for (path, key, _), number in zip(part, row, strict=True):
             found[path][key] = number
     return found
@@ -350,9 +357,10 @@ def _struct(members: Mapping[str, object]) -> str:
 
 def _rescue(misfits: Sequence[tuple[str, str, str]]) -> str:
     if not misfits:
-        return "NULL::MAP(VARCHAR, VARCHAR)"
+        return ""
     entries = ", ".join(
         f"CASE WHEN {misfit} THEN {{'k': {literal(path)}, 'v': {text}}} END" for path, misfit, text in misfits
     )
     any_misfit = " OR ".join(misfit for _, misfit, _ in misfits)
-    return f"CASE WHEN {any_misfit} THEN map_from_entries(list_filter([{entries}], lambda e: e IS NOT NULL)) END"
+    entries = f"list_filter([{entries}], lambda e: e IS NOT NULL)"
+    return f", CASE WHEN {any_misfit} THEN map_from_entries({entries}) END AS rescued"

@@ -60,10 +60,10 @@ def take_counters(layout: Layout) -> int:
 def counters_of(layout: Layout, schema: Schema) -> tuple[Counters | None, Mapping[str, Facts]]:
     """What sidecars saw, as facts of predictions that say on which process or host they ran, and what is known of the files.
 
-    None, where they saw nothing that could join.
+    The log must have a table of it. None, where they saw nothing that could join.
     """
     paths = {f"hardware.{name}": of for of, names in FACTS.items() if RAN_ON[of] in schema for name in names}
-    if not (paths and layout.hardware.exists):
+    if not paths:
         return None, {}
     files = layout.hardware.facts(layout.hardware.open())
     return (Counters(tuple(files), paths, RAN_ON) if files else None), files

@@ -138,7 +138,7 @@ def _append(con: DuckDBPyConnection, layout: Layout, batch: Batch, app: str) -> 
         finally:
             con.execute("SET preserve_insertion_order = true")
         files = ", ".join(literal(str(table.folder / w.path)) for w in written)
-        rescued = _rescued(con, f"read_parquet([{files}], hive_partitioning = false)")
+        rescued = _rescued(con, f"read_parquet([{files}], hive_partitioning = false)") if shaped.rescues else {}
         table.commit(delta, written)
         return Added(sum(w.rows for w in written), duplicates, rescued=rescued, warnings=said)
 
@@ -203,7 +203,7 @@ def normalise(con: DuckDBPyConnection, raw: Raw, *, app: str, mapping: Mapping[s
         keep, duplicates, rows = _fresh(con, Table(Path(), Path(), Path()), None, batch, app)
         table = arrow.Table.from_arrow(con.sql(shaped.select(keep), params={"app": app}))
         con.register("normalised", table)
-        rescued = _rescued(con, "normalised")
+        rescued = _rescued(con, "normalised") if shaped.rescues else {}
     warnings = [*batch.warnings, *shaped.warnings]
     if assigned.unknown:
         warnings.append(unknown_warning(assigned.unknown))

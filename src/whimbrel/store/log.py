@@ -20,6 +20,7 @@ from whimbrel.store.values import Added, Golden, Status
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from whimbrel.engine.port import Counters, Facts
     from whimbrel.store.datasets import Datasets
     from whimbrel.store.files import File
     from whimbrel.store.find import Found
@@ -228,7 +229,6 @@ class Log:
             UsageError: the log does not know the app, or the table never had that version.
             StoreError: the table is damaged.
         """
-        from whimbrel.store.hardware import counters_of
         from whimbrel.store.schema import read_schema
 
         table = self._predictions(app)
@@ -246,7 +246,7 @@ class Log:
         late, lost = decisions.sound(decisions.open()) if decisions.exists else ({}, {})
         if late:
             schema += Schema(tuple(Field(path, Kind.TEXT) for path in _paths(late) if path not in schema))
-        beside, seen = counters_of(self.layout, schema)
+        beside, seen = self._counters(schema)
         if beside is not None:
             schema += Schema(tuple(Field(path, Kind.NUMBER) for path in beside.facts if path not in schema))
         arrived, gone = labels.sound(labels.open()) if labels.exists else ({}, {})
@@ -257,6 +257,14 @@ class Log:
             app, schema, tuple(own), tuple(arrived), tuple(late), beside, facts=facts, damaged=unread,
             fetch=self._fetch if self.layout.storage else None,
         )  # fmt: skip
+
+    def _counters(self, schema: Schema) -> tuple[Counters | None, Mapping[str, Facts]]:
+        """What was seen of the hardware; most logs have nothing of it, and load nothing that reads it."""
+        if not self.layout.hardware.exists:
+            return None, {}
+        from whimbrel.store.hardware import counters_of
+
+        return counters_of(self.layout, schema)
 
     def _fetch(self, source: Source) -> None:
         """Have a source's files here, from wherever the tables lie."""
