@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from whimbrel.diagnose import feeds, keys, labels, senders, state
-from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
+from whimbrel.diagnose.case import DAY_US, HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
@@ -203,21 +203,31 @@ def _scale_moved(case: Case, suspect: Suspect) -> bool:
 
 
 def _unknown_ground(case: Case, suspect: Suspect) -> bool:
-    """Whether a fitted model is left, by nearly all traffic, when something that it reads is new, and not before.
+    """Whether a fitted model is left when something that it reads is new there, and neither elsewhere nor before.
 
-    What golden never saw vary (a rate, a month) it cannot have taught, and hardly another row is there to compare with.
+    What golden never saw vary (a rate, a month) it cannot have taught, and hardly another row is there to compare with; a storm
+    over one city leaves the other cities on other ground.
     """
     channel = suspect.hit.channel
     if channel.kind != "residual" or channel.exact:
         return False
     since = case.window & (case.ts >= suspect.since_us)
-    if (since & ~suspect.inside).sum() > ASIDE * suspect.affected.sum():
-        return False  # others are on the same ground, and do not depart
+    others, known = since & ~suspect.inside, case.golden & suspect.inside
+    compared = others.sum() > ASIDE * suspect.affected.sum()
     parents = [case.variables[name] for name in channel.detail["relation"].parents if name in case.variables]
     # What was new before the onset as well, and did no harm then, is no excuse for what came at once.
     clear = suspect.hit.score >= CLEAR * suspect.hit.threshold and abrupt(case, suspect)
     earlier = case.window & ~since if clear else np.zeros_like(since)
-    return any(np.mean(_new(case, parent, earlier)[suspect.affected]) > 0.5 for parent in parents)
+    for parent in parents:
+        new = _new(case, parent, earlier)
+        most = 0.5 * float(new[suspect.affected].mean())
+        if (
+            most > 0.25
+            and not (compared and new[others].mean() > most)
+            and not (known.any() and new[known].mean() > most)
+        ):
+            return True  # else the slice was always there, or others are on the same ground and do not depart
+    return False
 
 
 def _new(case: Case, variable: Variable, earlier: Bools) -> Bools:
@@ -311,18 +321,32 @@ def _came_apart(case: Case, suspect: Suspect) -> Proof:
         values = case.variables[relation.target].numbers
         assert values is not None
         place = state.places(case, values, shared=state.ROUGHLY)
-        lasting = place is not None and not state.alone(case, place, values, suspect.affected)
-        return Proof.SOFT if lasting else Proof.FIRM
+        if place is None:
+            return Proof.FIRM
+        torn_off = state.alone(case, place, values, suspect.affected) and not (
+            state.one(case, values, suspect.affected)  # a front that is over one town goes on as weather does
+            and not state.leapt(case, place, np.where(suspect.inside, values, np.nan), suspect.since_us)
+        )
+        return Proof.FIRM if torn_off else Proof.SOFT
     if relation.form not in ("rule", "function"):
         return Proof.HARD
-    of = [case.variables[name] for name in relation.parents if name in case.variables]  # a clock is none of them
-    torn = len(of) == len(relation.parents) == 1 and _no_table(suspect.affected, case.variables[relation.target], of[0])
+    torn = len(relation.parents) == 1 and _no_table(
+        suspect.affected, case.variables[relation.target].kinds, _keyed(case, relation.parents[0])
+    )
     return Proof.HARD if torn else Proof.SOFT
 
 
-def _no_table(rows: Bools, target: Variable, parent: Variable) -> bool:
-    """Whether rows with one value of `parent` have several of `target`, where golden's had one."""
-    of, what = (variable.kinds[rows] for variable in (parent, target))
+def _keyed(case: Case, parent: str) -> Ints:
+    """The values of a table's key as codes, shape (n,): of a clock the very hour or day, for a holiday is one all day."""
+    if parent in case.variables:
+        return case.variables[parent].kinds
+    spans = np.unique(case.ts // (HOUR_US if parent == "hour" else DAY_US), return_inverse=True)[1]
+    return spans.astype(np.int64)
+
+
+def _no_table(rows: Bools, target: Ints, key: Ints) -> bool:
+    """Whether rows with one value of `key` have several of `target`, where golden's had one."""
+    of, what = key[rows], target[rows]
     pairs, counts = np.unique(np.stack([of, what]), axis=1, return_counts=True)
     most = np.zeros(int(of.max(initial=0)) + 1)
     all_of = np.bincount(of, minlength=most.size)
