@@ -50,6 +50,8 @@ CLEAR = 2.0
 """Times its threshold from which what departs on ground that golden never saw, and not from the first, is no chance."""
 TORN = 2.0
 """Times its usual error by which a fitted model must err more before that alone proves a change of what it models."""
+OFTEN = 5.0
+"""Times as often as in golden that answers must go astray."""
 _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "repeated": lambda hit, _: Proof.HARD if hit.channel.detail["before"] == 0 and hit.shift > 0.02 else Proof.SOFT,
     "cut": lambda _, shift: Proof.HARD if shift > 0.6 else Proof.SOFT,  # hardly any text goes on where most did
@@ -366,6 +368,9 @@ def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     torn = hit.before > 0 and shift > TORN * hit.before
     alone = 0.98 if channel.signature == "spread" and not torn else 0.93
     needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if on_host else alone}.get(role_of(channel.component) or Role.INPUT, 0.6)
+    if channel.signature == "astray":
+        often = hit.score >= BARELY * hit.threshold and hit.after > OFTEN * hit.before
+        return Proof.FIRM if often and channel.detail["relation"].strength >= needed else Proof.SOFT
     made = role_of(channel.component) in (Role.STEP, Role.OUTPUT)
     if made and not on_host and not channel.signature.startswith("share:"):
         barely = abs(shift) < 2 * SLIGHT and hit.score < BARELY * hit.threshold
