@@ -214,3 +214,23 @@ def test_a_source_of_another_name_feeds_what_the_rest_of_the_row_foretells_least
     relations = {path: Reads((), strength=s) for path, s in zip(paths, strengths, strict=True)}
     stale = suspect("age.feed", "stale", 1.0, kind="invariant")
     assert causes._served(cast("Any", SimpleNamespace(schema=fields)), stale, [], cast("Any", relations)) == named
+
+
+@pytest.mark.parametrize(("wrong", "explained"), [("a part", True), ("the sum", False)])
+def test_a_sum_of_parts_that_follow_from_each_other_is_wrong_in_step_with_one(wrong: str, explained: bool) -> None:
+    """Golden cannot tell 2·z from 2·(oil − air): when z alone breaks, the learned sum breaks by a fixed multiple of it."""
+    rng = np.random.default_rng(1)
+    part, other = rng.normal(size=ROWS.size), rng.normal(size=ROWS.size)
+    gap = np.round(part) - part if wrong == "a part" else other
+    fields = {"steps.z.value": part + (np.round(part) - part), "outputs.score": 1 / (1 + np.exp(-(other + 2 * gap)))}
+    right = {"steps.z.value": part, "outputs.score": 1 / (1 + np.exp(-other))}
+    variables = {n: Variable(n, Field(n, Kind.NUMBER), numbers=v) for n, v in fields.items()}
+    pair = []
+    for name, form in (("steps.z.value", "affine"), ("outputs.score", "logistic")):
+        one = suspect(name, "broken", 1.0, proof=Proof.HARD)
+        relation = SimpleNamespace(
+            parents=("steps.z.value", "steps.oil.value"), expected=right[name], exact=True, form=form
+        )
+        pair.append(replace(one, hit=replace(one.hit, channel=replace(one.hit.channel, detail={"relation": relation}))))
+    case = SimpleNamespace(variables=variables)
+    assert followers.in_step(cast("Any", case), pair[1], pair[0]) is explained

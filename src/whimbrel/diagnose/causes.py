@@ -15,7 +15,7 @@ import numpy as np
 
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
-from whimbrel.diagnose.followers import SAME, led
+from whimbrel.diagnose.followers import SAME, in_step, led
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of, overlap
@@ -161,7 +161,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     if suspect.hit.channel.signature == "broken" and suspect.hit.channel.exact:
         # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
         marks = [name.startswith(f"{guilty.component}#") for name in suspect.hit.channel.detail["relation"].parents]
-        return all(marks) and shared >= SAME
+        return (all(marks) and shared >= SAME) or in_step(case, suspect, guilty)
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
         shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY
     )
