@@ -29,8 +29,22 @@ def test_a_holiday_lasts_all_day(clock: str, step: str, proof: Proof) -> None:
     relation = SimpleNamespace(target="inputs.open", parents=(clock,), exact=True, form="rule")
     channel = SimpleNamespace(detail={"relation": relation}, signature="broken")
     broken = cast("Any", SimpleNamespace(hit=SimpleNamespace(channel=channel), affected=broken.affected))
-    case = SimpleNamespace(ts=ts, variables={"inputs.open": open_})
+    case = SimpleNamespace(ts=ts, variables={"inputs.open": open_}, dimensions=(), of=lambda *_: [])
     assert gather._came_apart(cast("Any", case), broken) is proof
+
+
+@pytest.mark.parametrize(("by", "finer"), [("shop", True), ("chance", False)])
+def test_shops_that_open_on_sundays_are_a_finer_table(by: str, finer: bool) -> None:
+    """The day alone says it no longer, but the day and the shop do; where nothing recorded says it, there is no table any more."""
+    rng = np.random.default_rng(5)
+    shops = rng.integers(0, 6, 600)
+    flag = (shops < 3 if by == "shop" else rng.random(600) < 0.5).astype(float)
+    open_ = Variable("inputs.open", Field("inputs.open", Kind.NUMBER), numbers=flag)
+    dimension = SimpleNamespace(path="context.shop", codes=shops, values=tuple("abcdef"))
+    case = SimpleNamespace(dimensions=(dimension,), of=lambda *_: [])
+    key, rows = np.repeat(np.arange(3), 200), np.ones(600, dtype=bool)
+    assert gather._no_table(rows, open_.kinds, key)
+    assert gather._finer(cast("Any", case), rows, open_, key) is finer
 
 
 def _payments(n: int, seed: int, start: float, hours: float, *, turned: str = "") -> dict[str, Any]:

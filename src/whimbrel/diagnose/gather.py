@@ -332,10 +332,24 @@ def _came_apart(case: Case, suspect: Suspect) -> Proof:
         return Proof.FIRM if torn_off else Proof.SOFT
     if relation.form not in ("rule", "function"):
         return Proof.HARD
-    torn = len(relation.parents) == 1 and _no_table(
-        suspect.affected, case.variables[relation.target].kinds, _keyed(case, relation.parents[0])
-    )
+    if len(relation.parents) > 1:
+        return Proof.SOFT
+    target, key = case.variables[relation.target], _keyed(case, relation.parents[0])
+    torn = _no_table(suspect.affected, target.kinds, key) and not _finer(case, suspect.affected, target, key)
     return Proof.HARD if torn else Proof.SOFT
+
+
+def _finer(case: Case, rows: Bools, target: Variable, key: Ints) -> bool:
+    """Whether there is a table still, by one more category: some shops open on Sundays now, prices differ between countries."""
+    fields = [(d.codes, len(d.values)) for d in case.dimensions if role_of(d.path) is Role.CONTEXT]
+    inputs = [v for v in case.of(Role.INPUT) if v.codes is not None and not v.derived and v.path != target.path]
+    fields += [(v.codes, len(v.vocabulary)) for v in inputs if v.codes is not None and v.distinct <= MAX_VALUES]
+    for codes, size in fields:
+        by_both = key * (size + 1) + codes + 1
+        several = np.bincount(np.unique(by_both[rows], return_inverse=True)[1])
+        if several[several >= 3].sum() >= 0.5 * rows.sum() and not _no_table(rows, target.kinds, by_both):
+            return True
+    return False
 
 
 def _keyed(case: Case, parent: str) -> Ints:
