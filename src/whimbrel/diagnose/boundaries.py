@@ -173,15 +173,13 @@ def _channels(case: Case, variable: Variable, relation: Relation) -> list[Channe
         return [channel("broken", relation.surprise, exact=True)]
     if relation.probabilities is None:
         beside = relation.surprise if relation.beside is None else relation.beside
-        return [
+        strewn = np.abs(relation.surprise)
+        found = [
             channel("residual", relation.surprise, sign=0, floor=0.25, binary=False, beside=beside),
-            channel("spread", np.abs(relation.surprise), floor=0.25, binary=False, beside=np.abs(beside)),
-            *(
-                [channel("astray", astray, floor=0.005)]
-                if (astray := _astray(case, variable, relation)) is not None
-                else []
-            ),
+            channel("spread", strewn, floor=0.25, binary=False, beside=np.abs(beside)),
         ]
+        astray = _astray(case, strewn) if variable.field.role is Role.OUTPUT else None
+        return found if astray is None else [*found, channel("astray", astray, floor=0.005)]
     assert variable.codes is not None
     out = []
     for j, code in enumerate(relation.classes):
@@ -193,17 +191,16 @@ def _channels(case: Case, variable: Variable, relation: Relation) -> list[Channe
     return out
 
 
-def _astray(case: Case, variable: Variable, relation: Relation) -> Floats | None:
-    """Rows of an output as far from its fitted model as hardly any of golden's, shape (n,): a few answers that are somebody else's.
+def _astray(case: Case, strewn: Floats) -> Floats | None:
+    """Rows as far from a fitted model as hardly any of golden's, shape (n,): a few answers that are somebody else's.
 
-    Among many right ones they move no mean. None for what is no output, or where golden's own tail has no end in sight.
+    Among many right ones they move no mean. None where golden's own tail has no end in sight.
     """
-    known = np.isfinite(relation.surprise)
-    far = np.abs(relation.surprise)
-    if variable.field.role is not Role.OUTPUT or (known & case.golden).sum() < ENOUGH_ASTRAY:
+    known = np.isfinite(strewn)
+    if (known & case.golden).sum() < ENOUGH_ASTRAY:
         return None
-    bound = float(np.quantile(far[known & case.golden], 1 - ASTRAY))
-    return np.where(known, far > bound, np.nan) if bound < far[known].max() else None
+    bound = float(np.quantile(strewn[known & case.golden], 1 - ASTRAY))
+    return np.where(known, strewn > bound, np.nan) if bound < strewn[known].max() else None
 
 
 def shares(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
