@@ -12,6 +12,7 @@ import pytest
 import whimbrel
 from whimbrel.diagnose import absence, gather, state
 from whimbrel.diagnose.case import HOUR_US, Variable
+from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Field, Kind, Role
 
 HOURS, GOLDEN = 1_920, 1_680
@@ -60,6 +61,33 @@ def test_a_state_s_rows_in_one_slice_are_held_against_their_sisters() -> None:
     assert not state.alone(cast("Any", case), place, weather, half)
     assert state.alone(cast("Any", case), place, weather + half, half)
     assert not state.alone(cast("Any", case), place, weather + case.window, case.window)
+
+
+@pytest.mark.parametrize(("hours", "proof"), [(30, Proof.SOFT), (0, Proof.FIRM)])
+@pytest.mark.parametrize("own", [True, False])
+def test_a_front_over_one_town_goes_on_as_weather_does(hours: int, proof: Proof, own: bool) -> None:
+    """Golden's towns shared their weather; one that cools by itself does so by the hour, all its rows alike."""
+    ts = np.repeat(np.arange(300), 24) * HOUR_US
+    hour, rng = ts / HOUR_US, np.random.default_rng(2)
+    town = np.arange(ts.size) % 3 == 0
+    cold = np.clip((hour - 220) / hours, 0, 1) if hours else hour >= 220
+    weather = 8 * np.sin(hour / 9) - 14 * cold * town
+    if not own:
+        weather[town & (hour >= 220)] = rng.permutation(weather[town & (hour >= 220)])
+    golden = ts < 200 * HOUR_US
+    warmth = Variable("inputs.warmth", Field("inputs.warmth", Kind.NUMBER), numbers=weather)
+    case = SimpleNamespace(
+        ts=ts, golden=golden, window=~golden, dimensions=(), of=lambda *_: [], variables={"inputs.warmth": warmth}
+    )
+    affected = town & (hour >= 220)
+    excess = np.where(affected, -2.0, 0.0)
+    relation = SimpleNamespace(target="inputs.warmth", parents=("inputs.sun",), exact=False, strength=0.9)
+    channel = SimpleNamespace(detail={"relation": relation}, signature="residual")
+    moved = SimpleNamespace(
+        hit=SimpleNamespace(channel=channel, excess=excess), shift=-2.0, before=0.0, where=("town",), inside=town,
+        affected=affected, since_us=220 * HOUR_US,
+    )  # fmt: skip
+    assert gather._came_apart(cast("Any", case), cast("Any", moved)) is (proof if own else Proof.FIRM)
 
 
 def test_no_label_is_lost_where_golden_never_had_one() -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from whimbrel import diagnose
+from whimbrel.diagnose import contracts
+from whimbrel.diagnose.case import Variable
+from whimbrel.model.fields import Field, Kind
 
 DAY_S = 86_400.0
 
@@ -74,3 +80,18 @@ def test_what_has_one_value_a_day_is_known_from_as_many_days() -> None:
     frame["inputs.index"] = 1_000 + 40 * np.sin(np.arange(len(frame)) / 900) - 6 * day + rng.normal(0, 12, len(frame))
     frame["inputs.price"] = (rng.choice([5.0, 8.0, 20.0], len(frame)) * (1 + 0.01 * day)).round(2)
     assert diagnose(*_halves(frame, 3)).verdict == "healthy"
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+def test_more_at_the_ends_of_a_scale_is_no_cast(rounded: bool) -> None:
+    """In a storm most turbines run at full speed, of which there are two; fractions that are gone are another matter."""
+    rng = np.random.default_rng(3)
+    golden = np.arange(10_000) < 8_000
+    speed = np.round(rng.uniform(6, 15, golden.size), 2)
+    speed[~golden] = speed[~golden].round(1) if rounded else speed[~golden]
+    full = rng.random(golden.size) < np.where(golden | rounded, 0.05, 0.6)
+    speed = np.where(full, rng.choice([15.3, 18.0], golden.size), speed)
+    variable = Variable("inputs.speed", Field("inputs.speed", Kind.NUMBER), numbers=speed)
+    found = contracts._fraction(cast("Any", SimpleNamespace(golden=golden, window=~golden)), variable, speed[golden])
+    gained = [np.nanmean(c.values[~golden]) - np.nanmean(c.values[golden]) for c in found]
+    assert bool(max(gained, default=0.0) > 0.3) is rounded

@@ -30,6 +30,8 @@ _WRITTEN = re.compile(r"output|completion|generated|written|reason")
 _DECIDED = frozenset({Role.MODEL, Role.CODE})
 """Which model answers follows from the route, not the other way about."""
 
+ASTRAY, ENOUGH_ASTRAY = 0.003, 1_000
+"""The share of golden's rows that lie farther from a fitted model than all others; rows that such a share is taken of."""
 MOST_TREES = 14
 """Models fitted at most; the fields nearest to the outcome come first."""
 MOST_PARENTS = 40
@@ -86,7 +88,7 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
     if len(loose) > MOST_TREES:
         left = [variable.name for variable, _ in loose[MOST_TREES:]]
         case.notes.append(f"{len(left)} fields were judged without a fitted model: {', '.join(left[:5])}, …")
-    channels = [c for name, relation in relations.items() for c in _channels(case.variables[name], relation)]
+    channels = [c for name, relation in relations.items() for c in _channels(case, case.variables[name], relation)]
     return Boundaries(relations, tuple(channels))
 
 
@@ -160,7 +162,7 @@ def _clock(case: Case) -> list[Variable]:
     ]
 
 
-def _channels(variable: Variable, relation: Relation) -> list[Channel]:
+def _channels(case: Case, variable: Variable, relation: Relation) -> list[Channel]:
     layer = LAYER_OF[variable.field.role]
 
     def channel(signature: str, values: Floats, **more: object) -> Channel:
@@ -171,10 +173,13 @@ def _channels(variable: Variable, relation: Relation) -> list[Channel]:
         return [channel("broken", relation.surprise, exact=True)]
     if relation.probabilities is None:
         beside = relation.surprise if relation.beside is None else relation.beside
-        return [
+        strewn = np.abs(relation.surprise)
+        found = [
             channel("residual", relation.surprise, sign=0, floor=0.25, binary=False, beside=beside),
-            channel("spread", np.abs(relation.surprise), floor=0.25, binary=False, beside=np.abs(beside)),
+            channel("spread", strewn, floor=0.25, binary=False, beside=np.abs(beside)),
         ]
+        astray = _astray(case, strewn) if variable.field.role is Role.OUTPUT else None
+        return found if astray is None else [*found, channel("astray", astray, floor=0.005)]
     assert variable.codes is not None
     out = []
     for j, code in enumerate(relation.classes):
@@ -184,6 +189,18 @@ def _channels(variable: Variable, relation: Relation) -> list[Channel]:
             more["not_by"] = _DECIDED
         out.append(channel(f"share:{variable.vocabulary[code]}", is_class - relation.probabilities[:, j], **more))
     return out
+
+
+def _astray(case: Case, strewn: Floats) -> Floats | None:
+    """Rows as far from a fitted model as hardly any of golden's, shape (n,): a few answers that are somebody else's.
+
+    Among many right ones they move no mean. None where golden's own tail has no end in sight.
+    """
+    known = np.isfinite(strewn)
+    if (known & case.golden).sum() < ENOUGH_ASTRAY:
+        return None
+    bound = float(np.quantile(strewn[known & case.golden], 1 - ASTRAY))
+    return np.where(known, strewn > bound, np.nan) if bound < strewn[known].max() else None
 
 
 def shares(case: Case, known: Mapping[str, Relation]) -> list[Channel]:

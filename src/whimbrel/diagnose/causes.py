@@ -15,7 +15,7 @@ import numpy as np
 
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
-from whimbrel.diagnose.followers import SAME, led
+from whimbrel.diagnose.followers import SAME, in_step, led
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of, overlap
@@ -24,6 +24,8 @@ from whimbrel.model.rows import Bools
 
 CLEAR = 2.0
 """Times its threshold from which a rough relation that broke with its own code is that code's doing."""
+GOOD = 0.8
+"""The share of an output's variance that a fitted model must tell before it says who is answered otherwise."""
 MOSTLY = 0.75
 """A suspect's rows lie within a cause's when this share of them does."""
 
@@ -159,7 +161,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     if suspect.hit.channel.signature == "broken" and suspect.hit.channel.exact:
         # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
         marks = [name.startswith(f"{guilty.component}#") for name in suspect.hit.channel.detail["relation"].parents]
-        return all(marks) and shared >= SAME
+        return (all(marks) and shared >= SAME) or in_step(case, suspect, guilty)
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
         shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY
     )
@@ -259,7 +261,8 @@ def _torn_most(suspect: Suspect, others: Sequence[Suspect], relations: Mapping[s
 def _served(case: Case, suspect: Suspect, soft: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
     """The field that a source feeds: the one of its name; else, of those that nothing recorded determines, the likeliest.
 
-    Steps come before inputs: what has an age was looked up. A source of another name is told by what moved on the same rows.
+    Steps come before inputs: what has an age was looked up. A source of another name is told by what moved on the same rows,
+    then by what the rest of the row foretells least.
     """
     name = split(suspect.component)[1]
     fields = [f for f in case.schema if f.role in (Role.STEP, Role.INPUT)]
@@ -269,7 +272,7 @@ def _served(case: Case, suspect: Suspect, soft: Sequence[Suspect], relations: Ma
     likened = [f.path for f in fields if words & set(re.split(r"[^a-z0-9]+", f.path.casefold()))]
     moved = {s.component: overlap(suspect.affected, s.affected) for s in soft}
     looked_up = [f.path for f in fields if f.role is Role.STEP and not _determined(f.path, relations)]
-    looked_up.sort(key=lambda path: -moved.get(path, 0.0))
+    looked_up.sort(key=lambda path: (-moved.get(path, 0.0), relations[path].strength if path in relations else 0.0))
     return (called or likened or looked_up or [suspect.component])[0]
 
 
@@ -372,12 +375,12 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     anew = [s for s in identities if s.component == code and _coincide(suspect, s)]
     rewritten = bool(anew)
     if kind == "residual":  # upstream foretells it only roughly, and may have changed in what was not recorded
-        clear = suspect.hit.score >= CLEAR * suspect.hit.threshold or any(_only_there(suspect, s) for s in anew)
-        return replace(suspect, proof=Proof.FIRM) if rewritten and clear else suspect
+        clear = suspect.hit.score >= CLEAR * suspect.hit.threshold
+        rewritten &= clear or any(_only_there(suspect, s) for s in anew)
+        otherwise = role is Role.OUTPUT and clear and _controlled(suspect) and not _passed_on(case, suspect, all_of)
+        return replace(suspect, proof=Proof.FIRM) if rewritten or otherwise else suspect
     found = rewritten if role is Role.STEP else _identity_of(suspect, identities, Role.MODEL) is not None
-    before = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
-    before = [s for s in before if role_of(s.component) in (Role.INPUT, Role.STEP, Role.AGE)]
-    passed_on = any(overlap(suspect.affected, s.affected) >= 0.3 for s in before)
+    passed_on = _passed_on(case, suspect, all_of)
     # A step may look the world up (weather, a feature store), and the world moves alone; a model does not.
     alone = role is Role.OUTPUT and not passed_on and _far(suspect) and abrupt(case, suspect)
     # Who is answered by which host is chance: one whose answers alone left golden's is a trial with its control.
@@ -393,6 +396,19 @@ def _strangers(identities: Sequence[Suspect], causes: Sequence[Cause]) -> list[C
     explained = [s for s in alone if any(overlap(s.bad, c.suspect.affected) >= SAME for c in causes)]
     left = sorted((s for s in alone if s not in explained), key=lambda s: _MODEL_FACTS.get(s.component, 9))
     return [Cause(left[0], left[0].component, "model", tuple(s.component for s in left[1:]))] if left else []
+
+
+def _passed_on(case: Case, suspect: Suspect, all_of: Sequence[Suspect]) -> bool:
+    """Whether something before it moved on a good part of its rows."""
+    before = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
+    before = [s for s in before if role_of(s.component) in (Role.INPUT, Role.STEP, Role.AGE)]
+    return any(overlap(suspect.affected, s.affected) >= 0.3 for s in before)
+
+
+def _controlled(suspect: Suspect) -> bool:
+    """Whether those who ask in one slice are answered otherwise than golden's model would answer them, and the others as before."""
+    asked = bool(suspect.where) and all(role_of(c.path) is Role.CONTEXT for c in suspect.where)
+    return asked and suspect.hit.channel.detail["relation"].strength >= GOOD
 
 
 def _on_one_host(suspect: Suspect) -> bool:

@@ -52,6 +52,8 @@ FAR = 2.0
 
 _WHOLE, _FINER = 0.5, 0.2
 """Shares of golden that may be whole numbers, or on a wider mark by chance (one in ten is), where their digits can be lost."""
+_CROWDED, _USUAL = 0.005, 5.0
+"""The share of golden, and the times as often as its other values, from which on a value is the end of a scale, or usual otherwise."""
 LEAST_FIXED = 200
 """Values that golden must have of a field before one that never varied, or a form that never came, says anything."""
 
@@ -223,14 +225,20 @@ def _natural_gain(case: Case, variable: Variable) -> tuple[float, float]:
 
 
 def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
-    """Whole numbers, tenths or hundredths where golden had finer ones: somebody cast or rounded. A single one is the end of a scale (all of it, fog).
+    """Whole numbers, tenths or hundredths where golden had finer ones: somebody cast or rounded.
 
-    Of several such marks the widest is taken that tells nearly all.
+    A single one is the end of a scale (all of it, fog), and so are those on which golden's values crowd: they are not asked. Of several
+    such marks the widest is taken that tells nearly all.
     """
     assert variable.numbers is not None
     if variable.field.role is Role.OUTPUT:
         return []
-    known = np.isfinite(variable.numbers)
+    values, counts = np.unique(golden, return_counts=True)
+    ends = values[counts > np.maximum(_CROWDED * golden.size, _USUAL * counts.mean())]
+    known = np.isfinite(variable.numbers) & ~np.isin(variable.numbers, ends)
+    golden = golden[~np.isin(golden, ends)]
+    if not golden.size:
+        return []
     window, gained = variable.numbers[case.window & known], dict[int, float]()
     for decimals in range(4):
         share = float(np.mean(multiples_of(10.0**-decimals, golden)))

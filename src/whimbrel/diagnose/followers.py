@@ -1,6 +1,6 @@
 """Who moved first: a fitted model that is left where what it reads has moved is a follower, not a cause.
 
-In: suspects. Out: the same, those that led another proved by it.
+In: suspects. Out: the same, those that led another proved by it; and whether a sum is wrong in step with one of its parts.
 """
 
 from __future__ import annotations
@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from scipy.special import logit
+
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.suspects import Proof, Suspect, order_of, overlap
 from whimbrel.model.fields import Role, role_of
 
+_FEW, _LEFT = 12, 0.02
+"""Rows that show a fixed multiple; the part of the squares that rounding may leave of it."""
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
 SOME = 0.3
@@ -49,3 +54,24 @@ def _proved_by(first: Suspect, follower: Suspect) -> Suspect:
     return replace(
         first, proof=Proof.FIRM, affected=follower.affected, since_us=follower.since_us, from_start=follower.from_start
     )
+
+
+def in_step(case: Case, suspect: Suspect, guilty: Suspect) -> bool:
+    """Whether a sum is wrong by a fixed multiple of what one of its parts is wrong by.
+
+    Of parts that follow from each other golden cannot say which of them the sum is made of: until one broke, each did as well.
+    """
+    relation, other = (s.hit.channel.detail.get("relation") for s in (suspect, guilty))
+    if relation is None or other is None or not other.exact or guilty.component not in relation.parents:
+        return False
+    sides = [(case.variables[s.component].numbers, r.expected) for s, r in ((suspect, relation), (guilty, other))]
+    if any(values is None for values, _ in sides):
+        return False
+    into = {"logistic": logit, "log": np.log}.get(relation.form, np.asarray)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap, part = into(sides[0][0]) - into(sides[0][1]), sides[1][0] - sides[1][1]
+    rows = suspect.bad & np.isfinite(gap) & np.isfinite(part)
+    if rows.sum() < _FEW or not part[rows].any():
+        return False
+    left = gap[rows] - part[rows] * float(gap[rows] @ part[rows]) / float(part[rows] @ part[rows])
+    return float(left @ left) < _LEFT * float(gap[rows] @ gap[rows])

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from whimbrel.diagnose import feeds, keys, labels, senders, state
-from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
+from whimbrel.diagnose.case import DAY_US, HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
@@ -50,6 +50,8 @@ CLEAR = 2.0
 """Times its threshold from which what departs on ground that golden never saw, and not from the first, is no chance."""
 TORN = 2.0
 """Times its usual error by which a fitted model must err more before that alone proves a change of what it models."""
+OFTEN = 5.0
+"""Times as often as in golden that answers must go astray."""
 _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "repeated": lambda hit, _: Proof.HARD if hit.channel.detail["before"] == 0 and hit.shift > 0.02 else Proof.SOFT,
     "cut": lambda _, shift: Proof.HARD if shift > 0.6 else Proof.SOFT,  # hardly any text goes on where most did
@@ -201,21 +203,31 @@ def _scale_moved(case: Case, suspect: Suspect) -> bool:
 
 
 def _unknown_ground(case: Case, suspect: Suspect) -> bool:
-    """Whether a fitted model is left, by nearly all traffic, when something that it reads is new, and not before.
+    """Whether a fitted model is left when something that it reads is new there, and neither elsewhere nor before.
 
-    What golden never saw vary (a rate, a month) it cannot have taught, and hardly another row is there to compare with.
+    What golden never saw vary (a rate, a month) it cannot have taught, and hardly another row is there to compare with; a storm
+    over one city leaves the other cities on other ground.
     """
     channel = suspect.hit.channel
     if channel.kind != "residual" or channel.exact:
         return False
     since = case.window & (case.ts >= suspect.since_us)
-    if (since & ~suspect.inside).sum() > ASIDE * suspect.affected.sum():
-        return False  # others are on the same ground, and do not depart
+    others, known = since & ~suspect.inside, case.golden & suspect.inside
+    compared = others.sum() > ASIDE * suspect.affected.sum()
     parents = [case.variables[name] for name in channel.detail["relation"].parents if name in case.variables]
     # What was new before the onset as well, and did no harm then, is no excuse for what came at once.
     clear = suspect.hit.score >= CLEAR * suspect.hit.threshold and abrupt(case, suspect)
     earlier = case.window & ~since if clear else np.zeros_like(since)
-    return any(np.mean(_new(case, parent, earlier)[suspect.affected]) > 0.5 for parent in parents)
+    for parent in parents:
+        new = _new(case, parent, earlier)
+        most = 0.5 * float(new[suspect.affected].mean())
+        if (
+            most > 0.25
+            and not (compared and new[others].mean() > most)
+            and not (known.any() and new[known].mean() > most)
+        ):
+            return True  # else the slice was always there, or others are on the same ground and do not depart
+    return False
 
 
 def _new(case: Case, variable: Variable, earlier: Bools) -> Bools:
@@ -309,18 +321,46 @@ def _came_apart(case: Case, suspect: Suspect) -> Proof:
         values = case.variables[relation.target].numbers
         assert values is not None
         place = state.places(case, values, shared=state.ROUGHLY)
-        lasting = place is not None and not state.alone(case, place, values, suspect.affected)
-        return Proof.SOFT if lasting else Proof.FIRM
+        if place is None:
+            return Proof.FIRM
+        torn_off = state.alone(case, place, values, suspect.affected) and not (
+            state.one(case, values, suspect.affected)  # a front that is over one town goes on as weather does
+            and not state.leapt(case, place, np.where(suspect.inside, values, np.nan), suspect.since_us)
+        )
+        return Proof.FIRM if torn_off else Proof.SOFT
     if relation.form not in ("rule", "function"):
         return Proof.HARD
-    of = [case.variables[name] for name in relation.parents if name in case.variables]  # a clock is none of them
-    torn = len(of) == len(relation.parents) == 1 and _no_table(suspect.affected, case.variables[relation.target], of[0])
+    if len(relation.parents) > 1:
+        return Proof.SOFT
+    target, key = case.variables[relation.target], _keyed(case, relation.parents[0])
+    torn = _no_table(suspect.affected, target.kinds, key) and not _finer(case, suspect.affected, target, key)
     return Proof.HARD if torn else Proof.SOFT
 
 
-def _no_table(rows: Bools, target: Variable, parent: Variable) -> bool:
-    """Whether rows with one value of `parent` have several of `target`, where golden's had one."""
-    of, what = (variable.kinds[rows] for variable in (parent, target))
+def _finer(case: Case, rows: Bools, target: Variable, key: Ints) -> bool:
+    """Whether there is a table still, by one more category: some shops open on Sundays now, prices differ between countries."""
+    fields = [(d.codes, len(d.values)) for d in case.dimensions if role_of(d.path) is Role.CONTEXT]
+    inputs = [v for v in case.of(Role.INPUT) if v.codes is not None and not v.derived and v.path != target.path]
+    fields += [(v.codes, len(v.vocabulary)) for v in inputs if v.codes is not None and v.distinct <= MAX_VALUES]
+    for codes, size in fields:
+        by_both = key * (size + 1) + codes + 1
+        several = np.bincount(np.unique(by_both[rows], return_inverse=True)[1])
+        if several[several >= 3].sum() >= 0.5 * rows.sum() and not _no_table(rows, target.kinds, by_both):
+            return True
+    return False
+
+
+def _keyed(case: Case, parent: str) -> Ints:
+    """The values of a table's key as codes, shape (n,): of a clock the very hour or day, for a holiday is one all day."""
+    if parent in case.variables:
+        return case.variables[parent].kinds
+    spans = np.unique(case.ts // (HOUR_US if parent == "hour" else DAY_US), return_inverse=True)[1]
+    return spans.astype(np.int64)
+
+
+def _no_table(rows: Bools, target: Ints, key: Ints) -> bool:
+    """Whether rows with one value of `key` have several of `target`, where golden's had one."""
+    of, what = key[rows], target[rows]
     pairs, counts = np.unique(np.stack([of, what]), axis=1, return_counts=True)
     most = np.zeros(int(of.max(initial=0)) + 1)
     all_of = np.bincount(of, minlength=most.size)
@@ -340,6 +380,9 @@ def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     torn = hit.before > 0 and shift > TORN * hit.before
     alone = 0.98 if channel.signature == "spread" and not torn else 0.93
     needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if on_host else alone}.get(role_of(channel.component) or Role.INPUT, 0.6)
+    if channel.signature == "astray":
+        often = hit.score >= BARELY * hit.threshold and hit.after > OFTEN * hit.before
+        return Proof.FIRM if often and channel.detail["relation"].strength >= needed else Proof.SOFT
     made = role_of(channel.component) in (Role.STEP, Role.OUTPUT)
     if made and not on_host and not channel.signature.startswith("share:"):
         barely = abs(shift) < 2 * SLIGHT and hit.score < BARELY * hit.threshold

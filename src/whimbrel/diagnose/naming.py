@@ -100,11 +100,21 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
         return _named(
             suspect, "renamed", note=", ".join(f"{names[a]!r} became {names[b]!r}" for a, b in renamed.items())
         )
-    moved = _permuted(case, variable.path, codes, len(names), base, suspect.affected)
-    if moved:
-        said = ", ".join(f"{names[a]} → {names[b]}" for a, b in list(moved.items())[:4])
-        return _named(suspect, "codebook", note=f"codes stand for others than before: {said}")
+    # Where a slice has one code, only the whole shows that it has another's: each slice that gained one lost the other.
+    everywhere = _everywhere(case, suspect) if suspect.where else suspect
+    for one in dict.fromkeys((suspect, everywhere)):
+        moved = _permuted(case, variable.path, codes, len(names), one.inside & case.golden, one.affected)
+        if moved:
+            said = ", ".join(f"{names[a]} → {names[b]}" for a, b in list(moved.items())[:4])
+            return _named(one, "codebook", note=f"codes stand for others than before: {said}")
     return suspect
+
+
+def _everywhere(case: Case, suspect: Suspect) -> Suspect:
+    """The suspect in all traffic since its onset."""
+    return replace(
+        suspect, where=(), inside=np.ones_like(suspect.inside), affected=case.window & (case.ts >= suspect.since_us)
+    )
 
 
 def _is_flag(names: Sequence[str]) -> bool:
@@ -187,6 +197,12 @@ def _codes(variable: Variable) -> tuple[Ints, tuple[str, ...]]:
     return np.where(np.isnan(values)[codes], -1, codes), tuple(f"{v:g}" for v in values)
 
 
+def _flags(codes: Ints, size: int, base: Bools) -> list[Floats]:
+    """Each value of a category as a flag a row, in units of its spread on golden; those that hardly vary are left out."""
+    flags = [(codes == code).astype(float) for code in range(size)]
+    return [(flag - flag[base].mean()) / flag[base].std() for flag in flags if flag[base].std() > 0.05]
+
+
 def _permuted(case: Case, path: str, codes: Ints, size: int, base: Bools, after: Bools) -> dict[int, int]:
     """Compare what each code goes together with, before and after."""
     if size > 60:
@@ -203,11 +219,10 @@ def _permuted(case: Case, path: str, codes: Ints, size: int, base: Bools, after:
             scaled = (np.clip(other.numbers, low, high) - known.mean()) / (known.std() or 1.0)
             features.append(np.where(np.isfinite(scaled), scaled, 0.0))
         elif other.codes is not None and len(other.vocabulary) <= 30:
-            for code in range(len(other.vocabulary)):
-                flag = (other.codes == code).astype(float)
-                spread = flag[base].std()
-                if spread > 0.05:
-                    features.append((flag - flag[base].mean()) / spread)
+            features += _flags(other.codes, len(other.vocabulary), base)
+    for dimension in case.dimensions:
+        if role_of(dimension.path) is Role.CONTEXT and len(dimension.values) <= 30:
+            features += _flags(dimension.codes, len(dimension.values), base)
     if not features:
         return {}
     matrix = np.stack(features[:40], axis=1)

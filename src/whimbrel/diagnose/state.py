@@ -100,6 +100,13 @@ def alone(case: Case, place: Ints, values: Floats, affected: Bools) -> bool:
     )
 
 
+def one(case: Case, values: Floats, rows: Bools) -> bool:
+    """Whether those of these rows that share an hour share a value: a state, if of a place that golden did not tell apart."""
+    known = np.flatnonzero(rows & np.isfinite(values))
+    left = _left(case, np.zeros(len(case.ts), dtype=np.int64), known, values[known])
+    return left is not None and left < SHARED * float(np.nanvar(values[case.golden]))
+
+
 def leapt(case: Case, place: Ints, values: Floats, at_us: int) -> bool:
     """Whether a state went farther within an hour or two of a moment than it ever did in golden; also where it was not seen before.
 

@@ -128,6 +128,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             relation: Relation = detail["relation"]
             how = f"{suspect.shift:+.2f} golden spreads" if channel.signature == "residual" else "less predictable"
             return f"no longer what golden made of the same upstream ({relation.words}): {how}"
+        case "astray":
+            return f"far from what golden made of the same upstream in {suspect.after:.1%} of predictions, {suspect.before:.1%} in golden"
         case "rekeyed":
             return f"values no longer go by {detail['key']}, as they did on golden: they are another key's"
         case "copy":
