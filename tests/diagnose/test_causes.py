@@ -154,7 +154,7 @@ def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(
 )
 def test_a_model_that_is_left_where_what_it_reads_moved_follows(first: str, second: float, leads: bool) -> None:
     """A counter leaps in one slice, and the score is no longer what golden foretells of it: the counter led."""
-    order = SimpleNamespace(schema=SimpleNamespace(steps=("count", "other")))
+    order = SimpleNamespace(schema=SimpleNamespace(steps=("count", "other")), after=set())
     where = (Condition("context.country", "GB"),)
     counter = replace(suspect(first, "level", 1.2, kind="marginal", score=second, proof=Proof.SOFT), where=where)
     score = replace(suspect("outputs.score", "spread", 2.0), where=where)
@@ -169,7 +169,8 @@ def test_a_rough_relation_does_not_speak_for_lost_digits(signature: str, proof: 
     """It foretells a place to a kilometre: that it is high is upstream's, that its digits are gone is its own."""
     lost = suspect("inputs.lat", signature, 1.0, kind="invariant")
     relation = Reads(("inputs.lon",), surprise=np.full(ROWS.size, 0.2), expected=np.arange(ROWS.size, dtype=float))
-    case = SimpleNamespace(golden=ROWS)
+    latitude = SimpleNamespace(numbers=relation.expected + np.where(ROWS.cumsum() % 2, 5.0, -5.0))
+    case = SimpleNamespace(golden=ROWS, variables={"inputs.lat": latitude})
     left = causes._inherited(cast("Any", case), lost, [lost], cast("Any", {"inputs.lat": relation}))
     assert left.proof is proof
 

@@ -20,7 +20,7 @@ from whimbrel.diagnose.contracts import LAYER_OF
 from whimbrel.diagnose.gist import from_words
 from whimbrel.diagnose.hopes import Hopes
 from whimbrel.diagnose.learning import exact, fitted, learn
-from whimbrel.diagnose.relations import Relation, split
+from whimbrel.diagnose.relations import Relation, Split, split
 from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Floats
@@ -34,6 +34,8 @@ ASTRAY, ENOUGH_ASTRAY = 0.003, 1_000
 """The share of golden's rows that lie farther from a fitted model than all others; rows that such a share is taken of."""
 MOST_TREES = 14
 """Models fitted at most; the fields nearest to the outcome come first."""
+KNOWN = 0.98
+"""The part of a number's variance from which on tags have no say in it."""
 MOST_PARENTS = 40
 """Fields that such a model reads at most; the nearest come first."""
 
@@ -61,7 +63,8 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
     parts = hopes.parts
     relations: dict[str, Relation] = {}
     loose: list[tuple[Variable, list[Variable]]] = []
-    for variable in case.of(Role.INPUT, Role.STEP, Role.OUTPUT, Role.DECISION, Role.USAGE):
+    late = case.of(Role.OUTPUT, Role.DECISION, Role.USAGE)  # asked once it is known which steps come after them
+    for variable in [*case.of(Role.INPUT, Role.STEP), *late]:
         if variable.derived and variable.field.role is Role.INPUT:
             continue
         parents = upstream(case, variable.field)
@@ -70,6 +73,8 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
         found = exact(case, parts, variable, worded) if hopeful else None
         if hopeful and found is None and len(worded) < len(parents):
             found = exact(case, parts, variable, parents)
+        if hopeful and found is None and variable.field.role is Role.STEP:
+            found = _afterwards(case, parts, variable, parents)
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
         elif parents and (variable.field.role is not Role.INPUT or _measured(variable)):
@@ -83,6 +88,8 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
         if not hopes.any(variable, nearest):
             continue
         found = (fitted if len(nearest) == len(parents) else learn)(case, parts, variable, nearest)
+        if variable.field.role in (Role.STEP, Role.OUTPUT) and variable.numbers is not None:
+            found = _by_tags(case, parts, variable, nearest, found)
         if found is not None:
             relations[variable.name] = found
     if len(loose) > MOST_TREES:
@@ -90,6 +97,43 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
         case.notes.append(f"{len(left)} fields were judged without a fitted model: {', '.join(left[:5])}, …")
     channels = [c for name, relation in relations.items() for c in _channels(case, case.variables[name], relation)]
     return Boundaries(relations, tuple(channels))
+
+
+def _afterwards(case: Case, parts: Split, variable: Variable, parents: Sequence[Variable]) -> Relation | None:
+    """The relation of a step to what the model returned, which says that the step comes after it; None where there is none.
+
+    A step that says the score in other words says so either way about: it is taken for the earlier one, unless the score has another source.
+    """
+    outputs = [v for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived]
+    if variable.derived or not outputs:
+        return None
+    found = exact(case, parts, variable, [*outputs, *parents])
+    made_of = [v for v in outputs if found is not None and v.name in found.parents]
+    if found is None or not made_of:
+        return None
+    beside = [case.variables[name] for name in found.parents if name in case.variables]
+    for output in made_of:
+        others = [v for v in beside if v.name != output.name]
+        told_by_it = exact(case, parts, output, [variable, *others])
+        if told_by_it is None or variable.name not in told_by_it.parents:
+            continue
+        earlier = [v for v in upstream(case, output.field) if v.field.step != variable.field.step]
+        if exact(case, parts, output, earlier) is None:
+            return None
+    case.after.add(variable.field.step)
+    return found
+
+
+def _by_tags(
+    case: Case, parts: Split, variable: Variable, parents: Sequence[Variable], found: Relation | None
+) -> Relation | None:
+    """The relation, or one that reads tags as well where that halves what is left to explain: clocks go by country, rates by tenant."""
+    tags = [v for v in case.of(Role.CONTEXT) if v.codes is not None and 1 < v.distinct <= MAX_VALUES]
+    if not tags or (found is not None and (found.exact or found.strength > KNOWN)):
+        return found
+    told = found.strength if found is not None else 0.0
+    wider = fitted(case, parts, variable, [*tags, *parents], least=(1 + told) / 2)
+    return found if wider is None else wider
 
 
 def _measured(variable: Variable) -> bool:
@@ -120,6 +164,7 @@ def written(path: str) -> bool:
 def upstream(case: Case, field: Field) -> list[Variable]:
     """What a field may depend on, nearest first."""
     steps = case.schema.steps
+    before = [step for step in reversed(steps) if step not in case.after]
     inputs = [v for v in case.of(Role.INPUT) if v.path != field.path]
     match field.role:
         case Role.INPUT:
@@ -130,10 +175,10 @@ def upstream(case: Case, field: Field) -> list[Variable]:
             found = [v for step in earlier for v in case.of(Role.STEP) if v.field.step == step]
             return [*found, *inputs, *_clock(case)]
         case Role.OUTPUT:
-            found = [v for step in reversed(steps) for v in case.of(Role.STEP) if v.field.step == step]
+            found = [v for step in before for v in case.of(Role.STEP) if v.field.step == step]
             order = [f.path for f in case.schema.of(Role.OUTPUT)]
-            before = [v for v in case.of(Role.OUTPUT) if order.index(v.path) < order.index(field.path)]
-            return [*found, *inputs, *before]
+            made = [v for v in case.of(Role.OUTPUT) if order.index(v.path) < order.index(field.path)]
+            return [*found, *inputs, *made]
         case Role.DECISION:
             found = [v for step in reversed(steps) for v in case.of(Role.STEP) if v.field.step == step]
             return [*case.of(Role.OUTPUT), *_decided_before(case, field), *case.of(Role.CONTEXT), *found, *inputs]

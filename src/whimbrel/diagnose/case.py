@@ -123,6 +123,8 @@ class Case:
     rescued: Mapping[str, Bools]
     events: tuple[Event, ...] = ()
     notes: list[str] = field(default_factory=list)
+    after: set[str] = field(default_factory=set)
+    """Steps that are made of what the model returned: known once relations are learned."""
     sampled: tuple[float, float] = (1.0, 1.0)
     """Predictions behind each row of golden and of the window, where rows were sampled."""
 
@@ -134,6 +136,11 @@ class Case:
     def of(self, *roles: Role) -> list[Variable]:
         """The variables of the fields with one of these roles, in schema order."""
         return [variable for variable in self.variables.values() if variable.field.role in roles]
+
+    @property
+    def steps_before(self) -> list[Variable]:
+        """The variables of the steps before the model, the nearest to it first."""
+        return [v for v in reversed(self.of(Role.STEP)) if v.field.step not in self.after]
 
     @cached_property
     def reads(self) -> frozenset[str]:

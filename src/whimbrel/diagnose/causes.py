@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose.boundaries import priced, written
-from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.followers import SAME, in_step, led
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL
@@ -346,7 +346,7 @@ def _inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relation
     if not (relation.exact or relation.strength > 0.7):
         return suspect
     bad = suspect.bad
-    if signature in _DIGITS and not relation.exact and _varies(case, relation, bad):
+    if signature in _DIGITS and not relation.exact and _varies(case, case.variables[suspect.component], relation, bad):
         return suspect  # one value where upstream promises many is this component's own doing, and so are lost digits
     surprise = np.abs(relation.surprise[bad])
     surprise = surprise[np.isfinite(surprise)]
@@ -358,11 +358,17 @@ def _inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relation
     return innocent if moved else suspect
 
 
-def _varies(case: Case, relation: Relation, rows: Bools) -> bool:
-    """Whether what the relation expects on these rows is spread at least half as wide as on golden."""
-    known = np.isfinite(relation.expected)
-    here, golden = relation.expected[rows & known], relation.expected[case.golden & known]
-    return here.size >= 8 and float(np.std(here)) > 0.5 * float(np.std(golden))
+def _varies(case: Case, variable: Variable, relation: Relation, rows: Bools) -> bool:
+    """Whether what the relation expects on these rows is spread wider than it errs on golden."""
+    assert variable.numbers is not None
+    known = np.isfinite(relation.expected) & np.isfinite(variable.numbers)
+    here = relation.expected[rows & known]
+    held = case.golden & known & np.isfinite(relation.surprise)  # the rows that taught it tell less than it errs
+    errs = (variable.numbers - relation.expected)[held]
+    if min(here.size, errs.size) < 8:
+        return False
+    spread, error = (float(np.subtract(*np.quantile(sample, [0.84, 0.16]))) for sample in (here, errs))
+    return spread > error
 
 
 def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of: Sequence[Suspect]) -> Suspect:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.ids import channel_of_forms
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.shapes import multiples_of
@@ -65,6 +65,8 @@ LEAST_GAIN = 0.004
 
 KNOWN_TURNS = 10
 """Changes of a value in golden's time below which nothing lies far outside its range."""
+FEW_KEYS = 0.1
+"""The part of the keys that as many rows usually are of, below which rows are of few keys."""
 STRANGE = 0.003
 """Share of golden's texts below which a form is one that they do not have."""
 
@@ -178,6 +180,8 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
         if gained[i] < 2.0 * usual or before > most_before * counts[i] / window.size:
             continue
         value = float(values[i])
+        if not _is_sentinel(value) and _of_few_keys(case, variable, value):
+            continue
         low, high = float(golden.min()), float(golden.max())
         margin = FAR * (high - low)
         hit = np.where(variable.missing, np.nan, variable.numbers == value)
@@ -187,6 +191,23 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
             "listed": listed, "sentinel": _is_sentinel(value), "end": value in (low, high),
         }))  # fmt: skip
     return out
+
+
+def _of_few_keys(case: Case, variable: Variable, value: float) -> bool:
+    """Whether a value is as common as who or what it belongs to: of an article that everybody wants, the day's price is everywhere.
+
+    What fills a value in asks nobody's number.
+    """
+    rows = np.flatnonzero(case.window & (variable.numbers == value))
+    usual = np.flatnonzero(case.window)
+    usual = usual[np.linspace(0, usual.size - 1, rows.size).astype(np.int64)]
+    for key in case.of(Role.INPUT):
+        if key.codes is None or key.derived or key.path == variable.path or key.distinct <= MAX_VALUES:
+            continue
+        of, expected = (np.unique(key.codes[chosen]).size for chosen in (rows, usual))
+        if of < FEW_KEYS * expected:
+            return True
+    return False
 
 
 def _is_sentinel(value: float) -> bool:
@@ -227,8 +248,8 @@ def _natural_gain(case: Case, variable: Variable) -> tuple[float, float]:
 def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
     """Whole numbers, tenths or hundredths where golden had finer ones: somebody cast or rounded.
 
-    A single one is the end of a scale (all of it, fog), and so are those on which golden's values crowd: they are not asked. Of several
-    such marks the widest is taken that tells nearly all.
+    A single one is the end of a scale (all of it, fog), and so are those on which golden's values crowd: the others must show it. Of
+    several such marks the widest is taken that tells nearly all.
     """
     assert variable.numbers is not None
     if variable.field.role is Role.OUTPUT:
@@ -237,16 +258,18 @@ def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
     ends = values[counts > np.maximum(_CROWDED * golden.size, _USUAL * counts.mean())]
     known = np.isfinite(variable.numbers) & ~np.isin(variable.numbers, ends)
     golden = golden[~np.isin(golden, ends)]
-    if not golden.size:
+    if golden.size < 30:
         return []
     window, gained = variable.numbers[case.window & known], dict[int, float]()
+    if window.size < 2 or not np.ptp(window) > 0:
+        return []
+    values, counts = np.unique(window, return_counts=True)
+    others = window[window != values[np.argmax(counts)]]  # one value alone may be an end that golden hardly reached
     for decimals in range(4):
-        share = float(np.mean(multiples_of(10.0**-decimals, golden)))
+        share, *found = (float(np.mean(multiples_of(10.0**-decimals, some))) for some in (golden, window, others))
         if share >= (_WHOLE if decimals == 0 else _FINER):
             break
-        found = window[multiples_of(10.0**-decimals, window)]
-        if found.size and np.ptp(found) > 0:
-            gained[decimals] = found.size / window.size - share
+        gained[decimals] = min(found) - share
     most = max(gained.values(), default=0.0)
     if most <= 0:
         return []

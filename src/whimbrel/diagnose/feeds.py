@@ -10,7 +10,7 @@ import numpy as np
 
 from whimbrel.diagnose import state
 from whimbrel.diagnose.case import Case, Variable
-from whimbrel.diagnose.contracts import FAR, GRADED
+from whimbrel.diagnose.contracts import FAR, GRADED, LAYER_OF
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role
@@ -39,9 +39,11 @@ _RARE, _OFTEN = 0.1, 0.3
 
 
 def channels(case: Case) -> list[Channel]:
-    """Every channel of the case's inputs that a feed alone can break."""
+    """Every channel of the case's inputs that a feed alone can break, and of outputs that come in another unit now and then."""
     inputs = [v for v in case.of(Role.INPUT) if v.numbers is not None and not v.derived]
-    out = [channel for variable in inputs for channel in (*_over(case, variable), *_times(case, variable))]
+    answers = [v for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived]
+    out = [channel for variable in inputs for channel in _over(case, variable)]
+    out += [channel for variable in (*inputs, *answers) for channel in _times(case, variable)]
     return out + _stutters(case, inputs)
 
 
@@ -132,11 +134,8 @@ def _times(case: Case, variable: Variable) -> list[Channel]:
             and _distance(found, above) <= _ALIKE + 1.63 / np.sqrt(min(found.size, above.size))
         ):
             detail = {"factor": factor, "variable": variable.name}
-            return [
-                Channel(
-                    variable.path, "data", "times", "invariant", np.where(known, far, np.nan), floor=0.01, detail=detail
-                )
-            ]
+            layer, hit = LAYER_OF[variable.field.role], np.where(known, far, np.nan)
+            return [Channel(variable.path, layer, "times", "invariant", hit, floor=0.01, detail=detail)]
     return []
 
 

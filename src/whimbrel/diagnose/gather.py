@@ -92,7 +92,8 @@ def gather(case: Case, scan: Scan, hits: Iterable[Hit], found: Iterable[Suspect]
         by_component.setdefault(hit.channel.component, []).append(refined)
     out = []
     for suspects in by_component.values():
-        # Among the proofs of one component the hardest leads; among equals the one that shows most, then most surely.
+        # Among the proofs of one component the hardest leads; among equals the one that shows most, then most surely: of what
+        # proves nothing the surest, for others follow where it says.
         lead = max(suspects, key=lambda s: (s.proof, s.hit.channel.exact, _plainness(s), s.hit.score))
         fitted = [s for s in suspects if s is not lead and s.proof > Proof.SOFT and s.hit.channel.kind == "residual"]
         own = max(fitted, key=lambda s: (s.proof, s.hit.score), default=None)
@@ -108,7 +109,7 @@ def _hours(case: Case, rows: Bools) -> float:
 
 def _plainness(suspect: Suspect) -> int:
     signature = suspect.hit.channel.signature
-    return len(_PLAIN) - _PLAIN.index(signature) if signature in _PLAIN else 0
+    return len(_PLAIN) - _PLAIN.index(signature) if suspect.proof > Proof.SOFT and signature in _PLAIN else 0
 
 
 def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
@@ -215,27 +216,34 @@ def _unknown_ground(case: Case, suspect: Suspect) -> bool:
     others, known = since & ~suspect.inside, case.golden & suspect.inside
     compared = others.sum() > ASIDE * suspect.affected.sum()
     parents = [case.variables[name] for name in channel.detail["relation"].parents if name in case.variables]
+    own = compared and any(_own_ground(case, parent, suspect.inside) for parent in parents)
     # What was new before the onset as well, and did no harm then, is no excuse for what came at once.
     clear = suspect.hit.score >= CLEAR * suspect.hit.threshold and abrupt(case, suspect)
     earlier = case.window & ~since if clear else np.zeros_like(since)
     for parent in parents:
-        new = _new(case, parent, earlier)
+        new = _new(parent, known, earlier & suspect.inside) if own else _new(parent, case.golden, earlier)
         most = 0.5 * float(new[suspect.affected].mean())
-        if (
-            most > 0.25
-            and not (compared and new[others].mean() > most)
-            and not (known.any() and new[known].mean() > most)
-        ):
-            return True  # else the slice was always there, or others are on the same ground and do not depart
+        alike = compared and not own and new[others].mean() > most  # others are on the same ground, and do not depart
+        if most > 0.25 and not alike and not (known.any() and new[known].mean() > most):
+            return True
     return False
 
 
-def _new(case: Case, variable: Variable, earlier: Bools) -> Bools:
-    """Where a value lies outside what golden had, and most of the rows before, where there are enough; shape (n,).
+def _own_ground(case: Case, parent: Variable, inside: Bools) -> bool:
+    """Whether the slice has values of its own of what the model reads (a zone's rate), so that no other rows are like it."""
+    if parent.distinct > MAX_VALUES or parent.distinct < 2:
+        return False
+    known = case.golden & ~parent.missing
+    own = np.bincount(parent.kinds[known & inside], minlength=int(parent.kinds.max()) + 1) > 0
+    return bool(own.any() and own[parent.kinds[known & ~inside]].mean() < ASIDE)
+
+
+def _new(variable: Variable, golden: Bools, earlier: Bools) -> Bools:
+    """Where a value lies outside what these golden rows had, and most of the rows before, where there are enough; shape (n,).
 
     What hardly any of golden's rows had is new as well: a season's first day teaches next to nothing of the season.
     """
-    known = case.golden & ~variable.missing
+    known = golden & ~variable.missing
     if not known.any():
         return ~variable.missing
     before = earlier & ~variable.missing

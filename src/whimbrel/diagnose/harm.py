@@ -264,7 +264,7 @@ def _untouched(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> l
     for variable in case.of(Role.STEP):  # in the order in which they run
         relation = relations.get(variable.name)
         made_of = relation.parents if relation is not None and relation.strength > 0.5 else ()
-        if variable.path in touched or touched.intersection(made_of):
+        if variable.path in touched or variable.field.step in case.after or touched.intersection(made_of):
             touched.add(variable.name)
         else:
             out.append(variable)

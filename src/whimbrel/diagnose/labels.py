@@ -93,11 +93,13 @@ class _Arrival:
     """The age at which it is asked: a window's row's own; golden's that of the row that stands as far into the window; else NaN."""
     due: Floats
     """The share of golden's predictions whose label has come by the age asked."""
+    ever: float
+    """The share of golden's predictions whose label came at all: people judge one answer in ten."""
 
     @property
     def absent(self) -> Floats:
         """1 where no label had come by the age asked, 0 where one had, NaN where it is too early to say."""
-        out: Floats = np.where(self.due >= DUE, ~(self.delay <= self.asked), np.nan)
+        out: Floats = np.where(self.due >= DUE * self.ever, ~(self.delay <= self.asked), np.nan)
         return out
 
 
@@ -115,7 +117,8 @@ def _arrived(case: Case) -> _Arrival | None:
     period = -(-(last - first + 1) // DAY_US) * DAY_US
     asked = (now - np.where(case.window, case.ts, first + (case.ts - first) % period)) / 1e6
     asked[(asked > age) | (asked < (now - last) / 1e6)] = np.nan
-    return _Arrival(delay, age, asked, _due(case, delay, age, asked))
+    ever = float(np.isfinite(delay[case.golden]).mean())
+    return _Arrival(delay, age, asked, _due(case, delay, age, asked), ever)
 
 
 def _due(case: Case, delay: Floats, age: Floats, asked: Floats) -> Floats:

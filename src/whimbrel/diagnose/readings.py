@@ -44,6 +44,8 @@ STRETCHES = 24
 """Parts of a window in which a reading may hold or not."""
 SWITCH = float(np.log(STRETCHES))
 """Nats that each stretch in which it holds costs."""
+FARTHER = tuple(sign * lag for lag in (5, 7, 11, 13, 17, 19, 23, 29) for sign in (1, -1))
+"""Lags by which nobody is a row off: what the scores of such rows say of labels, any other row's say."""
 LEAST, WIDEST, CLOSEST = 8, 25, 6
 """Labels that a slice must have; values that a dimension of a pair may have; candidates of a kind that are looked at closely."""
 _OFFSETS, _SLOPES = np.linspace(-2.0, 2.0, 17), (0.85, 1.0, 1.2)
@@ -114,6 +116,7 @@ def suspects(case: Case) -> list[Suspect]:
         return []
     usual = {kind: max(EVIDENCE, CALIBRATION * most) for kind, most in _usual(case, ratios, groups).items()}
     weighed = [one for one in weighed if one.net >= usual[one.found.reading.kind]]
+    weighed = [one for one in weighed if not one.found.reading.lag or one.by_this >= EVIDENCE]
     best = max(weighed, key=lambda one: one.found.nats, default=None)
     return [_suspect(case, best, usual[best.found.reading.kind])] if best is not None else []
 
@@ -251,8 +254,19 @@ class _Weighed:
 
     @cached_property
     def by_others(self) -> float:
-        """Nats by which labels go by another row's score rather than by any curve of their own."""
+        """Nats by which labels go by this other row's score rather than by any curve of their own."""
         return 0.0 if self._gained is None else self._gained - self._world(_ANY)
+
+    @cached_property
+    def by_this(self) -> float:
+        """Nats by which labels go by this other row's score rather than by any other row's.
+
+        A world in which some say yes that never did before makes every other row's score fit better than their own.
+        """
+        group, order = self.found.group, self.ratios.order(self.found.group)
+        others = [float(self.ratios.neighbours(group, lag, order)[self.rows].sum()) for lag in FARTHER]
+        beyond = max(float(self.ratio[self.rows].sum()) - float(np.mean(others)), 0.0)
+        return beyond**2 / (2 * float(np.var(others)) + 1e-9)
 
     def _world(self, slopes: tuple[float, ...]) -> float:
         """How much likelier the same labels get where the world says yes more or less often, or scores tell less of it."""

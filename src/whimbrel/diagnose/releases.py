@@ -75,7 +75,7 @@ def _scores(case: Case, parts: Split) -> tuple[Floats | None, Floats | None]:
     if score is None:
         return None, None
     outcome = Variable("score?", Field("outputs.score", Kind.NUMBER), numbers=score)
-    return score, foretold(case, parts, outcome, [*reversed(case.of(Role.STEP)), *case.of(Role.INPUT)])
+    return score, foretold(case, parts, outcome, [*case.steps_before, *case.of(Role.INPUT)])
 
 
 def _slope(parts: Split, cause: Cause, score: Floats | None, promised: Floats | None) -> tuple[float, float] | None:

@@ -71,8 +71,8 @@ def order_of(case: Case, component: str) -> int:
              Role.MODEL: 5_000, Role.USAGE: 5_500, Role.OUTPUT: 6_000, Role.DECISION: 7_000, Role.ERROR: 7_500,
              Role.LABEL: 8_000}  # fmt: skip
     if role is Role.STEP:
-        steps = case.schema.steps
-        return 100 + steps.index(split(component)[1])
+        step = split(component)[1]
+        return (6_500 if step in case.after else 100) + case.schema.steps.index(step)
     if role is Role.OUTPUT and any(f"{f.path}#characters" in case.variables for f in case.schema.of(Role.OUTPUT)):
         # What is said of a text (how it ended, how good it is) comes after it, in the order in which it is recorded.
         return 6_000 + [f.path for f in case.schema.of(Role.OUTPUT)].index(component)
