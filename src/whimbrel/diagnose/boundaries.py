@@ -36,6 +36,8 @@ MOST_TREES = 14
 """Models fitted at most; the fields nearest to the outcome come first."""
 KNOWN = 0.98
 """The part of a number's variance from which on tags have no say in it."""
+SAY = 0.05
+"""The part of what is left to explain that a tag must tell alone before it is asked what all of them do."""
 MOST_PARENTS = 40
 """Fields that such a model reads at most; the nearest come first."""
 
@@ -89,7 +91,7 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
             continue
         found = (fitted if len(nearest) == len(parents) else learn)(case, parts, variable, nearest)
         if variable.field.role in (Role.STEP, Role.OUTPUT) and variable.numbers is not None:
-            found = _by_tags(case, parts, variable, nearest, found)
+            found = _by_tags(case, hopes, variable, nearest, found)
         if found is not None:
             relations[variable.name] = found
     if len(loose) > MOST_TREES:
@@ -125,14 +127,20 @@ def _afterwards(case: Case, parts: Split, variable: Variable, parents: Sequence[
 
 
 def _by_tags(
-    case: Case, parts: Split, variable: Variable, parents: Sequence[Variable], found: Relation | None
+    case: Case, hopes: Hopes, variable: Variable, parents: Sequence[Variable], found: Relation | None
 ) -> Relation | None:
-    """The relation, or one that reads tags as well where that halves what is left to explain: clocks go by country, rates by tenant."""
+    """The relation, or one that reads tags as well where that halves what is left to explain: clocks go by country, rates by tenant.
+
+    Where there is none the tags are always asked: an hour of the day by country has no country's mark, but for the clock.
+    """
     tags = [v for v in case.of(Role.CONTEXT) if v.codes is not None and 1 < v.distinct <= MAX_VALUES]
-    if not tags or (found is not None and (found.exact or found.strength > KNOWN)):
-        return found
+    assert variable.numbers is not None
     told = found.strength if found is not None else 0.0
-    wider = fitted(case, parts, variable, [*tags, *parents], least=(1 + told) / 2)
+    if not tags:
+        return found
+    if found is not None and (found.exact or told > KNOWN or hopes.most(variable.numbers - found.expected, tags) < SAY):
+        return found
+    wider = fitted(case, hopes.parts, variable, [*tags, *parents], least=(1 + told) / 2)
     return found if wider is None else wider
 
 

@@ -45,6 +45,11 @@ class Hopes:
             self._asked[asked] = self._any(target, parents)
         return self._asked[asked]
 
+    def most(self, values: Floats, parents: Sequence[Variable]) -> float:
+        """The largest share of these numbers' variance, shape (n,), that one parent tells."""
+        y = values[self._rows]
+        return max((_told(y, np.isfinite(y), self._binned(parent)) for parent in parents), default=0.0)
+
     def _any(self, target: Variable, parents: Sequence[Variable]) -> bool:
         every = chain(self._clock, map(self._binned, parents))
         if target.numbers is None:
