@@ -34,6 +34,8 @@ GONE = 0.25
 """The part of its share that a category may keep whose rows arrive as another's: an onset is found to the hour."""
 _BACK = (400, 100, 25)
 """Predictions to look back for the same value; the most of them in which golden hardly ever finds it."""
+NEARLY_ALL = 0.9
+"""The share of a slice's values beyond an end, and of nobody else's, that no world brings about, however slowly."""
 _RARE, _OFTEN = 0.1, 0.3
 """Shares of rows that repeat a value: what golden may have, and what a source must have that stutters."""
 
@@ -58,7 +60,8 @@ def proof(case: Case, suspect: Suspect) -> Proof:
         return Proof.HARD if sure else Proof.SOFT
     assert variable.numbers is not None
     lasting = state.places(case, variable.numbers) is not None
-    return Proof.FIRM if not lasting and abrupt(case, suspect) else Proof.SOFT
+    told = abrupt(case, suspect) or (bool(suspect.where) and suspect.after >= NEARLY_ALL)
+    return Proof.FIRM if told and not lasting else Proof.SOFT
 
 
 # ---------------------------------------------------------------- numbers

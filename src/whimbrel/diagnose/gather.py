@@ -221,12 +221,18 @@ def _unknown_ground(case: Case, suspect: Suspect) -> bool:
     clear = suspect.hit.score >= CLEAR * suspect.hit.threshold and abrupt(case, suspect)
     earlier = case.window & ~since if clear else np.zeros_like(since)
     for parent in parents:
+        if compared and not own and not _lasting(case, parent):
+            continue  # the weather is another's over one town; what each row has of its own is not
         new = _new(parent, known, earlier & suspect.inside) if own else _new(parent, case.golden, earlier)
         most = 0.5 * float(new[suspect.affected].mean())
         alike = compared and not own and new[others].mean() > most  # others are on the same ground, and do not depart
         if most > 0.25 and not alike and not (known.any() and new[known].mean() > most):
             return True
     return False
+
+
+def _lasting(case: Case, parent: Variable) -> bool:
+    return parent.numbers is not None and state.places(case, parent.numbers, shared=state.ROUGHLY) is not None
 
 
 def _own_ground(case: Case, parent: Variable, inside: Bools) -> bool:
