@@ -95,3 +95,21 @@ def test_more_at_the_ends_of_a_scale_is_no_cast(rounded: bool) -> None:
     found = contracts._fraction(cast("Any", SimpleNamespace(golden=golden, window=~golden)), variable, speed[golden])
     gained = [np.nanmean(c.values[~golden]) - np.nanmean(c.values[golden]) for c in found]
     assert bool(max(gained, default=0.0) > 0.3) is rounded
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_an_age_grows_by_itself(stuck: bool) -> None:
+    """Three days after golden the many accounts of one day are older than any was; the same age for a third, whoever they are, is a default."""
+    rng = np.random.default_rng(8)
+    born = np.concatenate([np.repeat(-60, 2), np.repeat(-58, 40), rng.integers(-50, 0, 260)])
+    frame = _app(6_000, days=13, seed=7)
+    day = (frame["ts"] - frame["ts"].iloc[0].floor("D")).dt.days.to_numpy()
+    account = rng.integers(0, born.size, len(frame))
+    frame["inputs.account"] = [f"a{i}" for i in account]
+    frame["steps.profile.age"] = (day - born[account]).astype(float)
+    golden, window = (half.copy() for half in _halves(frame, 10))
+    window = window[window["ts"] >= window["ts"].iloc[0].floor("D") + pd.Timedelta(days=2)]
+    if stuck:
+        window.loc[rng.random(len(window)) < 0.3, "steps.profile.age"] = 70.0
+    found = diagnose(golden, window)
+    assert [f.component for f in found.findings] == ["steps.profile.age"] * stuck, found.sentence

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
+from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.ids import channel_of_forms
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.shapes import multiples_of
@@ -65,6 +65,8 @@ LEAST_GAIN = 0.004
 
 KNOWN_TURNS = 10
 """Changes of a value in golden's time below which nothing lies far outside its range."""
+UNTOLD = 0.1
+"""The part of what a key's values do in golden's time that steady growth may leave open."""
 FEW_KEYS = 0.1
 """The part of the keys that as many rows usually are of, below which rows are of few keys."""
 STRANGE = 0.003
@@ -180,7 +182,7 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
         if gained[i] < 2.0 * usual or before > most_before * counts[i] / window.size:
             continue
         value = float(values[i])
-        if not _is_sentinel(value) and _of_few_keys(case, variable, value):
+        if (not _is_sentinel(value) and _of_few_keys(case, variable, value)) or _grown(case, variable, value):
             continue
         low, high = float(golden.min()), float(golden.max())
         margin = FAR * (high - low)
@@ -206,6 +208,31 @@ def _of_few_keys(case: Case, variable: Variable, value: float) -> bool:
             continue
         of, expected = (np.unique(key.codes[chosen]).size for chosen in (rows, usual))
         if of < FEW_KEYS * expected:
+            return True
+    return False
+
+
+def _grown(case: Case, variable: Variable, value: float) -> bool:
+    """Whether most rows with a value have what their key had in golden and what it gained since, as all keys do: an age grows by itself."""
+    assert variable.numbers is not None
+    rows = case.window & (variable.numbers == value)
+    days = (case.ts - case.ts[case.golden].min()) / DAY_US
+    for key in case.of(Role.INPUT, Role.CONTEXT, Role.HARDWARE):
+        if key.codes is None or key.derived or key.path == variable.path or key.distinct < 2:
+            continue
+        known = case.golden & (key.codes >= 0) & np.isfinite(variable.numbers)
+        counts = np.bincount(key.codes[known], minlength=len(key.vocabulary))
+        with np.errstate(invalid="ignore"):
+            then, level = (
+                np.bincount(key.codes[known], weights=of[known], minlength=counts.size) / counts
+                for of in (days, variable.numbers)
+            )
+        later, more = days - then[key.codes], variable.numbers - level[key.codes]
+        left = more - later * float((later * more)[known].sum() / max((later**2)[known].sum(), 1e-12))
+        if float((left[known] ** 2).sum()) > UNTOLD * float((more[known] ** 2).sum()):
+            continue
+        own = np.abs(left) <= np.quantile(np.abs(left[known]), 0.99) + 1e-9 * abs(value)
+        if np.mean((own & (key.codes >= 0))[rows]) > 0.5:
             return True
     return False
 

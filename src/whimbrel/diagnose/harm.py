@@ -34,6 +34,8 @@ LEAST_MS = 0.5
 """Milliseconds that nobody who waits for an answer would notice."""
 LONGER, DEARER = 0.05, 0.02
 """The parts by which their time and their bill must grow, for those hit, to matter."""
+FAILING = 0.005
+"""The share of failed predictions, beyond golden's, from which on errors are a matter."""
 _ITSELF = ("serving", "hardware", "features", "model")
 """Layers whose faults take time and money themselves; what is asked of them is the world's."""
 
@@ -78,11 +80,13 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     errors = _errors(case, cause)
     if errors:
         numbers["errors"] = round(errors, 4)
-        matters = matters or errors > 0.005
+        matters = matters or errors > FAILING
     if cause.layer in ("serving", "hardware") and cause.suspect.hit.channel.signature in ("skipped", "atom", "errors"):
         matters = True
     if cause.layer == "model" and role_of(cause.component) is Role.MODEL:
         return Harm(*releases.judged(case, parts, cause, numbers))
+    if releases.on_trial(case, cause):
+        return Harm(numbers, errors > FAILING)
     rounded = cause.suspect.hit.channel.signature == "whole"  # what rounding does is measured, not presumed
     if cause.layer == "hardware" and cause.suspect.layer != "serving":
         matters = True  # a machine that computes otherwise is never harmless

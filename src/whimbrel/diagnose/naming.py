@@ -17,6 +17,10 @@ from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
+SEASON = 3.0
+"""Times as much, or as little, that sales and holidays make of what everybody pays or buys."""
+CLOSELY = 0.01
+"""The part by which values may miss the unit that they are in now."""
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f"))
 
 
@@ -63,7 +67,7 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     if conversion is not None and not leapt:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
         usual = ratio > 0 and (abs(np.log(ratio)) < 2.5 * natural.ratio or _with_others(case, suspect, numbers, ratio))
-        if usual or not settled:
+        if usual or not settled or (not suspect.where and _of_a_season(before, after, conversion, sudden)):
             conversion = None
     offset = offset_of(before, after) if conversion is None and sudden and settled else None
     if conversion is None and (offset is None or abs(offset) < 2.5 * natural.shift):
@@ -82,6 +86,16 @@ def _with_others(case: Case, suspect: Suspect, numbers: Floats, ratio: float) ->
         return False
     moved = float(np.median(after)) / float(np.median(before))
     return moved > 0 and float(np.log(moved) / np.log(ratio)) > 0.5
+
+
+def _of_a_season(before: Floats, after: Floats, conversion: Conversion, sudden: bool) -> bool:
+    """Whether amounts are a few times what they were, as in a sale, and not by a known unit, as closely as it can be told, at once."""
+    if conversion.offset != 0 or not 1 / SEASON < conversion.factor < SEASON:
+        return False
+    then, now = (np.log(sizes[sizes > 0]) for sizes in (np.abs(before), np.abs(after)))
+    gap = float(np.median(now) - np.median(then) - np.log(conversion.factor))
+    noise = 1.25 * float(np.sqrt(then.var() / then.size + now.var() / now.size))  # of a difference of medians
+    return not (conversion.known and sudden and abs(gap) < CLOSELY + 1.5 * noise)
 
 
 def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Suspect:

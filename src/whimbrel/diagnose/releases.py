@@ -18,14 +18,21 @@ from whimbrel.diagnose.judged import main_score, numeric
 from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Split
 from whimbrel.diagnose.suspects import events_near
-from whimbrel.model.fields import Field, Kind, Role
+from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Floats
+from whimbrel.model.window import Condition
 from whimbrel.stats.slope import slope
 
 MANY_FLIPS = 0.1
 """The share of decisions that a release may flip where it gives no score to judge it by."""
 _DULL, _SURE = 0.6, 1.1
 """Slopes of the new scores on the old between which a release may be as good: one that was trained on other rows of the same world has 0.8 to 1."""
+
+
+ALL_OF = 0.9
+"""The share of an arm's rows that are answered otherwise where it is the arm: what begins later is no part of it."""
+_BROKEN = ("type", "null", "nothing", "infinite", "atom", "repeated")
+"""What no arm is meant to answer."""
 
 
 def distorts(told: tuple[float, float]) -> bool:
@@ -105,13 +112,27 @@ def _losses(case: Case, score: Floats | None, promised: Floats | None) -> tuple[
 
 
 def on_trial(case: Case, cause: Cause) -> bool:
-    """Whether it is an experiment that somebody announced: an arm that golden never had decides otherwise, as it is meant to."""
-    arms = {c.value.casefold() for c in cause.suspect.where if c.path == "model.variant"}
-    variant = case.variables.get("model.variant")
-    if not arms or variant is None or variant.codes is None:
-        return False
-    known = {variant.vocabulary[code].casefold() for code in np.unique(variant.codes[case.golden & ~variant.missing])}
-    return not arms & known and any(arms & said for said in _said(case, cause))
+    """Whether it is an experiment: an arm that golden never had answers otherwise, as it is meant to.
+
+    A model's variant is one where somebody announced it. A tag of who asks is one by itself, where all of it is answered otherwise: golden
+    has nobody to compare it with. No answer, or one and the same, is broken in an experiment as well.
+    """
+    suspect = cause.suspect
+    arms = {c.path: c.value.casefold() for c in suspect.where if c.op == "=" and not _had(case, c)}
+    if any(role_of(path) is Role.CONTEXT for path in arms):
+        since = float(suspect.affected[suspect.inside & case.window].mean())
+        broken = any(hit.channel.signature in _BROKEN for hit in suspect.hits)
+        return cause.layer in ("model", "decision") and not broken and since >= ALL_OF
+    return "model.variant" in arms and any(arms["model.variant"] in said for said in _said(case, cause))
+
+
+def _had(case: Case, one: Condition) -> bool:
+    """Whether golden had the value of a condition, or nothing at all to tell by: a model's variant that was not recorded then is not new."""
+    field = case.variables.get(one.path)
+    if field is None or field.codes is None:
+        return True
+    known = {field.vocabulary[code].casefold() for code in np.unique(field.codes[case.golden & ~field.missing])}
+    return one.value.casefold() in known or (not known and role_of(one.path) is not Role.CONTEXT)
 
 
 def _said(case: Case, cause: Cause) -> list[set[str]]:
