@@ -117,14 +117,15 @@ def test_one_slow_span_on_one_host_is_the_host_s(model: bool) -> None:
     [
         ("new with it", "all", 20.0, True), ("new before", "all", 20.0, False), ("new before", "all", 8.0, True),
         ("known", "all", 20.0, False), ("new with it", "some", 20.0, False), ("seen once", "all", 20.0, True),
-        ("new there", "some", 20.0, True), ("always there", "some", 20.0, False),
+        ("new there", "some", 20.0, True), ("always there", "some", 20.0, False), ("each row's own", "some", 20.0, False),
     ],
 )  # fmt: skip
 def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(
-    rate: str, inside: str, score: float, unknown: bool
+    rate: str, inside: str, score: float, unknown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the hour on in which a rate is one that golden hardly ever had; but not if it was new before and this is clear, others with it
-    do not depart, or the slice always had it."""
+    do not depart, the slice always had it, or it is no weather, but what each row has of its own."""
+    monkeypatch.setattr(gather, "_lasting", lambda *_: rate != "each row's own")
     ts = np.arange(400) * 1_000_000
     golden, late = np.arange(400) < 200, np.arange(400) >= 300
     values = np.where(golden, 1.0 + np.arange(400) % 3, 2.0)
@@ -132,7 +133,7 @@ def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(
     if rate == "seen once":
         values[late], values[7] = 4.5, 4.5
     rows = np.ones(400, bool) if inside == "all" else np.arange(400) % 2 == 0
-    if rate == "new there":
+    if rate in ("new there", "each row's own"):
         values[late & rows] = 4.5
     if rate == "always there":  # a rare town has its own
         rows = np.isin(np.arange(400), (7, 350, 360, 370))

@@ -76,7 +76,7 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
         if hopeful and found is None and len(worded) < len(parents):
             found = exact(case, parts, variable, parents)
         if hopeful and found is None and variable.field.role is Role.STEP:
-            found = _afterwards(case, parts, variable, parents)
+            found = _by_the_week(case, parts, variable) or _afterwards(case, parts, variable, parents)
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
         elif parents and (variable.field.role is not Role.INPUT or _measured(variable)):
@@ -124,6 +124,14 @@ def _afterwards(case: Case, parts: Split, variable: Variable, parents: Sequence[
             return None
     case.after.add(variable.field.step)
     return found
+
+
+def _by_the_week(case: Case, parts: Split, variable: Variable) -> Relation | None:
+    """The relation of a number to the hour of the week, which tells a local weekday although neither hour nor weekday does."""
+    if variable.derived or variable.numbers is None:
+        return None
+    hours = np.floor(case.hour) + 24.0 * case.weekday
+    return exact(case, parts, variable, [Variable("hour of the week", Field("ts", Kind.NUMBER), numbers=hours)])
 
 
 def _by_tags(

@@ -69,6 +69,8 @@ UNTOLD = 0.1
 """The part of what a key's values do in golden's time that steady growth may leave open."""
 FEW_KEYS = 0.1
 """The part of the keys that as many rows usually are of, below which rows are of few keys."""
+FEW_LENGTHS, LEAST_KEYS = 0.5, 20
+"""The same of the lengths of texts that tell the value; texts of several predictions that show whether they do."""
 STRANGE = 0.003
 """Share of golden's texts below which a form is one that they do not have."""
 
@@ -198,16 +200,22 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
 def _of_few_keys(case: Case, variable: Variable, value: float) -> bool:
     """Whether a value is as common as who or what it belongs to: of an article that everybody wants, the day's price is everywhere.
 
-    What fills a value in asks nobody's number.
+    What fills a value in asks nobody's number. Where golden's words tell the value, as an answer tells how long it is, those with
+    one value are of few lengths.
     """
     rows = np.flatnonzero(case.window & (variable.numbers == value))
     usual = np.flatnonzero(case.window)
     usual = usual[np.linspace(0, usual.size - 1, rows.size).astype(np.int64)]
-    for key in case.of(Role.INPUT):
+    for key in case.of(Role.INPUT, Role.OUTPUT):
         if key.codes is None or key.derived or key.path == variable.path or key.distinct <= MAX_VALUES:
             continue
-        of, expected = (np.unique(key.codes[chosen]).size for chosen in (rows, usual))
-        if of < FEW_KEYS * expected:
+        kinds, few = key.codes, FEW_KEYS
+        if key.field.role is Role.OUTPUT:
+            if not _told_by(case, variable, key):
+                continue
+            kinds, few = np.array([len(text) for text in key.vocabulary])[key.codes], FEW_LENGTHS
+        of, expected = (np.unique(kinds[chosen]).size for chosen in (rows, usual))
+        if of < few * expected:
             return True
     return False
 
@@ -235,6 +243,15 @@ def _grown(case: Case, variable: Variable, value: float) -> bool:
         if np.mean((own & (key.codes >= 0))[rows]) > 0.5:
             return True
     return False
+
+
+def _told_by(case: Case, variable: Variable, key: Variable) -> bool:
+    """Whether predictions of golden that share this key, of which there are some, share the value as well."""
+    rows = np.flatnonzero(case.golden & ~variable.missing & ~key.missing)
+    of = key.kinds[rows]
+    pairs = np.unique(np.stack([of, variable.kinds[rows]]), axis=1)[0]
+    several = np.bincount(of) > 1
+    return bool(several.sum() >= LEAST_KEYS and (np.bincount(pairs)[several] > 1).mean() < 0.01)
 
 
 def _is_sentinel(value: float) -> bool:

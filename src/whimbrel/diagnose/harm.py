@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from whimbrel.diagnose import models, releases
+from whimbrel.diagnose import labels, models, releases
 from whimbrel.diagnose.boundaries import priced
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.causes import Cause
@@ -85,7 +85,7 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
         matters = True
     if cause.layer == "model" and role_of(cause.component) is Role.MODEL:
         return Harm(*releases.judged(case, parts, cause, numbers))
-    if releases.on_trial(case, cause):
+    if releases.on_trial(case, cause) or labels.may_be_theirs(case, cause.suspect):
         return Harm(numbers, errors > FAILING)
     rounded = cause.suspect.hit.channel.signature == "whole"  # what rounding does is measured, not presumed
     if cause.layer == "hardware" and cause.suspect.layer != "serving":

@@ -19,7 +19,7 @@ from whimbrel.diagnose.learning import learn
 from whimbrel.diagnose.relations import split
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
-from whimbrel.model.fields import Field, Kind, Role
+from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats
 
 FORETOLD = 0.3
@@ -34,6 +34,10 @@ AGES, RIDGE = 6, 50.0
 """Ages that slices are told apart at; golden's labels of a slice and age beside which its own share counts half."""
 FAR, FARTHER = 0.8, 1.2
 """Golden spreads at equal score that no base rate moves by: over the window, and in the slice and at the time that show it most."""
+MANY_TIMES = float(np.log(8.0))
+"""Times as much, as a logarithm, as no customer's world changes by: ten, sixty, a thousand."""
+EXACTLY, ROUGHLY = 0.03, 0.15
+"""How far from twice labels may lie, as a logarithm: however many there are, and where they are so few that chance moves them."""
 RIPE = 0.9
 """The share of the labels that ever come by which they are no longer merely late."""
 
@@ -64,7 +68,7 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
     elif signature in ("early", "filed"):
         proof = Proof.HARD if _impossible(case, suspect) or judged.at_odds(case, suspect.bad) else Proof.SOFT
     elif signature == "given score":
-        # A base rate moves with the world; only labels that mean something else move this far.
+        # A base rate moves with the world; only labels that mean something else move this far, or a customer's whose world changed.
         settled = abs(suspect.shift) if suspect.where else 0.0  # where and when it is, which the whole window dilutes
         proof = Proof.FIRM if abs(suspect.hit.shift) > FAR or settled > FARTHER else Proof.SOFT
     elif signature == "disagree":
@@ -76,6 +80,30 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
 
 def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
     return Channel("label", "labels", signature, "invariant", values.astype(np.float64), **more)  # type: ignore[arg-type]
+
+
+def may_be_theirs(case: Case, suspect: Suspect) -> bool:
+    """Whether labels moved at equal score for some who ask alone, as they do where a mill closes; another unit is nobody's world."""
+    asked = any(role_of(c.path) is Role.CONTEXT for c in suspect.where)
+    return suspect.hit.channel.signature == "given score" and asked and not _of_another_unit(case, suspect)
+
+
+def _of_another_unit(case: Case, suspect: Suspect) -> bool:
+    """Whether labels are so many times what their scores let expect as no world moves them, or just twice or half, and stray no wider for it."""
+    found = judged.judged(case)
+    assert found is not None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        times = np.log(found.target / found.expected)
+    sides = [times[rows & np.isfinite(times)] for rows in (suspect.affected, suspect.inside & case.golden)]
+    if min(side.size for side in sides) < judged.FEW:
+        return False
+    (low, here, high), (least, before, most) = (np.quantile(side, [0.16, 0.5, 0.84]) for side in sides)
+    moved, sure = (
+        abs(here - before),
+        float(np.hypot(high - low, most - least)) / min(side.size for side in sides) ** 0.5,
+    )
+    doubled = abs(moved - np.log(2.0)) < max(sure, EXACTLY) < ROUGHLY and high - low < judged.WIDENED * (most - least)
+    return bool(moved > MANY_TIMES or doubled)
 
 
 # ---------------------------------------------------------------- arrival
