@@ -301,8 +301,8 @@ def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
     values, counts = np.unique(golden, return_counts=True)
     ends = values[counts > np.maximum(_CROWDED * golden.size, _USUAL * counts.mean())]
     known = np.isfinite(variable.numbers) & ~np.isin(variable.numbers, ends)
-    golden = golden[~np.isin(golden, ends)]
-    if golden.size < 30:
+    between = golden[~np.isin(golden, ends)]
+    if between.size < 30:
         return []
     window, gained = variable.numbers[case.window & known], dict[int, float]()
     if window.size < 2 or not np.ptp(window) > 0:
@@ -310,10 +310,11 @@ def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
     values, counts = np.unique(window, return_counts=True)
     others = window[window != values[np.argmax(counts)]]  # one value alone may be an end that golden hardly reached
     for decimals in range(4):
-        share, *found = (float(np.mean(multiples_of(10.0**-decimals, some))) for some in (golden, window, others))
+        shares = [float(np.mean(multiples_of(10.0**-decimals, some))) for some in (golden, between, window, others)]
+        share, found = max(shares[:2]), min(shares[2:])
         if share >= (_WHOLE if decimals == 0 else _FINER):
             break
-        gained[decimals] = min(found) - share
+        gained[decimals] = found - share
     most = max(gained.values(), default=0.0)
     if most <= 0:
         return []
