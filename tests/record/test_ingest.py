@@ -181,6 +181,30 @@ def test_what_was_written_ahead_is_joined_wherever_it_lies(recorder: Recorder, l
     assert waiting(home) == []
 
 
+def test_ingest_killed_before_it_removed_a_mark_leaves_nothing_behind(
+    recorder: Recorder, log: Log, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(recorder, 3)
+    recorder.close()
+    looks = 0
+
+    def killed(folder: Path) -> dict[str, list[Path]]:
+        nonlocal looks
+        looks += 1
+        if looks == 3:  # the segments are gone, the mark is not
+            raise KeyboardInterrupt
+        return sessions(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("whimbrel.store.ingest.sessions", killed)
+        with pytest.raises(KeyboardInterrupt):
+            log.ingest()
+    assert [Path(name).suffix for name in waiting(home)] == [".mark"]
+    assert log.ingest().predictions == 0
+    assert waiting(home) == []
+    assert len(rows(log)) == 3
+
+
 def test_ingest_killed_at_any_moment_and_run_again_brings_each_record_once(log: Log, home: Path) -> None:
     record = """if True:
         import sys; from whimbrel.record import Recorder

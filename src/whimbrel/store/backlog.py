@@ -94,6 +94,14 @@ class News:
     """The same, of which a part could not be read: to be kept for a closer look."""
 
 
+def read_mark(folder: Path, session: str) -> Mark:
+    """How far a session is in the log. Where the mark is missing all is read again: ids prevent doubles."""
+    try:
+        return msgspec.json.decode((folder / f".{session}.mark").read_bytes(), type=Mark)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return Mark()
+
+
 def sessions(folder: Path) -> dict[str, list[Path]]:
     """The segments of an app's folder by session, oldest session first."""
     found: dict[str, list[Path]] = {}

@@ -20,11 +20,10 @@ from whimbrel.model.fields import Schema
 from whimbrel.record import frames
 from whimbrel.record.reader import read_segment
 from whimbrel.store.arrays import encode
-from whimbrel.store.backlog import Mark, idle, number_of, sessions
+from whimbrel.store.backlog import Mark, idle, number_of, read_mark, sessions
 from whimbrel.store.delta import Table
 from whimbrel.store.layout import Layout
 from whimbrel.store.sql import connect, literal, store_errors
-from whimbrel.store.waiting import read_mark
 
 
 def take_counters(layout: Layout) -> int:

@@ -28,7 +28,7 @@ from whimbrel.record.frames import app_of
 from whimbrel.store import quarantine
 from whimbrel.store.alone import alone
 from whimbrel.store.arrays import encode
-from whimbrel.store.backlog import Mark, News, catch_up, sessions
+from whimbrel.store.backlog import Mark, News, catch_up, read_mark, sessions
 from whimbrel.store.delta import Table, Written
 from whimbrel.store.holds import Hold, held
 from whimbrel.store.intake import scratch
@@ -133,7 +133,7 @@ class _Batch:
 
     def session(self, session: str) -> Ingested:
         """Take in one session's news, and append where there is enough of it."""
-        mark, total = self.mark(session), Ingested()
+        mark, total = read_mark(self.folder, session), Ingested()
         for news in catch_up(self.folder, session, mark):
             self.news.append(news)
             self.marks[session] = mark
@@ -141,14 +141,6 @@ class _Batch:
             if waiting >= _ENOUGH or sum(held.size for held in self.news) >= _LARGE:
                 total += self.flush()
         return total
-
-    def mark(self, session: str) -> Mark:
-        """How far the session is in. Where the mark is missing all is read again: ids prevent doubles."""
-        path = self.folder / f".{session}.mark"
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Mark)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return Mark()
 
     def flush(self) -> Ingested:
         """Append all news, then keep the marks, then remove what is wholly in."""
@@ -337,8 +329,12 @@ def _sweep(folder: Path) -> None:
     """Remove what somebody who was killed left behind: drafts of segments, none of which held a frame, and idle marks."""
     known = sessions(folder)
     for left in [*folder.glob(".*.new"), *folder.glob(".*.partial"), *folder.glob(".*.mark")]:
+        session = left.name.split(".")[1]
+        if session in known:
+            continue
         with contextlib.suppress(FileNotFoundError):
-            if left.name.split(".")[1] not in known and time.time() - left.stat().st_mtime > _DRAFT_S:
+            over = left.suffix == ".mark" and read_mark(folder, session).over
+            if over or time.time() - left.stat().st_mtime > _DRAFT_S:
                 left.unlink()
 
 

@@ -11,12 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from whimbrel.model.window import from_micros, iso
 from whimbrel.record import flat, frames
 from whimbrel.record.reader import read_segment
-from whimbrel.store.backlog import Mark, catch_up, decode, sessions
+from whimbrel.store.backlog import Mark, catch_up, decode, read_mark, sessions
 from whimbrel.store.layout import Layout
 
 
@@ -69,14 +67,6 @@ def waiting(layout: Layout) -> tuple[Waiting, ...]:
         return ()
     folders = sorted(path for path in layout.segments.iterdir() if path.is_dir())
     return tuple(_app(folder) for folder in folders if frames.app_of(folder.name).isprintable())
-
-
-def read_mark(folder: Path, session: str) -> Mark:
-    """How far a session is in the log. Where the mark is missing all is read again: ids prevent doubles."""
-    try:
-        return msgspec.json.decode((folder / f".{session}.mark").read_bytes(), type=Mark)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return Mark()
 
 
 def _app(folder: Path) -> Waiting:
