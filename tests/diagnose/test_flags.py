@@ -29,7 +29,7 @@ def test_a_holiday_lasts_all_day(clock: str, step: str, proof: Proof) -> None:
     relation = SimpleNamespace(target="inputs.open", parents=(clock,), exact=True, form="rule")
     channel = SimpleNamespace(detail={"relation": relation}, signature="broken")
     broken = cast("Any", SimpleNamespace(hit=SimpleNamespace(channel=channel), affected=broken.affected))
-    case = SimpleNamespace(ts=ts, variables={"inputs.open": open_}, dimensions=(), of=lambda *_: [])
+    case = SimpleNamespace(ts=ts, variables={"inputs.open": open_}, categories={})
     assert gather._came_apart(cast("Any", case), broken) is proof
 
 
@@ -40,8 +40,7 @@ def test_shops_that_open_on_sundays_are_a_finer_table(by: str, finer: bool) -> N
     shops = rng.integers(0, 6, 600)
     flag = (shops < 3 if by == "shop" else rng.random(600) < 0.5).astype(float)
     open_ = Variable("inputs.open", Field("inputs.open", Kind.NUMBER), numbers=flag)
-    dimension = SimpleNamespace(path="context.shop", codes=shops, values=tuple("abcdef"))
-    case = SimpleNamespace(dimensions=(dimension,), of=lambda *_: [])
+    case = SimpleNamespace(categories={"context.shop": shops, "inputs.open": flag.astype(np.int64)})
     key, rows = np.repeat(np.arange(3), 200), np.ones(600, dtype=bool)
     assert gather._no_table(rows, open_.kinds, key)
     assert gather._finer(cast("Any", case), rows, open_, key) is finer

@@ -76,9 +76,7 @@ def test_a_front_over_one_town_goes_on_as_weather_does(hours: int, proof: Proof,
         weather[town & (hour >= 220)] = rng.permutation(weather[town & (hour >= 220)])
     golden = ts < 200 * HOUR_US
     warmth = Variable("inputs.warmth", Field("inputs.warmth", Kind.NUMBER), numbers=weather)
-    case = SimpleNamespace(
-        ts=ts, golden=golden, window=~golden, dimensions=(), of=lambda *_: [], variables={"inputs.warmth": warmth}
-    )
+    case = SimpleNamespace(ts=ts, golden=golden, window=~golden, categories={}, variables={"inputs.warmth": warmth})
     affected = town & (hour >= 220)
     excess = np.where(affected, -2.0, 0.0)
     relation = SimpleNamespace(target="inputs.warmth", parents=("inputs.sun",), exact=False, strength=0.9)

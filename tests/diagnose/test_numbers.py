@@ -113,3 +113,34 @@ def test_an_age_grows_by_itself(stuck: bool) -> None:
         window.loc[rng.random(len(window)) < 0.3, "steps.profile.age"] = 70.0
     found = diagnose(golden, window)
     assert [f.component for f in found.findings] == ["steps.profile.age"] * stuck, found.sentence
+
+
+def test_a_placeholder_is_seen_beside_a_tag_that_golden_never_had() -> None:
+    """What is new says nothing of whose values they were."""
+    rng = np.random.default_rng(4)
+    rows = np.arange(8_000)
+    window = rows >= 6_000
+    table = pd.DataFrame({
+        "ts": pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(rows * 120, unit="s"),
+        "context.way": np.where(window, rng.choice(["app", "web"], rows.size).astype(object), np.array(None, dtype=object)),
+        "inputs.balance": np.where(rows >= 7_000, 41.37, rng.gamma(3, 20, rows.size).round(3)),
+        "outputs.score": rng.random(rows.size).round(4),
+    })  # fmt: skip
+    report = diagnose(table[~window], table[window])
+    assert (report.verdict, report.findings[0].component) == ("fault", "inputs.balance")
+
+
+@pytest.mark.parametrize("whose", ["everybody's", "one's", "nobody's"])
+def test_a_value_is_its_few_owners_only_where_they_are_known(whose: str) -> None:
+    """An id that is lost on the same rows does not make one owner of them all."""
+    rng = np.random.default_rng(5)
+    window = np.arange(6_000) >= 4_000
+    filled = window & (rng.random(6_000) < 0.2)
+    codes = rng.integers(0, 300, 6_000)
+    if whose != "everybody's":
+        codes[filled] = 7 if whose == "one's" else -1
+    ids = Variable("inputs.user", Field("inputs.user", Kind.TEXT), codes=codes, vocabulary=tuple(map(str, range(300))))
+    numbers = np.where(filled, 41.37, rng.gamma(3, 20, 6_000))
+    balance = Variable("inputs.balance", Field("inputs.balance", Kind.NUMBER), numbers=numbers)
+    case = SimpleNamespace(golden=~window, window=window, of=lambda *_: [ids])
+    assert contracts._of_few_keys(cast("Any", case), balance, 41.37) is (whose == "one's")

@@ -15,7 +15,7 @@ import numpy as np
 
 from whimbrel.diagnose import text
 from whimbrel.model.event import Event
-from whimbrel.model.fields import Field, Role, Schema
+from whimbrel.model.fields import Field, Role, Schema, role_of
 from whimbrel.model.rows import Bools, Column, Floats, Ints, Numbers, Rows
 
 HOUR_US = 3_600_000_000
@@ -141,6 +141,15 @@ class Case:
     def steps_before(self) -> list[Variable]:
         """The variables of the steps before the model, the nearest to it first."""
         return [v for v in reversed(self.of(Role.STEP)) if v.field.step not in self.after]
+
+    @cached_property
+    def categories(self) -> Mapping[str, Ints]:
+        """Who asks, and what is asked, by path: fields of few values as codes of shape (n,), negative where there is none."""
+        who = {d.path: d.codes for d in self.dimensions if role_of(d.path) is Role.CONTEXT and len(d.values) > 1}
+        what = [
+            v for v in self.of(Role.INPUT) if v.codes is not None and not v.derived and 1 < v.distinct <= MAX_VALUES
+        ]
+        return who | {v.path: v.codes for v in what if v.codes is not None}
 
     @cached_property
     def reads(self) -> frozenset[str]:

@@ -203,9 +203,7 @@ def _of_few_keys(case: Case, variable: Variable, value: float) -> bool:
     What fills a value in asks nobody's number. Where golden's words tell the value, as an answer tells how long it is, those with
     one value are of few lengths.
     """
-    rows = np.flatnonzero(case.window & (variable.numbers == value))
-    usual = np.flatnonzero(case.window)
-    usual = usual[np.linspace(0, usual.size - 1, rows.size).astype(np.int64)]
+    hit = case.window & (variable.numbers == value)
     for key in case.of(Role.INPUT, Role.OUTPUT):
         if key.codes is None or key.derived or key.path == variable.path or key.distinct <= MAX_VALUES:
             continue
@@ -214,6 +212,10 @@ def _of_few_keys(case: Case, variable: Variable, value: float) -> bool:
             if not _told_by(case, variable, key):
                 continue
             kinds, few = np.array([len(text) for text in key.vocabulary])[key.codes], FEW_LENGTHS
+        rows, usual = np.flatnonzero(hit & ~key.missing), np.flatnonzero(case.window & ~key.missing)
+        if rows.size < 0.5 * hit.sum():
+            continue  # whose they are is lost as well
+        usual = usual[np.linspace(0, usual.size - 1, rows.size).astype(np.int64)]
         of, expected = (np.unique(kinds[chosen]).size for chosen in (rows, usual))
         if of < few * expected:
             return True
@@ -228,7 +230,9 @@ def _grown(case: Case, variable: Variable, value: float) -> bool:
     for key in case.of(Role.INPUT, Role.CONTEXT, Role.HARDWARE):
         if key.codes is None or key.derived or key.path == variable.path or key.distinct < 2:
             continue
-        known = case.golden & (key.codes >= 0) & np.isfinite(variable.numbers)
+        known = case.golden & ~key.missing & np.isfinite(variable.numbers)
+        if not known.any():
+            continue  # a key that is new says nothing of what it had
         counts = np.bincount(key.codes[known], minlength=len(key.vocabulary))
         with np.errstate(invalid="ignore"):
             then, level = (
@@ -240,7 +244,7 @@ def _grown(case: Case, variable: Variable, value: float) -> bool:
         if float((left[known] ** 2).sum()) > UNTOLD * float((more[known] ** 2).sum()):
             continue
         own = np.abs(left) <= np.quantile(np.abs(left[known]), 0.99) + 1e-9 * abs(value)
-        if np.mean((own & (key.codes >= 0))[rows]) > 0.5:
+        if np.mean((own & ~key.missing)[rows]) > 0.5:
             return True
     return False
 

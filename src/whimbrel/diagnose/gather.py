@@ -225,12 +225,12 @@ def _unknown_ground(case: Case, suspect: Suspect) -> bool:
     clear = suspect.hit.score >= CLEAR * suspect.hit.threshold and abrupt(case, suspect)
     earlier = case.window & ~since if clear else np.zeros_like(since)
     for parent in parents:
-        if compared and not own and not _lasting(case, parent):
-            continue  # the weather is another's over one town; what each row has of its own is not
         new = _new(parent, known, earlier & suspect.inside) if own else _new(parent, case.golden, earlier)
         most = 0.5 * float(new[suspect.affected].mean())
         alike = compared and not own and new[others].mean() > most  # others are on the same ground, and do not depart
-        if most > 0.25 and not alike and not (known.any() and new[known].mean() > most):
+        there = known.any() and new[known].mean() > most  # the slice always had it
+        # The weather is another's over one town; what each row has of its own is not.
+        if most > 0.25 and not alike and not there and (own or not compared or _lasting(case, parent)):
             return True
     return False
 
@@ -256,8 +256,11 @@ def _own_ground(case: Case, parent: Variable, inside: Bools) -> bool:
     if parent.distinct > MAX_VALUES or parent.distinct < 2:
         return False
     known = case.golden & ~parent.missing
-    own = np.bincount(parent.kinds[known & inside], minlength=int(parent.kinds.max()) + 1) > 0
-    return bool(own.any() and own[parent.kinds[known & ~inside]].mean() < ASIDE)
+    here, elsewhere = known & inside, known & ~inside
+    if not (here.any() and elsewhere.any()):
+        return False
+    own = np.bincount(parent.kinds[here], minlength=int(parent.kinds.max()) + 1) > 0
+    return bool(own[parent.kinds[elsewhere]].mean() < ASIDE)
 
 
 def _new(variable: Variable, golden: Bools, earlier: Bools) -> Bools:
@@ -369,11 +372,8 @@ def _came_apart(case: Case, suspect: Suspect) -> Proof:
 
 def _finer(case: Case, rows: Bools, target: Variable, key: Ints) -> bool:
     """Whether there is a table still, by one more category: some shops open on Sundays now, prices differ between countries."""
-    fields = [(d.codes, len(d.values)) for d in case.dimensions if role_of(d.path) is Role.CONTEXT]
-    inputs = [v for v in case.of(Role.INPUT) if v.codes is not None and not v.derived and v.path != target.path]
-    fields += [(v.codes, len(v.vocabulary)) for v in inputs if v.codes is not None and v.distinct <= MAX_VALUES]
-    for codes, size in fields:
-        by_both = key * (size + 1) + codes + 1
+    for codes in (codes for path, codes in case.categories.items() if path != target.path):
+        by_both = key * (int(codes.max()) + 2) + codes + 1
         several = np.bincount(np.unique(by_both[rows], return_inverse=True)[1])
         if several[several >= 3].sum() >= 0.5 * rows.sum() and not _no_table(rows, target.kinds, by_both):
             return True

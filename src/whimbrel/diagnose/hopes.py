@@ -87,6 +87,8 @@ def _bins(variable: Variable) -> Ints:
 def _told(y: Floats, known: Bools, bins: Ints) -> float:
     """The share of the variance of the known rows that lies between bins, less what chance gives."""
     y, bins = y[known], bins[known]
+    if not y.size:
+        return 0.0
     counts = np.bincount(bins)
     sums, filled = np.bincount(bins, weights=y - y.mean()), counts > 0
     total = float(((y - y.mean()) ** 2).sum())

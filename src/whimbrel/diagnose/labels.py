@@ -92,6 +92,8 @@ def _of_another_unit(case: Case, suspect: Suspect) -> bool:
     """Whether labels are so many times what their scores let expect as no world moves them, or just twice or half, and stray no wider for it."""
     found = judged.judged(case)
     assert found is not None
+    if found.binary:
+        return False
     with np.errstate(divide="ignore", invalid="ignore"):
         times = np.log(found.target / found.expected)
     sides = [times[rows & np.isfinite(times)] for rows in (suspect.affected, suspect.inside & case.golden)]

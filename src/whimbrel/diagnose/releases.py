@@ -27,8 +27,6 @@ MANY_FLIPS = 0.1
 """The share of decisions that a release may flip where it gives no score to judge it by."""
 _DULL, _SURE = 0.6, 1.1
 """Slopes of the new scores on the old between which a release may be as good: one that was trained on other rows of the same world has 0.8 to 1."""
-
-
 ALL_OF = 0.9
 """The share of an arm's rows that are answered otherwise where it is the arm: what begins later is no part of it."""
 _BROKEN = ("type", "null", "nothing", "infinite", "atom", "repeated")

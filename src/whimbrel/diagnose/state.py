@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case
-from whimbrel.model.fields import Role, role_of
+from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.model.rows import Bools, Floats, Ints
 
 SHARED = 0.3
@@ -39,13 +38,7 @@ def places(case: Case, values: Floats, shared: float = SHARED) -> Ints | None:
     whole = float(np.var(values[rows]))
     best: tuple[float, Ints] | None = None
     everywhere = np.zeros(len(case.ts), dtype=np.int64)
-    dimensions = [
-        d.codes for d in case.dimensions if role_of(d.path) is Role.CONTEXT and 1 < len(d.values) <= MAX_VALUES
-    ]
-    inputs = [
-        v.codes for v in case.of(Role.INPUT) if v.codes is not None and 1 < v.distinct <= MAX_VALUES and not v.derived
-    ]
-    for codes in (everywhere, *dimensions, *inputs):
+    for codes in (everywhere, *case.categories.values()):
         left = _left(case, codes, rows, values[rows])
         if left is not None and (best is None or left < 0.9 * best[0]):
             best = (left, codes)
