@@ -28,8 +28,20 @@ class _Array(ctypes.Structure):
     )  # fmt: skip
 
 
+_LARGER = 8 << 20
+"""Bytes: more than any column of a batch."""
+
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+
+
+def keep_freed() -> None:
+    """Let the memory of one batch serve the next, as glibc does once a block was freed that is larger than all of these.
+
+    It gives back to the system what is freed beyond a limit that moves with such blocks (`M_MMAP_THRESHOLD` in
+    https://man7.org/linux/man-pages/man3/mallopt.3.html), and pages that are new each time are a quarter of a pass.
+    """
+    np.empty(_LARGER, np.uint8)
 
 
 class Batch:

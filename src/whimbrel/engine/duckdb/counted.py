@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whimbrel.engine.duckdb.ahead import ahead
-from whimbrel.engine.duckdb.arrays import Batch
+from whimbrel.engine.duckdb.arrays import Batch, keep_freed
 from whimbrel.engine.duckdb.columns import field_of, number
 from whimbrel.engine.duckdb.passes import parted, side_by_side
 from whimbrel.engine.duckdb.tally import Codes, Tally
@@ -128,6 +128,7 @@ def _pass(
     # More picks than are kept, by ten times what chance makes of their number: too few is out of the question.
     bar = min(2**64 - 1, int((KEPT_PICKS + 10 * KEPT_PICKS**0.5) / rows * 2**64))
     found = _Found(binning, readers, bar)
+    keep_freed()
     for batch in ahead(_batches(view, readers, telling, bar, rescued=rescued)):
         found.add(batch)
         del batch  # before the next one is made beside it
