@@ -6,11 +6,16 @@ In: a `Source`, a `Window` and what is asked of it. Out: counts, profiles and sa
 
 from __future__ import annotations
 
+import os
+
 from whimbrel.engine.port import Capabilities, Engine, Source
 from whimbrel.errors import UsageError
 from whimbrel.settings import memory
 
 __all__ = ["Capabilities", "Engine", "Source", "engine_named"]
+
+_A_THREAD = 1 << 30
+"""Bytes that a thread may need for the vectors and long texts that it reads."""
 
 
 def engine_named(name: str | Engine = "duckdb") -> Engine:
@@ -30,7 +35,11 @@ def engine_named(name: str | Engine = "duckdb") -> Engine:
         from whimbrel.engine.duckdb import DuckDB  # DuckDB takes 0.2 s to import: only who asks a question pays
 
         most = memory()
-        return DuckDB(memory=f"{most // 2}B" if most else None, hold=most // 4 if most else None)
+        if most is None:
+            return DuckDB()
+        return DuckDB(
+            threads=max(1, min(os.cpu_count() or 1, most // 2 // _A_THREAD)), memory=f"{most // 2}B", hold=most // 4
+        )
     if name == "spark" or name.startswith(("spark:", "spark?")):
         from whimbrel.engine.spark import Spark
 

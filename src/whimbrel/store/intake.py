@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _DAY = ", make_timestamp(us)::DATE AS day"
+_FEW = 200
+"""Rows that say how much memory a row takes."""
 
 
 @contextmanager
@@ -131,7 +133,8 @@ def _append(con: DuckDBPyConnection, layout: Layout, batch: Batch, app: str) -> 
             held = read_schema(delta)
             if delta.version() != version + 1 or any(f.path not in held for f in shaped.schema):
                 return change()  # another writer came in between: what is new must be asked again
-        con.execute(f"SET partitioned_write_flush_threshold = {flush_threshold(len(shaped.schema.fields))}")
+        few = f"SELECT avg(strlen(row::VARCHAR)) FROM (FROM ({shaped.select('app = $app', _DAY)}) LIMIT {_FEW}) AS row"
+        con.execute(f"SET partitioned_write_flush_threshold = {flush_threshold(one(con, few, {'app': app})[0])}")
         con.execute("SET preserve_insertion_order = false")
         try:
             written = table.write(con, shaped.select(keep, _DAY), {"app": app})

@@ -16,13 +16,15 @@ from uuid import uuid4
 
 from whimbrel.errors import StoreError
 from whimbrel.store.delta import Table, Written, partition_of
-from whimbrel.store.sql import flush_threshold, literal, name, one
+from whimbrel.store.sql import flush_threshold, how_many, literal, name, one
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
 _ROW_GROUP = 122_880
+_LEAF, _PACKED = 32, 4
+"""Bytes that a value takes at the least while it is written, and times that what a file holds is packed."""
 _PRIMITIVES = {
     "string": "VARCHAR", "long": "BIGINT", "integer": "INTEGER", "short": "SMALLINT", "byte": "TINYINT", "float": "FLOAT",
     "double": "DOUBLE", "boolean": "BOOLEAN", "binary": "BLOB", "date": "DATE", "timestamp": "TIMESTAMPTZ", "timestamp_ntz": "TIMESTAMP",
@@ -49,10 +51,11 @@ def merged(
     held = {field.name for field in fields}
     order = ", ".join(name(column) for column in ("ts", "id") if column in held)
     path = str(Path(Path(files[0]).parent, f"part-{uuid4().hex}.parquet"))
-    rows = min(_ROW_GROUP, max(2048, flush_threshold(len(_leaves(fields))) // 2))
-    (counted,) = one(con, f"SELECT count(*) FROM ({select}) WHERE {keep}", values)
+    counted, total = one(con, f"SELECT {how_many(keep)}, count(*) FROM ({select})", values)
     if not counted:
         return None
+    size = sum((table.folder / file).stat().st_size for file in files) / total
+    rows = min(_ROW_GROUP, max(2048, flush_threshold(max(_LEAF * len(_leaves(fields)), _PACKED * size)) // 2))
     try:
         told = con.execute(
             f"""COPY (SELECT * FROM ({select}) WHERE {keep} ORDER BY {order}) TO {literal(str(table.folder / path))}

@@ -44,6 +44,9 @@ def connect(spill: Path | None = None) -> DuckDBPyConnection:
     con.execute("SET GLOBAL TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = false")  # cursors have none
     if spill is not None:
+        con.execute(
+            "SET disable_parquet_prefetching = true"
+        )  # a row group of somebody's vectors may be half a gigabyte
         con.execute(f"SET GLOBAL memory_limit = '{_usual_mib()}MiB'")
         con.execute(f"SET GLOBAL temp_directory = {literal(str(spill))}")
     return con
@@ -81,9 +84,9 @@ def one(con: DuckDBPyConnection, sql: str, values: Mapping[str, Any] | None = No
     return tuple(con.execute(sql, values or {}).fetchall()[0])
 
 
-def flush_threshold(columns: int) -> int:
-    """Rows that one thread may hold back while it writes by day, so that wide rows cost no more memory than narrow ones."""
-    return max(4096, 32 * _MIB // (16 * max(columns, 1)))
+def flush_threshold(row: float) -> int:
+    """Rows of so many bytes that one thread may hold back while it writes, so that vectors, long texts and wide rows cost no more memory than narrow ones."""
+    return max(2048, int(64 * _MIB // max(row, 1.0)))
 
 
 _DISK = (

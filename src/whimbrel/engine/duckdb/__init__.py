@@ -135,6 +135,7 @@ class DuckDB:
             config["threads"] = threads
         if self._memory is not None:
             config["memory_limit"] = self._memory
+            config["disable_parquet_prefetching"] = True  # a row group of vectors may be half a gigabyte
         return duckdb.connect(":memory:", config=config)
 
     @contextmanager
