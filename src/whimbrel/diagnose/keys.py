@@ -2,15 +2,15 @@
 
 In: a `Case` and golden's relations. Out: a channel for each number whose level a category tells: how far each row is from its own key's level, 0 in
 golden, 1 where the level has nothing to do with the key any more, above 1 where it is another key's. Values are taken by their rank in their stretch
-of time. Where keys are few no slice of who asks is looked at, for the world moves one key as well as all. A table may be renewed, too: what proves is
-that the same levels are dealt to other keys, or that there is no table any more (`dealt_otherwise`). Keys of which there are many (ids) have few
-rows each; no world turns all of them into each other, at once or in one slice.
+of time. A date is no key, for what goes by it ages. Where keys are few no slice of who asks is looked at, for the world moves one key as well as all.
+A table may be renewed, too: what proves is that the same levels are dealt to other keys, or that there is no table any more (`dealt_otherwise`).
+Keys of which there are many (ids) have few rows each; no world turns all of them into each other, at once or in one slice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,9 @@ LEAST_DEALT, ALIKE = 6, 0.2
 LEAST_ROWS = 8
 """Rows of a key that tell its level."""
 
+OF_TIME = 0.1
+"""The share of the variance of time from which on a key tells when a row came."""
+
 AGAIN = 0.5
 """The share of golden's rows whose id must have come in another of its blocks, so that ids are keys."""
 
@@ -52,6 +55,7 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     """One channel for each number that is not made of recorded fields and that a key tells; the key that tells most of it."""
     parts = split(case)
     named = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
+    named = [v for v in named if v.distinct >= LEAST_KEYS and not _dated(case, v)]
     keys = [v for v in named if LEAST_KEYS <= v.distinct <= MAX_VALUES]
     ids = [v for v in named if v.distinct > MAX_VALUES and _comes_again(case, v)]
     if not (keys or ids) or parts.train.size < 40 or parts.check.size < 20:
@@ -142,6 +146,18 @@ def _of_id(case: Case, ranks: Floats, key: Variable) -> tuple[float, Floats]:
 
 def _comes_again(case: Case, key: Variable) -> bool:
     return bool(np.mean(_elsewhere(case, key, case.golden)[case.golden] > 0) >= AGAIN)
+
+
+def _dated(case: Case, key: Variable) -> bool:
+    """Whether a key has its own time: what goes by a day, a batch or a season ages with it, and is no table's.
+
+    A row's time then goes with the times at which its key came in golden's other blocks, more than with those blocks' as a whole.
+    """
+    assert key.codes is not None
+    ts = np.where(case.golden & ~key.missing, case.ts - case.ts[case.golden].mean(), np.nan)
+    ts /= max(float(case.ts[case.golden].std()), 1.0)
+    whoever = replace(key, codes=np.where(key.missing, -1, 0))
+    return _of_id(case, ts, key)[0] - _of_id(case, ts, whoever)[0] > OF_TIME
 
 
 def _elsewhere(case: Case, key: Variable, values: Floats | Bools) -> Floats:
