@@ -19,8 +19,8 @@ from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import HANDFUL, LAYER_OF
 from whimbrel.diagnose.relations import Relation, Split, split
 from whimbrel.diagnose.scan import Channel
-from whimbrel.diagnose.suspects import Suspect, abrupt
-from whimbrel.model.fields import Role
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
+from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
 TOLD = 0.3
@@ -40,6 +40,12 @@ GONE = 0.2
 
 LEAST_DEALT, ALIKE = 6, 0.2
 """Keys whose levels must be the same ones dealt anew, and how far those may be apart, in golden's spread among keys."""
+
+COVERED, ONE, _CROWD = 0.5, 0.98, 3
+"""Shares of golden's rows that have others of their key and block, so many at least, and that have the same value as most of those."""
+
+NEW, ALL_NEW = 0.8, 0.5
+"""Shares of the rows that depart whose key golden never saw, and of a slice's rows that depart, from which on it is they, and is more than they."""
 
 LEAST_ROWS = 8
 """Rows of a key that tell its level."""
@@ -90,6 +96,61 @@ def exchanged(case: Case, suspect: Suspect) -> bool:
     if detail["many"]:
         return bool(suspect.where) or abrupt(case, suspect)
     return dealt_otherwise(case, suspect.component, detail["key"], suspect.affected)
+
+
+def few(case: Case, component: str, rows: Bools) -> list[Variable]:
+    """The keys, of which there are many, of which these rows have but few."""
+    named = [
+        v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived and v.path != component
+    ]
+    many = [v for v in named if v.distinct >= 2 * HANDFUL]
+    return [v for v in many if v.codes is not None and np.unique(v.codes[rows & ~v.missing]).size <= HANDFUL]
+
+
+def decided(case: Case, component: str, rows: Bools) -> bool:
+    """Whether these rows are of few keys, and golden's keys change their value by themselves, one for all rows of a key and day.
+
+    What becomes of a few articles' price, or promotion, is a few decisions, however many rows they have.
+    """
+    variable = case.variables[component]
+    for key in few(case, component, rows):
+        assert key.codes is not None
+        known = case.golden & ~key.missing & ~variable.missing
+        cells = (key.codes * case.block_count + case.blocks)[known]
+        pairs, counts = np.unique(np.stack([cells, variable.kinds[known]]), axis=1, return_counts=True)
+        order = np.lexsort((counts, pairs[0]))
+        last = order[
+            np.append(np.diff(pairs[0][order]) > 0, True)[: order.size]
+        ]  # the commonest value of each key and block
+        sizes = np.bincount(cells)[pairs[0][last]]
+        several = sizes >= _CROWD
+        if sizes[several].sum() < COVERED * known.sum() or counts[last][several].sum() < ONE * sizes[several].sum():
+            continue
+        values = np.unique(np.stack([pairs[0][last] // case.block_count, pairs[1][last]])[:, several], axis=1)[0]
+        if np.count_nonzero(np.bincount(values) > 1) >= LEAST_KEYS:
+            return True
+    return False
+
+
+def of_newcomers(case: Case, suspect: Suspect) -> bool:
+    """Whether a step departs for those alone whom golden never saw (a new shop, a new article): nothing is known of them yet.
+
+    That a slice which golden knew is theirs by half and more is no launch: there the key itself is another's.
+    """
+    made = role_of(suspect.component) in (Role.STEP, Role.OUTPUT)
+    if suspect.proof is Proof.SOFT or suspect.hit.channel.exact or not made:
+        return False
+    bad, rest = suspect.bad, case.window & ~suspect.bad
+    known = suspect.inside & case.golden
+    if bad.sum() > ALL_NEW * suspect.affected.sum() and known.any():
+        return False
+    for key in case.of(Role.INPUT):
+        if key.codes is not None and not key.derived and not key.missing[bad].all():
+            seen = np.bincount(key.codes[case.golden & ~key.missing], minlength=len(key.vocabulary)) > 0
+            fresh = ~np.append(seen, True)[key.codes]
+            if fresh[bad].mean() >= NEW and fresh[rest].mean() < NEW / 2:
+                return True
+    return False
 
 
 def dealt_otherwise(case: Case, component: str, key: str, rows: Bools) -> bool:
