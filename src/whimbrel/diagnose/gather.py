@@ -72,7 +72,7 @@ FORETOLD = 0.5
 """The share of an input's variance that other inputs must explain before it can come apart from them."""
 _PLAIN = (
     *("type", "foreign", "rekeyed", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped"),
-    *("copy", "form", "cut", "atom", "repeated", "stutter", "over", "null", "broken", "slower", "halted"),
+    *("copy", "form", "cut", "atom", "repeated", "stutter", "standing", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
