@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import contracts, keys, naming, state
+from whimbrel.diagnose import contracts, feeds, keys, naming, state
 from whimbrel.diagnose.case import DAY_US, Case, build
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.suspects import Proof, Suspect
@@ -46,8 +46,10 @@ RNG = np.random.default_rng(5)
 OFFERED = (RNG.random((DAYS + LATER, ARTICLES)) < 0.3).astype(int)[DAY // 4 * 4, ARTICLE]
 
 
-def _suspect(case: Case, bad: np.ndarray, inside: np.ndarray, *, path: str = "steps.made.value") -> Suspect:
-    channel = Channel(path, "features", "atom", "invariant", bad.astype(float))
+def _suspect(
+    case: Case, bad: np.ndarray, inside: np.ndarray, *, path: str = "steps.made.value", signature: str = "atom"
+) -> Suspect:
+    channel = Channel(path, "features", signature, "invariant", bad.astype(float))
     hit = SimpleNamespace(channel=channel, excess=bad.astype(float))
     return Suspect(
         component=path, layer="features", hit=cast("Any", hit), hits=(), proof=Proof.HARD, where=(), inside=inside,
@@ -113,3 +115,28 @@ def test_a_date_grows_and_a_day_before_all_days_is_nothing() -> None:
 def test_a_month_is_no_setting(start: int, made: np.ndarray, told: bool) -> None:
     """June follows May, on the first."""
     assert state.of_calendar(_case(start, made=made), made) is told
+
+
+@pytest.mark.parametrize("how", ["stands", "shut", "again", "moves"])
+def test_what_was_not_refreshed_is_what_it_was_the_day_before(how: str) -> None:
+    """For one region's shops from the second night on; not where nothing was sold, nor where all of a batch ran twice."""
+    sold, price, place = (RNG.gamma(4, 5, ROWS.size).round(1) for _ in range(3))
+    hit = (DAY > DAYS) & (SHOP < 5)
+    before = ROWS - SHOPS * ARTICLES
+    broken = {"stands": [sold], "again": [sold, price], "shut": [], "moves": []}[how]
+    for values in broken:
+        for day in range(DAYS + 1, DAYS + LATER):
+            now = hit & (day == DAY)
+            values[now] = values[before[now]]
+    case = _case(
+        shop=np.char.add("s", SHOP.astype(str)), article=np.char.add("a", ARTICLE.astype(str)), price=price, place=place,
+        sold=np.where((DAY >= DAYS) & (SHOP < 5), 0.0, sold) if how == "shut" else sold,
+    )  # fmt: skip
+    found = {c.component: c for c in feeds._standing(case)}
+    share = {name: float(np.nanmean(np.append(channel.values[hit], 0.0))) for name, channel in found.items()}
+    assert (share["inputs.sold"] > 0.9) is (how in ("stands", "shut"))
+    assert max(share["inputs.price"], share["inputs.place"]) < 0.1
+    suspect = _suspect(case, found["inputs.sold"].values == 1, SHOP < 5, path="inputs.sold", signature="standing")
+    since = int(case.ts[DAY == DAYS + 1].min())
+    suspect = replace(suspect, after=share["inputs.sold"], since_us=since, affected=hit)
+    assert (feeds.proof(case, suspect) is Proof.HARD) is (how == "stands")
