@@ -59,3 +59,9 @@ def test_words_have_no_form() -> None:
     assert (
         _share(_case(rng.choice(words, N), np.append(rng.choice(words, M - 200), ["a new kind of thing"] * 200))) == 0
     )
+
+
+def test_a_padded_number_is_no_longer_number() -> None:
+    rng = np.random.default_rng(4)
+    ids = np.array([f"{i}" for i in rng.integers(10_000, 100_000, N + M)])
+    assert _share(_case(ids[:N], np.char.add("0", ids[N:]))) == 1

@@ -180,3 +180,21 @@ def test_ranks_in_a_stretch_of_time_are_those_of_a_plain_loop() -> None:
         places = [(own < v).sum() + (own == v).sum() / 2 for v in own]
         assert np.allclose(found[here & ~np.isnan(values)], (np.array(places) / own.size - 0.5) * np.sqrt(12.0))
     assert (np.isnan(found) == np.isnan(values)).all()
+
+
+@pytest.mark.parametrize("longest", [5, 30])
+def test_a_date_is_no_key(longest: int) -> None:
+    """What goes by the day on which something was ordered ages with it, and shops and customers order on any day."""
+    rng = np.random.default_rng(4)
+    days = np.sort(rng.random(6_000)) * 12
+    placed = np.floor(days) - np.floor(rng.gamma(2, longest / 4, 6_000))
+
+    def dated(values: np.ndarray) -> bool:
+        words, codes = np.unique(values.astype(str), return_inverse=True)
+        key = Variable("inputs.key", Field("inputs.key", Kind.TEXT), codes=codes, vocabulary=tuple(words))
+        case = SimpleNamespace(golden=days < 10, ts=days * 86_400e6, blocks=(days // 2).astype(int))
+        return keys._dated(cast("Any", case), key)
+
+    assert dated(placed)
+    assert not dated(rng.integers(0, 12, 6_000))
+    assert not dated(rng.integers(0, 1_500, 6_000))

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from whimbrel.diagnose.case import Case, build
+from whimbrel.diagnose import boundaries
+from whimbrel.diagnose.case import Case, Variable, build
 from whimbrel.diagnose.learning import exact, learn
-from whimbrel.diagnose.relations import split
-from whimbrel.model.fields import Kind, Schema
+from whimbrel.diagnose.relations import Relation, split
+from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
 
 N, M = 6_000, 1_000
@@ -274,3 +275,18 @@ def test_what_a_screen_of_neighbours_must_let_pass() -> None:
         relation = _learn(_case(target, x=parent, noise=rng.random(N + M)))
         assert relation is not None
         assert relation.parents == ("inputs.x",)
+
+
+@pytest.mark.parametrize(
+    ("form", "read"), [("function", {"outputs.score"}), ("trees", {"outputs.raw", "outputs.score"})]
+)
+def test_a_decision_is_read_off_the_last_word(form: str, read: set[str]) -> None:
+    """Where a score is always made of another, golden cannot say which of them the decision goes by."""
+    made = Relation("outputs.score", ("outputs.raw",), form, form == "function", 1.0, np.zeros(1), np.zeros(1))
+    raw, score, decision = (
+        Variable(path, Field(path, Kind.NUMBER), numbers=np.zeros(1))
+        for path in ("outputs.raw", "outputs.score", "decision")
+    )
+    found = boundaries._last_words([raw, score], decision, {"outputs.score": made})
+    assert {v.name for v in found} == read
+    assert boundaries._last_words([raw, score], score, {"outputs.score": made}) == [raw, score]

@@ -71,7 +71,7 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
             continue
         parents = upstream(case, variable.field)
         hopeful = variable.codes is None or hopes.any(variable, parents)
-        worded = _worded(case, parents) if variable.codes is not None else parents
+        worded = _last_words(_worded(case, parents), variable, relations) if variable.codes is not None else parents
         found = exact(case, parts, variable, worded) if hopeful else None
         if hopeful and found is None and len(worded) < len(parents):
             found = exact(case, parts, variable, parents)
@@ -165,6 +165,18 @@ def _of_text(case: Case, variable: Variable) -> bool:
 def _worded(case: Case, parents: Sequence[Variable]) -> list[Variable]:
     """The parents less the lengths and shares of texts: one refusal's length tells it by chance, its wording by right."""
     return [p for p in parents if p.codes is not None or not _of_text(case, p)]
+
+
+def _last_words(parents: list[Variable], target: Variable, relations: Mapping[str, Relation]) -> list[Variable]:
+    """What a decision may be read off, less outputs that a later output is always made of: golden cannot say which of the two it reads.
+
+    A release's new calibration changes what the raw score says, and not what is done with the score.
+    """
+    if target.field.role is not Role.DECISION:
+        return parents
+    made = [relations[p.name] for p in parents if p.field.role is Role.OUTPUT and p.name in relations]
+    earlier = {name for relation in made if relation.exact for name in relation.parents}
+    return [p for p in parents if p.field.role is not Role.OUTPUT or p.name not in earlier]
 
 
 def priced(path: str) -> bool:

@@ -26,6 +26,8 @@ VAST = 1e36
 MAX_VALUES = 60
 """Values of one dimension that are looked at one by one; the rest are taken together."""
 
+NEWCOMERS = 0.03
+"""The share of each quarter of golden whose value was new from which on a category keeps growing."""
 ALIKE = 0.2
 """The share of golden's requests that may repeat another of their hour before inputs are called coarse."""
 DIMENSION_ROLES = (Role.CONTEXT, Role.HARDWARE, Role.MODEL, Role.CODE)
@@ -197,6 +199,24 @@ class Case:
         out = np.ones(same.size, dtype=bool)
         out[np.unique(same, return_index=True)[1]] = False
         return out if out[self.golden].mean() < ALIKE else np.zeros_like(out)
+
+    @cached_property
+    def growing(self) -> frozenset[str]:
+        """The categories (dates, orders, batches) to which each quarter of golden brought new values, so that later ones are no news."""
+        rows = np.flatnonzero(self.golden)
+        quarters = np.array_split(rows[np.argsort(self.ts[rows], kind="stable")], 4)
+        out = set()
+        for name, variable in self.variables.items():
+            if variable.codes is None or variable.derived:
+                continue
+            seen, fresh = np.zeros(len(variable.vocabulary) + 1, dtype=bool), []
+            seen[-1] = True  # null is no value
+            for quarter in quarters:
+                fresh.append(float((~seen[variable.codes[quarter]]).mean()) if quarter.size else 0.0)
+                seen[variable.codes[quarter]] = True
+            if min(fresh) > NEWCOMERS:
+                out.add(name)
+        return frozenset(out)
 
     @cached_property
     def weekday(self) -> Ints:

@@ -44,7 +44,7 @@ _STREWN = 5.0
 _KEPT = re.compile(r"cache|reuse")
 """What the provider kept of a prompt is the provider's doing."""
 
-_DIGITS = ("atom", "stutter", "whole", "grid")
+_DIGITS = ("atom", "stutter", "standing", "whole", "grid")
 """What is told by the last digits of a number, which a fitted relation does not foretell."""
 
 HALTED = float(np.log(3.0))

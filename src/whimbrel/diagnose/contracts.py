@@ -17,6 +17,7 @@ from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.ids import channel_of_forms
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.shapes import multiples_of
+from whimbrel.diagnose.state import of_calendar
 from whimbrel.diagnose.text import FORMS
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -77,6 +78,19 @@ STRANGE = 0.003
 _ENDS = {2.0**7 - 1, 2.0**15 - 1, 2.0**15, 2.0**16 - 1, 2.0**31 - 1, 2.0**31, 2.0**32 - 1, 2.0**63}
 
 _NOTHING = {"", "none", "null", "nan", "n/a", "na", "nil", "unknown", "undefined", "missing", "?", "-", "--", "unk", "#n/a", "(null)", "not set"}  # fmt: skip
+
+
+_NO_NUMBER = {"-1", "-9", "-99", "-999", "999", "9999"}
+_NO_DAY = {
+    "0000-00-00",
+    "0001-01-01",
+    "1753-01-01",
+    "1899-12-30",
+    "1900-01-01",
+    "1970-01-01",
+    "2999-12-31",
+    "9999-12-31",
+}
 
 
 def channels(case: Case) -> list[Channel]:
@@ -352,7 +366,7 @@ def _fixed(case: Case, variable: Variable) -> list[Channel]:
     if golden.size < LEAST_FIXED or golden.min() != golden.max() or golden[0] in (0.0, 1.0):
         return []
     other = variable.numbers != golden[0]
-    if not (other & known & case.window).any():
+    if not (other & known & case.window).any() or of_calendar(case, variable.numbers):
         return []
     detail = {"value": float(golden[0]), "variable": variable.name}
     return [_channel(variable, "fixed", np.where(known, other, np.nan), detail=detail)]
@@ -418,18 +432,20 @@ def _category(case: Case, variable: Variable) -> list[Channel]:
     size = len(variable.vocabulary)
     golden = np.bincount(variable.codes[case.golden & ~variable.missing], minlength=size)
     window = np.bincount(variable.codes[case.window & ~variable.missing], minlength=size)
-    if golden.sum() < 30 or window.sum() < 10 or (golden > 0).sum() > 0.3 * golden.sum():
-        return []
     unseen = (golden == 0) & (window > 0)
-    # A vocabulary that keeps growing in golden keeps growing afterwards: only what outgrows it is news.
-    flags = np.append(unseen, False)[variable.codes]
-    if not unseen.any() or window[unseen].sum() / window.sum() < 2 * _growth(case, variable):
+    if golden.sum() < 30 or window.sum() < 10 or not unseen.any():
         return []
-    twins = _twins(variable.vocabulary, unseen, golden)
     nothing = [variable.vocabulary[i] for i in np.flatnonzero(unseen) if _is_nothing(variable.vocabulary[i])]
     top = [variable.vocabulary[i] for i in np.argsort(-np.where(unseen, window, -1))[:5] if unseen[i]]
-    detail = {"values": top, "twins": twins, "nothing": nothing}
-    out = [_channel(variable, "unseen", np.where(variable.missing, np.nan, flags), detail=detail)]
+    detail = {"values": top, "twins": {}, "nothing": nothing}
+    out, twins = [], {}
+    # A vocabulary that keeps growing in golden keeps growing afterwards: only what outgrows it is news, but nothing is no id of somebody's.
+    outgrown = window[unseen].sum() / window.sum() >= 2 * _growth(case, variable)
+    if outgrown and (golden > 0).sum() <= 0.3 * golden.sum():
+        detail["twins"] = twins = _twins(variable.vocabulary, unseen, golden)
+        flags = np.append(unseen, False)[variable.codes]
+        news = variable.name not in case.growing
+        out = [_channel(variable, "unseen", np.where(variable.missing, np.nan, flags), detail=detail)] if news else []
     for kind, members in (("twin", set(twins)), ("nothing", set(nothing))):
         if members:
             chosen = np.array([value in members for value in variable.vocabulary] + [False])
@@ -467,15 +483,9 @@ def _twins(vocabulary: tuple[str, ...], unseen: Bools, golden: Ints) -> dict[str
 
 
 def _is_nothing(text: str) -> bool:
-    return text.strip().casefold() in _NOTHING or text.strip() in {
-        "-1",
-        "-9",
-        "-99",
-        "-999",
-        "999",
-        "9999",
-        "0000-00-00",
-    }
+    """Whether programs write this where they know nothing: a word for it, nines, or the day on which a calendar begins or ends."""
+    plain = text.strip()
+    return plain.casefold() in _NOTHING or plain in _NO_NUMBER or plain[:10] in _NO_DAY
 
 
 def first_of(values: Iterable[str], most: int = 3) -> str:

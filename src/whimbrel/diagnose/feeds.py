@@ -1,22 +1,24 @@
 """What only a broken feed does to a value that comes from outside: no season, campaign or storm leaves these marks.
 
 In: a `Case`. Out: channels for numbers beyond a hard end, for a part of the numbers many times too large, for a source that says
-the same value again and again; the proof of each suspect that one of them leads; and the category that another arrives as.
+the same value again and again, or is not refreshed; the proof of each suspect that one of them leads; and the category that another arrives as.
 """
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
 from whimbrel.diagnose import state
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import FAR, GRADED, LAYER_OF
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role
-from whimbrel.model.rows import Bools, Floats
+from whimbrel.model.rows import Bools, Floats, Ints
 
-SIGNATURES = ("over", "times", "stutter")
+SIGNATURES = ("over", "times", "stutter", "standing")
 ENOUGH = 500
 """Values of golden that say where a distribution ends."""
 _SHAPE = -0.35
@@ -36,6 +38,10 @@ _BACK = (400, 100, 25)
 """Predictions to look back for the same value; the most of them in which golden hardly ever finds it."""
 NEARLY_ALL = 0.9
 """The share of a slice's values beyond an end, and of nobody else's, that no world brings about, however slowly."""
+_STILL, _COMES, _KEYS = 0.3, 0.5, 6
+"""Shares of golden's rows that may have the number of their key's row before, and that must have such a row; categories that may be a key."""
+ONE_OF_MANY = 0.5
+"""The part of the rows that stand still which may have one and the same number."""
 _RARE, _OFTEN = 0.1, 0.3
 """Shares of rows that repeat a value: what golden may have, and what a source must have that stutters."""
 
@@ -46,7 +52,7 @@ def channels(case: Case) -> list[Channel]:
     answers = [v for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived]
     out = [channel for variable in inputs for channel in _over(case, variable)]
     out += [channel for variable in (*inputs, *answers) for channel in _times(case, variable)]
-    return out + _stutters(case, inputs)
+    return [*out, *_stutters(case, inputs), *_standing(case)]
 
 
 def proof(case: Case, suspect: Suspect) -> Proof:
@@ -58,6 +64,12 @@ def proof(case: Case, suspect: Suspect) -> Proof:
     if channel.signature == "stutter":
         sure = suspect.after >= _OFTEN and suspect.before < _RARE and abrupt(case, suspect)
         return Proof.HARD if sure else Proof.SOFT
+    if channel.signature == "standing":
+        said = variable.kinds[suspect.bad]
+        many = (
+            said.size > 0 and int(np.bincount(said).max()) <= ONE_OF_MANY * said.size
+        )  # what is shut sells nothing on any day
+        return Proof.HARD if many and suspect.after >= NEARLY_ALL and abrupt(case, suspect) else Proof.SOFT
     assert variable.numbers is not None
     lasting = state.places(case, variable.numbers) is not None
     told = abrupt(case, suspect) or (bool(suspect.where) and suspect.after >= NEARLY_ALL)
@@ -183,6 +195,63 @@ def _repeats(case: Case, variable: Variable, back: int) -> Bools:
     out = np.zeros(len(case.ts), dtype=bool)
     out[order[1:]] = near
     return out & ~variable.missing
+
+
+def _standing(case: Case) -> list[Channel]:
+    """Rows whose number is that of the same shop, article or zone the time before, where golden's mostly is another: it was not refreshed."""
+    key = _panel(case)
+    if key is None:
+        return []
+    before = _before(case, key)
+    known, found = before >= 0, []
+    for variable in case.of(Role.INPUT, Role.STEP):
+        if variable.numbers is None or variable.derived or variable.distinct < GRADED:
+            continue
+        same = variable.numbers == variable.numbers[before]
+        judged = known & ~variable.missing
+        if judged[case.golden].any() and same[judged & case.golden].mean() < _STILL:
+            found.append((variable, np.where(judged, same, np.nan)))
+    if len(found) < 2:
+        return []
+    again = np.nanmean([np.nan_to_num(values) for _, values in found], axis=0) > 0.5  # the whole batch ran twice
+    return [
+        Channel(
+            variable.path,
+            LAYER_OF[variable.field.role],
+            "standing",
+            "invariant",
+            np.where(again, np.nan, values),
+            floor=0.3,
+        )
+        for variable, values in found
+    ]
+
+
+def _panel(case: Case) -> Ints | None:
+    """Whom or what each row is about, shape (n,), where the same ones come again and again, hardly ever twice in an hour; None where there is no such key."""
+    if max(case.sampled) > 1.05:
+        return None
+    named = [v for v in case.of(Role.INPUT) if v.codes is not None and not v.derived and v.distinct > 1]
+    named = sorted(named, key=lambda v: -v.distinct)[:_KEYS]
+    every: list[Ints] = [v.kinds for v in named]
+    every += [a.kinds * (int(b.kinds.max()) + 1) + b.kinds for a, b in combinations(named, 2)]
+    golden = np.flatnonzero(case.golden)
+    for key in every:
+        before = _before(case, key)[golden]
+        comes = before >= 0
+        soon = case.ts[golden] // HOUR_US == case.ts[before] // HOUR_US
+        if comes.mean() >= _COMES and soon[comes].mean() < _RARE:
+            return key
+    return None
+
+
+def _before(case: Case, key: Ints) -> Ints:
+    """The row before with the same key, in order of time, shape (n,); -1 where there is none."""
+    order = np.lexsort((case.ts, key))
+    same = np.diff(key[order]) == 0
+    out = np.full(key.size, -1, dtype=np.int64)
+    out[order[1:][same]] = order[:-1][same]
+    return out
 
 
 # ---------------------------------------------------------------- categories

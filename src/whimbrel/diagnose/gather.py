@@ -40,6 +40,8 @@ _HARD = {
     "form",
     "copy",
 }
+_DECIDED = {"renamed", "constant", "codebook", "unit", "offset", "whole", "atom"}
+"""What those may bring about who set a value for a few articles."""
 _NEVER = 0.0005
 """A share of golden's rows that is as good as none."""
 SLIGHT = 0.5
@@ -70,7 +72,7 @@ FORETOLD = 0.5
 """The share of an input's variance that other inputs must explain before it can come apart from them."""
 _PLAIN = (
     *("type", "foreign", "rekeyed", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped"),
-    *("copy", "form", "cut", "atom", "repeated", "stutter", "over", "null", "broken", "slower", "halted"),
+    *("copy", "form", "cut", "atom", "repeated", "stutter", "standing", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
@@ -156,7 +158,10 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     stands_out = suspect.proof > Proof.SOFT and hit.channel.signature in ("null", "atom")
     if stands_out and (_lasted(case, suspect) or _scale_moved(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
-    return name_shape(case, suspect)
+    named = name_shape(case, suspect)
+    decision = named.hit.channel.signature in _DECIDED and role_of(named.component) is Role.INPUT
+    theirs = decision and keys.decided(case, named.component, named.bad)
+    return replace(named, proof=Proof.SOFT) if theirs or keys.of_newcomers(case, named) else named
 
 
 def _lasted(case: Case, suspect: Suspect) -> bool:

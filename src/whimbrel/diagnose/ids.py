@@ -21,7 +21,7 @@ STRANGE = 0.003
 """The share of golden's rows below which a form is one that they do not have."""
 KNOWN = 12
 """Golden's rows of a tenant, a country, a partner from which on its ids are known: who is new brings his own."""
-_NUMBER = re.compile(r"[0-9]+")
+_NUMBER, _COUNTED = re.compile(r"[0-9]+"), re.compile(r"(?<![0-9])[1-9][0-9]*")
 _LETTERS = str.maketrans(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", "a" * 26 + "A" * 26 + "9" * 10
 )
@@ -55,8 +55,8 @@ def channel_of_forms(case: Case, variable: Variable, layer: str) -> list[Channel
 
 
 def _form(word: str, longest: int) -> str:
-    """The form of an id; a number that has grown longer than all before it is the next one, and no other form."""
-    return _NUMBER.sub(lambda found: found[0][:longest], word).translate(_LETTERS)
+    """The form of an id; a number that has grown longer than all before it is the next one, and no other form; padding is no growth."""
+    return _COUNTED.sub(lambda found: found[0][:longest], word).translate(_LETTERS)
 
 
 def _newcomers(case: Case) -> Bools:

@@ -2,15 +2,15 @@
 
 In: a `Case` and golden's relations. Out: a channel for each number whose level a category tells: how far each row is from its own key's level, 0 in
 golden, 1 where the level has nothing to do with the key any more, above 1 where it is another key's. Values are taken by their rank in their stretch
-of time. Where keys are few no slice of who asks is looked at, for the world moves one key as well as all. A table may be renewed, too: what proves is
-that the same levels are dealt to other keys, or that there is no table any more (`dealt_otherwise`). Keys of which there are many (ids) have few
-rows each; no world turns all of them into each other, at once or in one slice.
+of time. A date is no key, for what goes by it ages. Where keys are few no slice of who asks is looked at, for the world moves one key as well as all.
+A table may be renewed, too: what proves is that the same levels are dealt to other keys, or that there is no table any more (`dealt_otherwise`).
+Keys of which there are many (ids) have few rows each; no world turns all of them into each other, at once or in one slice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import HANDFUL, LAYER_OF
 from whimbrel.diagnose.relations import Relation, Split, split
 from whimbrel.diagnose.scan import Channel
-from whimbrel.diagnose.suspects import Suspect, abrupt
-from whimbrel.model.fields import Role
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
+from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
 TOLD = 0.3
@@ -41,8 +41,17 @@ GONE = 0.2
 LEAST_DEALT, ALIKE = 6, 0.2
 """Keys whose levels must be the same ones dealt anew, and how far those may be apart, in golden's spread among keys."""
 
+COVERED, ONE, _CROWD = 0.5, 0.98, 3
+"""Shares of golden's rows that have others of their key and block, so many at least, and that have the same value as most of those."""
+
+NEW, ALL_NEW = 0.8, 0.5
+"""Shares of the rows that depart whose key golden never saw, and of a slice's rows that depart, from which on it is they, and is more than they."""
+
 LEAST_ROWS = 8
 """Rows of a key that tell its level."""
+
+OF_TIME = 0.1
+"""The share of the variance of time from which on a key tells when a row came."""
 
 AGAIN = 0.5
 """The share of golden's rows whose id must have come in another of its blocks, so that ids are keys."""
@@ -52,6 +61,7 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     """One channel for each number that is not made of recorded fields and that a key tells; the key that tells most of it."""
     parts = split(case)
     named = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
+    named = [v for v in named if v.distinct >= LEAST_KEYS and not _dated(case, v)]
     keys = [v for v in named if LEAST_KEYS <= v.distinct <= MAX_VALUES]
     ids = [v for v in named if v.distinct > MAX_VALUES and _comes_again(case, v)]
     if not (keys or ids) or parts.train.size < 40 or parts.check.size < 20:
@@ -86,6 +96,61 @@ def exchanged(case: Case, suspect: Suspect) -> bool:
     if detail["many"]:
         return bool(suspect.where) or abrupt(case, suspect)
     return dealt_otherwise(case, suspect.component, detail["key"], suspect.affected)
+
+
+def few(case: Case, component: str, rows: Bools) -> list[Variable]:
+    """The keys, of which there are many, of which these rows have but few."""
+    named = [
+        v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived and v.path != component
+    ]
+    many = [v for v in named if v.distinct >= 2 * HANDFUL]
+    return [v for v in many if v.codes is not None and np.unique(v.codes[rows & ~v.missing]).size <= HANDFUL]
+
+
+def decided(case: Case, component: str, rows: Bools) -> bool:
+    """Whether these rows are of few keys, and golden's keys change their value by themselves, one for all rows of a key and day.
+
+    What becomes of a few articles' price, or promotion, is a few decisions, however many rows they have.
+    """
+    variable = case.variables[component]
+    for key in few(case, component, rows):
+        assert key.codes is not None
+        known = case.golden & ~key.missing & ~variable.missing
+        cells = (key.codes * case.block_count + case.blocks)[known]
+        pairs, counts = np.unique(np.stack([cells, variable.kinds[known]]), axis=1, return_counts=True)
+        order = np.lexsort((counts, pairs[0]))
+        last = order[
+            np.append(np.diff(pairs[0][order]) > 0, True)[: order.size]
+        ]  # the commonest value of each key and block
+        sizes = np.bincount(cells)[pairs[0][last]]
+        several = sizes >= _CROWD
+        if sizes[several].sum() < COVERED * known.sum() or counts[last][several].sum() < ONE * sizes[several].sum():
+            continue
+        values = np.unique(np.stack([pairs[0][last] // case.block_count, pairs[1][last]])[:, several], axis=1)[0]
+        if np.count_nonzero(np.bincount(values) > 1) >= LEAST_KEYS:
+            return True
+    return False
+
+
+def of_newcomers(case: Case, suspect: Suspect) -> bool:
+    """Whether a step departs for those alone whom golden never saw (a new shop, a new article): nothing is known of them yet.
+
+    That a slice which golden knew is theirs by half and more is no launch: there the key itself is another's.
+    """
+    made = role_of(suspect.component) in (Role.STEP, Role.OUTPUT)
+    if suspect.proof is Proof.SOFT or suspect.hit.channel.exact or not made:
+        return False
+    bad, rest = suspect.bad, case.window & ~suspect.bad
+    known = suspect.inside & case.golden
+    if bad.sum() > ALL_NEW * suspect.affected.sum() and known.any():
+        return False
+    for key in case.of(Role.INPUT):
+        if key.codes is not None and not key.derived and not key.missing[bad].all():
+            seen = np.bincount(key.codes[case.golden & ~key.missing], minlength=len(key.vocabulary)) > 0
+            fresh = ~np.append(seen, True)[key.codes]
+            if fresh[bad].mean() >= NEW and fresh[rest].mean() < NEW / 2:
+                return True
+    return False
 
 
 def dealt_otherwise(case: Case, component: str, key: str, rows: Bools) -> bool:
@@ -142,6 +207,18 @@ def _of_id(case: Case, ranks: Floats, key: Variable) -> tuple[float, Floats]:
 
 def _comes_again(case: Case, key: Variable) -> bool:
     return bool(np.mean(_elsewhere(case, key, case.golden)[case.golden] > 0) >= AGAIN)
+
+
+def _dated(case: Case, key: Variable) -> bool:
+    """Whether a key has its own time: what goes by a day, a batch or a season ages with it, and is no table's.
+
+    A row's time then goes with the times at which its key came in golden's other blocks, more than with those blocks' as a whole.
+    """
+    assert key.codes is not None
+    ts = np.where(case.golden & ~key.missing, case.ts - case.ts[case.golden].mean(), np.nan)
+    ts /= max(float(case.ts[case.golden].std()), 1.0)
+    whoever = replace(key, codes=np.where(key.missing, -1, 0))
+    return _of_id(case, ts, key)[0] - _of_id(case, ts, whoever)[0] > OF_TIME
 
 
 def _elsewhere(case: Case, key: Variable, values: Floats | Bools) -> Floats:

@@ -27,7 +27,7 @@ import numpy as np
 
 from whimbrel.diagnose import models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
-from whimbrel.diagnose.cuts import cut
+from whimbrel.diagnose.cuts import cut, undecided
 from whimbrel.diagnose.forms import EXACT_SHARE, clipped, gated, linear, single_parent_relations
 from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.relations import Relation, Split
@@ -270,7 +270,8 @@ def _rule(case: Case, parts: Split, target: Variable, parents: Sequence[Variable
         loose = target.field.role is Role.OUTPUT or any("#" in name for name in used)
         judged = (
             supported(design, train, read | loose) & (y >= 0) & _confirmed(case, rule.apply(design.x), check, right)
-        )
+            & ~undecided(design.x, rule, np.flatnonzero(case.golden))
+        )  # fmt: skip
         surprise = np.where(judged, (expected != y).astype(float), np.nan)
         surprise[parts.train] = np.nan
         return Relation(target.name, used, "rule", True, strength, expected, surprise)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from whimbrel.diagnose import state
+from whimbrel.diagnose import keys, state
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
 from whimbrel.diagnose.shapes import Conversion, conversion_of, offset_of, permutation_of, renamed_to, undone
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
@@ -21,6 +21,8 @@ SEASON = 3.0
 """Times as much, or as little, that sales and holidays make of what everybody pays or buys."""
 CLOSELY = 0.01
 """The part by which values may miss the unit that they are in now."""
+_MOSTLY = 0.6
+"""The share of a slice that a value may have had before all of it has it, from which on rows that are missing do not show."""
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f"))
 
 
@@ -63,13 +65,18 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     if place is not None and not leapt:
         return suspect
     natural = _natural(case, numbers, base, suspect.affected)
+    few = bool(
+        keys.few(case, suspect.component, suspect.affected)
+    )  # what is sold of two articles goes up and down with them
     settled = natural.told or _lasts(before, after[np.isfinite(after)])
     if conversion is not None and not leapt:
         ratio = float(np.median(after[np.isfinite(after)])) / (float(np.median(before[np.isfinite(before)])) or np.nan)
         usual = ratio > 0 and (abs(np.log(ratio)) < 2.5 * natural.ratio or _with_others(case, suspect, numbers, ratio))
-        if usual or not settled or (not suspect.where and _of_a_season(before, after, conversion, sudden)):
+        wide = not suspect.where and _of_a_season(before, after, conversion, sudden)
+        theirs = few and conversion.offset == 0 and 1 / SEASON < conversion.factor < SEASON
+        if usual or not settled or wide or theirs:
             conversion = None
-    offset = offset_of(before, after) if conversion is None and sudden and settled else None
+    offset = offset_of(before, after) if conversion is None and sudden and settled and not few else None
     if conversion is None and (offset is None or abs(offset) < 2.5 * natural.shift):
         return suspect
     if conversion is not None:
@@ -105,7 +112,8 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
     counts = np.bincount(after[after >= 0], minlength=len(names))
     if counts.sum() >= 30 and counts.max() >= 0.99 * counts.sum():
         only = int(counts.argmax())
-        if _longest_run(codes[base][np.argsort(case.ts[base], kind="stable")]) < 0.4 * counts.sum():
+        held = _longest_run(codes[base][np.argsort(case.ts[base], kind="stable")]) >= 0.4 * counts.sum()
+        if not held and not _others_gone(case, suspect, codes[base] == only):
             several = int(np.unique(codes[base]).size)
             return _named(suspect, "constant", note=f"every value is {names[only]!r}, where golden had {several}")
     renamed = renamed_to(codes[base], codes[suspect.affected], len(names))
@@ -122,6 +130,23 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
             said = ", ".join(f"{names[a]} → {names[b]}" for a, b in list(moved.items())[:4])
             return _named(one, "codebook", note=f"codes stand for others than before: {said}")
     return suspect
+
+
+def _others_gone(case: Case, suspect: Suspect, own: Bools) -> bool:
+    """Whether the rows with other values are missing, rather than bear this one: a shop's sisters are closed, or did not report.
+
+    `own`, shape (golden's rows of the slice,), are those that had the value before. Rows are held against golden's of the same hours of the day.
+    """
+    part = float(own.mean())
+    if part > _MOSTLY:
+        return False
+    since = case.window & (case.ts >= suspect.since_us)
+    hours = np.bincount(np.unique(case.ts[since] // HOUR_US) % 24, minlength=24)
+    there = case.golden & suspect.inside
+    usual = np.bincount(case.hour[there].astype(np.int64), minlength=24) * case.sampled[0]
+    days = max(float(np.ptp(case.ts[case.golden])) / DAY_US, 1.0)
+    expected = float((usual / days * hours).sum())
+    return float((since & suspect.inside).sum()) * case.sampled[1] < expected * (1 + part) / 2
 
 
 def _everywhere(case: Case, suspect: Suspect) -> Suspect:

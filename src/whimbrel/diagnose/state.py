@@ -22,6 +22,8 @@ _FEW, _SLIGHT = 20, 0.05
 """Rows that must have sisters of another slice to be held against; the part of a spread that is no difference."""
 _OFTEN = 0.4
 """The share of golden's rows that must have others near enough to be compared with."""
+NEARLY = 0.95
+"""The share of rows in which the calendar may be another by some hours: the clock is somebody's."""
 _SOON_US = 3 * HOUR_US
 
 
@@ -72,6 +74,17 @@ def of_the_time(case: Case, flags: Bools) -> bool:
     values = flags[rows].astype(float)
     left = _from_row_to_row(case, np.zeros(len(case.ts), dtype=np.int64), rows, values)
     return left is not None and left <= SHARED * float(np.var(values))
+
+
+def of_calendar(case: Case, values: Floats) -> bool:
+    """Whether values are what the calendar says of the time: golden's was but one month, and the next one follows."""
+    days = case.ts.astype("datetime64[us]").astype("datetime64[D]")
+    months = days.astype("datetime64[M]").astype(np.int64)
+    year, month = 1970 + months // 12, months % 12 + 1
+    thursday = days + 3 - (days.astype(np.int64) + 3) % 7  # whose year the week is counted in
+    week = (thursday - thursday.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) // 7 + 1
+    told = (year, month, (month + 2) // 3, week, (thursday.astype("datetime64[Y]").astype(np.int64) + 1970))
+    return any(np.mean(values == one) > NEARLY or np.mean(values == one - 1) > NEARLY for one in told)
 
 
 def _cells(case: Case, codes: Ints) -> Ints:

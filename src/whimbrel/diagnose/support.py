@@ -38,13 +38,14 @@ class Design:
 def design_of(case: Case, parents: Sequence[Variable], train: Ints, rows: Ints | None = None) -> Design | None:
     """The parents, the hour and the weekday as one matrix, of these rows alone where some are named.
 
-    None where no parent is known on the rows that teach. Where golden has each weekday but once, a weekday would be that day, and
-    whatever was so on that day (another model, another price list): then it only says whether it is a weekend.
+    None where no parent is known on the rows that teach. What keeps having new values teaches nothing of them. Where golden has each
+    weekday but once, a weekday would be that day, and whatever was so on that day (another model, another price list): then it only
+    says whether it is a weekend.
     """
     chosen = slice(None) if rows is None else rows
     columns, names, categorical = [], [], []
     for parent in parents:
-        if parent.codes is not None and len(parent.vocabulary) > 200:
+        if parent.codes is not None and (len(parent.vocabulary) > 200 or parent.name in case.growing):
             continue
         if not np.isfinite(_floats(parent, train)).any():
             continue  # a field that golden never filled teaches nothing

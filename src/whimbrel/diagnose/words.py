@@ -102,6 +102,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             )
         case "stutter":
             return f"{after} of values are those of a prediction shortly before, {before} in golden: the source says the same again"
+        case "standing":
+            return f"{after} of values are those that the same one had the time before, {before} in golden: the source was not refreshed"
         case "whole":
             mark = "whole numbers" if detail["mark"] == 1 else f"multiples of {detail['mark']:g}"
             return f"fractions are gone: {after} of values are {mark}, {before} in golden"
