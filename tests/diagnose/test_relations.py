@@ -6,10 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from sklearn.tree import DecisionTreeClassifier
 
+from whimbrel.diagnose import learning
 from whimbrel.diagnose.case import Case, build
+from whimbrel.diagnose.cuts import cut
 from whimbrel.diagnose.learning import exact, learn
 from whimbrel.diagnose.relations import split
+from whimbrel.diagnose.support import Design
 from whimbrel.model.fields import Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
 
@@ -274,3 +278,16 @@ def test_what_a_screen_of_neighbours_must_let_pass() -> None:
         relation = _learn(_case(target, x=parent, noise=rng.random(N + M)))
         assert relation is not None
         assert relation.parents == ("inputs.x",)
+
+
+def test_a_rule_says_nothing_of_numbers_between_the_two_that_it_parts() -> None:
+    """Golden's answers were sure or refused: where between them the threshold lies it cannot say."""
+    x = np.concatenate([np.linspace(0.1, 0.4, 200), np.linspace(0.7, 0.9, 600), [0.39, 0.55, 0.69, 0.75]])
+    y = (x > 0.5).astype(np.int64)
+    design, train = Design(x[:, None], ("score",), np.array([False])), np.arange(800)
+    tree = DecisionTreeClassifier(max_depth=1, random_state=0).fit(design.x[train], y[train])
+    plain = cut(design.x[train], y[train])
+    for rule in (tree, plain):
+        found = learning._between(rule, design, train)
+        assert not found[:800].any()
+        assert found[800:].tolist() == [False, True, True, False]
