@@ -21,6 +21,8 @@ SEASON = 3.0
 """Times as much, or as little, that sales and holidays make of what everybody pays or buys."""
 CLOSELY = 0.01
 """The part by which values may miss the unit that they are in now."""
+NEARLY_ALL = 0.9
+"""The share of a slice's values that must lie outside golden's range where a state jumped there."""
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f"))
 
 
@@ -61,7 +63,7 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
         and state.leapt(case, place, np.where(suspect.inside, numbers, np.nan), suspect.since_us)
     )
     if place is not None and not leapt:
-        return suspect
+        return replace(suspect, proof=Proof.FIRM) if _jumped_out(case, suspect, numbers, place) else suspect
     natural = _natural(case, numbers, base, suspect.affected)
     settled = natural.told or _lasts(before, after[np.isfinite(after)])
     if conversion is not None and not leapt:
@@ -75,6 +77,13 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     if conversion is not None:
         return _named(suspect, "unit", conversion=conversion, note=conversion.words)
     return _named(suspect, "offset", note=f"every value is shifted by {offset:+.4g}")
+
+
+def _jumped_out(case: Case, suspect: Suspect, numbers: Floats, place: Ints) -> bool:
+    """Whether a measured state left golden's range in one slice, and all of it from one hour to the next: no weather does."""
+    measured = suspect.hit.channel.signature == "range" and role_of(suspect.component) is Role.INPUT
+    out = measured and bool(suspect.where) and suspect.after >= NEARLY_ALL
+    return out and state.jumped(case, place, np.where(suspect.inside, numbers, np.nan), suspect.since_us)
 
 
 def _with_others(case: Case, suspect: Suspect, numbers: Floats, ratio: float) -> bool:
