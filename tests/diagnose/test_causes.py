@@ -236,3 +236,23 @@ def test_a_sum_of_parts_that_follow_from_each_other_is_wrong_in_step_with_one(wr
         pair.append(replace(one, hit=replace(one.hit, channel=replace(one.hit.channel, detail={"relation": relation}))))
     case = SimpleNamespace(variables=variables)
     assert followers.in_step(cast("Any", case), pair[1], pair[0]) is explained
+
+
+def test_what_broke_on_the_same_rows_and_was_not_known_to_be_read_explains() -> None:
+    """An answer that is broken JSON, and the intent that is parsed of it, which golden's confidence told as well."""
+    few = ROWS.copy()
+    few[40:] = False
+    case = cast(
+        "Any", SimpleNamespace(after={"parse"}, schema=SimpleNamespace(steps=("parse",), of=lambda _: ()), variables={})
+    )
+    answer = replace(suspect("outputs.text", "form", 1.0, proof=Proof.HARD), affected=few)
+    intent = replace(suspect("steps.parse.intent", "broken", 1.0, proof=Proof.HARD), affected=few)
+
+    def reading(parent: str) -> Suspect:
+        channel = replace(intent.hit.channel, detail={"relation": Reads((parent,), exact=True)})
+        return replace(intent, hit=replace(intent.hit, channel=channel))
+
+    assert followers.unread(case, reading("outputs.confidence"), answer)
+    assert not followers.unread(case, reading("outputs.text#format"), answer)  # on what it received it is wrong itself
+    assert not followers.unread(case, replace(reading("outputs.confidence"), affected=ROWS), answer)
+    assert not followers.unread(case, reading("outputs.confidence"), replace(answer, proof=Proof.SOFT))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import diagnose
+from whimbrel.diagnose import diagnose, feeds
+from whimbrel.diagnose.case import HOUR_US, Variable
 from whimbrel.diagnose.feeds import end
+from whimbrel.diagnose.suspects import Proof
 from whimbrel.drill.table import to_arrow
+from whimbrel.model.fields import Field, Kind
 from whimbrel.model.report import Report
 from whimbrel.model.rows import Bools
 
@@ -114,3 +118,23 @@ def test_an_end_is_found_where_there_is_one() -> None:
         end(x) is None
         for x in (rng.exponential(1, 5_000), rng.standard_normal(5_000), np.exp(rng.standard_normal(5_000)))
     )
+
+
+@pytest.mark.parametrize(("path", "after", "proof"), [
+    ("steps.retrieve.nearest", 0.7, Proof.FIRM), ("steps.retrieve.nearest", 0.15, Proof.SOFT), ("inputs.share", 0.15, Proof.FIRM),
+])  # fmt: skip
+def test_what_a_step_looks_up_leaves_its_range_as_a_whole(path: str, after: float, proof: Proof) -> None:
+    """Another distance measure does; questions about a new product lead a part of the rows where golden never was."""
+    ts, rng = np.arange(4_000) * HOUR_US // 40, np.random.default_rng(3)
+    values, excess = rng.uniform(0.7, 0.9, ts.size), np.zeros(ts.size)
+    hit = (ts >= 90 * HOUR_US) & (rng.random(ts.size) < after)
+    values[hit], excess[hit] = 0.5, 1.0
+    variable = Variable(path, Field(path, Kind.NUMBER), numbers=values)
+    golden = ts < 80 * HOUR_US
+    case = SimpleNamespace(ts=ts, golden=golden, window=~golden, categories={}, variables={path: variable})
+    channel = SimpleNamespace(component=path, signature="over")
+    suspect = SimpleNamespace(
+        hit=SimpleNamespace(channel=channel, excess=excess), where=(), inside=np.ones(ts.size, dtype=bool), after=after,
+        shift=after, affected=ts >= 90 * HOUR_US, since_us=90 * HOUR_US,
+    )  # fmt: skip
+    assert feeds.proof(cast("Any", case), cast("Any", suspect)) is proof

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import whimbrel
-from whimbrel.diagnose import absence, gather, state
+from whimbrel.diagnose import absence, gather, naming, state
 from whimbrel.diagnose.case import HOUR_US, Variable
 from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Field, Kind, Role
@@ -61,6 +61,23 @@ def test_a_state_s_rows_in_one_slice_are_held_against_their_sisters() -> None:
     assert not state.alone(cast("Any", case), place, weather, half)
     assert state.alone(cast("Any", case), place, weather + half, half)
     assert not state.alone(cast("Any", case), place, weather + case.window, case.window)
+
+
+def test_a_place_of_its_own_that_jumps_is_no_weather() -> None:
+    """Nobody else is there to tell; but what moves by a degree an hour does not go by thirty, and a price that stands is another thing."""
+    ts = np.repeat(np.arange(300), 6) * HOUR_US
+    hour = ts / HOUR_US
+    case = SimpleNamespace(ts=ts, golden=hour < 240, window=hour >= 240)
+    place, weather, price = np.zeros(ts.size, dtype=np.int64), 8 * np.sin(hour / 9), np.where(hour < 100, 4.0, 5.0)
+    for values, jumps in ((weather, False), (weather - (hour >= 260), False), (price + 40 * (hour >= 260), False),
+                          (np.where(hour >= 260, 1.8 * weather + 32, weather), True)):  # fmt: skip
+        assert state.jumped(cast("Any", case), place, values, 260 * HOUR_US) is jumps
+    hit = SimpleNamespace(channel=SimpleNamespace(signature="range"))
+    for where, after, blamed in ((("town",), 0.95, True), ((), 0.95, False), (("town",), 0.6, False)):
+        moved = SimpleNamespace(
+            component="inputs.warmth", hit=hit, where=where, after=after, inside=hour >= 0, since_us=260 * HOUR_US
+        )  # fmt: skip
+        assert naming._jumped_out(cast("Any", case), cast("Any", moved), values, place) is blamed
 
 
 @pytest.mark.parametrize(("hours", "proof"), [(30, Proof.SOFT), (0, Proof.FIRM)])

@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from sklearn.tree import DecisionTreeClassifier
 
-from whimbrel.diagnose import boundaries
+from whimbrel.diagnose import boundaries, learning
 from whimbrel.diagnose.case import Case, Variable, build
+from whimbrel.diagnose.cuts import cut
 from whimbrel.diagnose.learning import exact, learn
 from whimbrel.diagnose.relations import Relation, split
+from whimbrel.diagnose.support import Design
 from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
 
@@ -290,3 +293,16 @@ def test_a_decision_is_read_off_the_last_word(form: str, read: set[str]) -> None
     found = boundaries._last_words([raw, score], decision, {"outputs.score": made})
     assert {v.name for v in found} == read
     assert boundaries._last_words([raw, score], score, {"outputs.score": made}) == [raw, score]
+
+
+def test_a_rule_says_nothing_of_numbers_between_the_two_that_it_parts() -> None:
+    """Golden's answers were sure or refused: where between them the threshold lies it cannot say."""
+    x = np.concatenate([np.linspace(0.1, 0.4, 200), np.linspace(0.7, 0.9, 600), [0.39, 0.55, 0.69, 0.75]])
+    y = (x > 0.5).astype(np.int64)
+    design, train = Design(x[:, None], ("score",), np.array([False])), np.arange(800)
+    tree = DecisionTreeClassifier(max_depth=1, random_state=0).fit(design.x[train], y[train])
+    plain = cut(design.x[train], y[train])
+    for rule in (tree, plain):
+        found = learning._between(rule, design, train)
+        assert not found[:800].any()
+        assert found[800:].tolist() == [False, True, True, False]

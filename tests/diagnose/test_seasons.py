@@ -24,7 +24,13 @@ def test_all_prices_in_a_sale_are_no_unit(times: float, onset: float, verdict: s
 
 @pytest.mark.parametrize(
     ("broken", "onset", "verdict"),
-    [("", 0.0, "notice"), ("", 0.5, "fault"), ("score", 0.0, "fault"), ("price", 0.0, "fault")],
+    [
+        ("", 0.0, "notice"),
+        ("now and then", 0.0, "notice"),
+        ("", 0.5, "fault"),
+        ("score", 0.0, "fault"),
+        ("price", 0.0, "fault"),
+    ],
 )
 def test_a_new_arm_is_answered_otherwise_from_its_first_row_on(broken: str, onset: float, verdict: str) -> None:
     """Golden has nobody to compare an arm with; what begins within it, one score for all, or a price in cents is a fault all the same."""
@@ -37,7 +43,10 @@ def test_a_new_arm_is_answered_otherwise_from_its_first_row_on(broken: str, onse
 
     def answered(c: Cells, hit: np.ndarray) -> None:
         here = (c["context.device"] == "watch") & hit
-        if broken != "price":
+        if broken == "now and then":
+            seldom = here & (c["noise"][1] < 0.06)
+            c["decision"] = np.where((c["outputs.score"] > 0.5) ^ seldom, "sell", "keep")
+        elif broken != "price":
             said = 0.73 if broken == "score" else c["outputs.score"] ** 1.3
             c["outputs.score"] = np.where(here, said, c["outputs.score"])
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from tests.diagnose import helpline
-from whimbrel.diagnose import diagnose_rows
+from whimbrel.diagnose import contracts, diagnose_rows
+from whimbrel.diagnose.case import Variable, _is_text
 from whimbrel.diagnose.contrast import contrast
 from whimbrel.diagnose.language import declines, language
 from whimbrel.diagnose.text import Mark, condition, ending, letters, marks, shape
-from whimbrel.model.fields import Kind, Schema
+from whimbrel.model.fields import Field, Kind, Schema
 
 # ---------------------------------------------------------------- one text
 
@@ -336,3 +339,29 @@ def test_what_golden_told_by_the_end_of_a_letter_holds_for_letters_like_golden_o
     report = diagnose_rows(golden, window, SIGNED, app="letters")
     blamed = [finding.component for finding in report.findings if finding.harmful]
     assert ("steps.redact.names" in blamed) == lost, report.sentence
+
+
+@pytest.mark.parametrize(("values", "text"), [
+    ([f"Please restart device number {i} and wait until it is green." for i in range(90)], True),
+    ([f"Blue shirt {i}" for i in range(90)], False),
+    ([f"Please restart device number {i} and wait until it is green." for i in range(20)], False),
+])  # fmt: skip
+def test_sentences_are_text_however_often_each_comes(values: list[str], text: bool) -> None:
+    codes = np.arange(9_000) % len(values)
+    field = Field("outputs.text", Kind.TEXT)
+    assert _is_text(Variable("outputs.text", field, codes=codes, vocabulary=tuple(values))) is text
+
+
+@pytest.mark.parametrize(("different", "channels"), [(2_000, 1), (90, 0)])
+def test_the_same_text_again_says_something_where_golden_s_are_all_different(different: int, channels: int) -> None:
+    """A new product has its own answers in a list; a canned answer where there was no list is another matter."""
+    golden = np.arange(3_000) < 2_000
+    codes = np.where(golden | (np.arange(3_000) % 5 > 0), np.arange(3_000) % different, different)
+    names = tuple(f"Please restart device number {i} and wait until it is green." for i in range(different + 1))
+    answers = Variable("outputs.text", Field("outputs.text", Kind.TEXT), codes=codes, vocabulary=names)
+    case = SimpleNamespace(
+        golden=golden, window=~golden, blocks=np.arange(3_000) // 500, block_count=4, ts=np.arange(3_000),
+        variables={"outputs.text": answers, "outputs.text#characters": answers}, of=lambda *_: [],
+    )  # fmt: skip
+    found = contracts._texts(cast("Any", case), answers)
+    assert [(c.signature, c.detail["text"]) for c in found] == [("repeated", names[-1])] * channels

@@ -179,7 +179,11 @@ def test_what_a_wrong_step_hands_on_is_part_of_what_is_read() -> None:
     steps = [Variable(path, Field(path, Kind.NUMBER)) for path in paths]
     reads = {"steps.log.value": ("steps.rate.value",), "steps.idle.value": ("inputs.x",)}
     relations = {path: SimpleNamespace(exact=True, parents=parents) for path, parents in reads.items()}
-    cause = SimpleNamespace(suspect=SimpleNamespace(component="steps.rate.value"), victims=())
-    case = SimpleNamespace(of=lambda role: steps)
+    hit = SimpleNamespace(channel=SimpleNamespace(exact=False))
+    cause = SimpleNamespace(suspect=SimpleNamespace(component="steps.rate.value", hit=hit), victims=())
+    case = SimpleNamespace(of=lambda role: steps, schema=SimpleNamespace(steps=("rate", "log", "idle", "store")))
     gone = harm._made_of(cast("Any", case), cast("Any", cause), cast("Any", relations))
     assert gone == {"steps.rate.value", "steps.log.value"}
+    steps.append(Variable("steps.store.level", Field("steps.store.level", Kind.NUMBER)))  # looked up, by whatever
+    hit.channel.exact = True
+    assert harm._made_of(cast("Any", case), cast("Any", cause), cast("Any", relations)) == gone | {"steps.store.level"}

@@ -8,7 +8,8 @@ may call. The rooms inside, in the order in which a case goes through them:
                   for which a model is worth fitting (`models` are loaded only then), `support` on which rows it may be believed
     contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs, `judged` for
                   what labels say, `readings` for whose they are by golden's `terms`; `feeds`, `senders`
-                  and `copies` know what only a broken source does to numbers, texts and what is a tag as well, `ids` to keys
+                  and `copies` know what only a broken source does to numbers, texts and what is a tag as well, `ids` to keys,
+                  `bygone` what a store does that goes back to an older version
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that
                   the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums
     suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name, `state` knows

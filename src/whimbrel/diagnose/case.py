@@ -25,6 +25,10 @@ VAST = 1e36
 """Numbers farther from nought count as this: placeholders such as the largest double, whose squares are no numbers, and which trees cannot hold."""
 MAX_VALUES = 60
 """Values of one dimension that are looked at one by one; the rest are taken together."""
+MOSTLY_ONCE = 0.05
+"""Different values a row from which on values are as good as all different: the same again says something."""
+LONG = 40
+"""Characters that names, codes and addresses seldom have."""
 
 NEWCOMERS = 0.03
 """The share of each quarter of golden whose value was new from which on a category keeps growing."""
@@ -268,13 +272,15 @@ def _variables(path: str, owner: Field, column: Column, golden: Bools) -> list[V
 
 
 def _is_text(variable: Variable) -> bool:
-    """Free text: long values, most of them different."""
+    """Free text: values with blanks, most of them different; or sentences, more of them than a list has, however often each comes."""
     assert variable.codes is not None
     known = int((variable.codes >= 0).sum())
-    if variable.distinct < max(MAX_VALUES, 0.05 * known) or variable.field.role in DIMENSION_ROLES:
+    if variable.distinct < MAX_VALUES or variable.field.role in DIMENSION_ROLES:
         return False
-    sample = variable.vocabulary[:: max(1, len(variable.vocabulary) // 400)]
-    return float(np.mean([" " in one.strip() or len(one) > 40 for one in sample])) > 0.5
+    sample = [one.strip() for one in variable.vocabulary[:: max(1, len(variable.vocabulary) // 400)]]
+    if variable.distinct < MOSTLY_ONCE * known:
+        return float(np.mean([" " in one and len(one) > LONG for one in sample])) > 0.5
+    return float(np.mean([" " in one or len(one) > LONG for one in sample])) > 0.5
 
 
 def _dimensions(variables: Iterable[Variable]) -> tuple[Dimension, ...]:

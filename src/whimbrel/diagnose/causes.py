@@ -15,7 +15,7 @@ import numpy as np
 
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case, Variable
-from whimbrel.diagnose.followers import SAME, in_step, led
+from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, led, unread
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of, overlap
@@ -31,9 +31,6 @@ MOSTLY = 0.75
 
 CLEARER = 2.0
 """Times as clear as its cause a witness must be before slice and onset are read off it."""
-
-CLEARER_ROWS = 0.9
-"""The share of the cause's own rows that must lie where the witness says."""
 
 _MODEL_FACTS = {"model.version": 0, "model.precision": 1, "model.variant": 2, "model.name": 3, "model.digest": 4}
 """What names a model, the most telling first."""
@@ -109,7 +106,11 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
     layer_order = order_of(case, suspect.component)
     if role is Role.ERROR:  # what it left without an answer comes after it
         layer_order = min([layer_order, *(order_of(case, s.component) - 1 for s in rest if _unanswered(s, suspect))])
-    return (first, layer_order, -float(suspect.proof), -float(suspect.hit.channel.exact), -suspect.hit.score)
+    exact, score = suspect.hit.channel.exact, suspect.hit.score
+    # Of what one step makes wrong about as clearly the first that is recorded: its hour comes before the hour's sine.
+    recorded = [f.path for f in case.schema].index(suspect.component) if exact and role is Role.STEP else 0
+    clear = round(float(np.log10(max(score, 1.0)))) if exact else 0
+    return (first, layer_order, -float(suspect.proof), -float(exact), -clear, recorded, -score)
 
 
 def _unanswered(suspect: Suspect, error: Suspect) -> bool:
@@ -161,7 +162,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     if suspect.hit.channel.signature == "broken" and suspect.hit.channel.exact:
         # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
         marks = [name.startswith(f"{guilty.component}#") for name in suspect.hit.channel.detail["relation"].parents]
-        return (all(marks) and shared >= SAME) or in_step(case, suspect, guilty)
+        return (all(marks) and shared >= SAME) or in_step(case, suspect, guilty) or unread(case, suspect, guilty)
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
         shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY
     )

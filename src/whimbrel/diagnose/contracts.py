@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
+from whimbrel.diagnose.case import DAY_US, MAX_VALUES, MOSTLY_ONCE, Case, Variable
 from whimbrel.diagnose.ids import channel_of_forms
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.shapes import multiples_of
@@ -413,6 +413,9 @@ def _texts(case: Case, variable: Variable) -> list[Channel]:
     if f"{variable.name}#characters" not in case.variables:
         return []
     assert variable.codes is not None
+    known = variable.codes[case.golden & ~variable.missing]
+    if np.unique(known).size < MOSTLY_ONCE * known.size:
+        return []  # answers from a list: what people ask about now has its own
     as_numbers = replace(
         variable, codes=None, vocabulary=(), numbers=np.where(variable.codes < 0, np.nan, variable.codes.astype(float))
     )

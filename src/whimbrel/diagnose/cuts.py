@@ -6,7 +6,6 @@ In: a design's matrix and the codes of the rows that teach. Out: a `Cut`, which 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -30,32 +29,9 @@ class Cut:
         low: Bools = np.where(np.isnan(column), self.null_below, column <= self.threshold)
         return np.where(low, 1, 2)
 
-    @property
-    def splits(self) -> list[tuple[int, float]]:
-        """The one column and threshold that it asks about."""
-        return [(self.column, self.threshold)]
-
     def predict(self, x: Floats) -> Ints:
         """The value of each row."""
         return np.where(self.apply(x) == 1, self.below, self.above)
-
-
-def undecided(x: Floats, rule: Any, known: Ints) -> Bools:
-    """Rows with a value between the two of golden's (its rows are `known`) that a threshold was put in the middle of, shape (n,).
-
-    Where a score has few values nobody has seen on which side one in between falls.
-    """
-    tree = getattr(rule, "tree_", None)
-    asked = (
-        rule.splits if tree is None else [(f, t) for f, t in zip(tree.feature, tree.threshold, strict=True) if f >= 0]
-    )
-    out = np.zeros(len(x), dtype=bool)
-    seen = {column: np.sort(x[known, column]) for column in {int(column) for column, _ in asked}}
-    for column, threshold in asked:
-        after = int(np.searchsorted(seen[column], threshold, "right"))
-        if 0 < after < np.count_nonzero(~np.isnan(seen[column])):
-            out |= (x[:, column] > seen[column][after - 1]) & (x[:, column] < seen[column][after])
-    return out
 
 
 def cut(x: Floats, y: Ints, least: int = 2) -> Cut | None:

@@ -42,15 +42,19 @@ _STILL, _COMES, _KEYS = 0.3, 0.5, 6
 """Shares of golden's rows that may have the number of their key's row before, and that must have such a row; categories that may be a key."""
 ONE_OF_MANY = 0.5
 """The part of the rows that stand still which may have one and the same number."""
+MOST = 0.5
+"""The share of a step's values beyond an end from which on they are not those of a new kind of rows."""
 _RARE, _OFTEN = 0.1, 0.3
 """Shares of rows that repeat a value: what golden may have, and what a source must have that stutters."""
 
 
 def channels(case: Case) -> list[Channel]:
-    """Every channel of the case's inputs that a feed alone can break, and of outputs that come in another unit now and then."""
-    inputs = [v for v in case.of(Role.INPUT) if v.numbers is not None and not v.derived]
-    answers = [v for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived]
-    out = [channel for variable in inputs for channel in _over(case, variable)]
+    """Every channel of the case's inputs that a feed alone can break, of what steps look up, and of outputs that come in another unit now and then."""
+    inputs, steps, answers = (
+        [v for v in case.of(role) if v.numbers is not None and not v.derived]
+        for role in (Role.INPUT, Role.STEP, Role.OUTPUT)
+    )
+    out = [channel for variable in (*inputs, *steps) for channel in _over(case, variable)]
     out += [channel for variable in (*inputs, *answers) for channel in _times(case, variable)]
     return [*out, *_stutters(case, inputs), *_standing(case)]
 
@@ -73,6 +77,10 @@ def proof(case: Case, suspect: Suspect) -> Proof:
     assert variable.numbers is not None
     lasting = state.places(case, variable.numbers) is not None
     told = abrupt(case, suspect) or (bool(suspect.where) and suspect.after >= NEARLY_ALL)
+    if (
+        variable.field.role is Role.STEP
+    ):  # a new kind of question leads a step where it never was; most of them are the step's
+        told = told and suspect.after > MOST
     return Proof.FIRM if told and not lasting else Proof.SOFT
 
 
@@ -101,7 +109,15 @@ def _over(case: Case, variable: Variable) -> list[Channel]:
         return []
     detail = {"low": float(golden.min()), "high": float(golden.max()), "variable": variable.name}
     return [
-        Channel(variable.path, "data", "over", "invariant", np.where(known, beyond, np.nan), floor=0.02, detail=detail)
+        Channel(
+            variable.path,
+            LAYER_OF[variable.field.role],
+            "over",
+            "invariant",
+            np.where(known, beyond, np.nan),
+            floor=0.02,
+            detail=detail,
+        )
     ]
 
 

@@ -1,6 +1,7 @@
 """Who moved first: a fitted model that is left where what it reads has moved is a follower, not a cause.
 
-In: suspects. Out: the same, those that led another proved by it; and whether a sum is wrong in step with one of its parts.
+In: suspects. Out: the same, those that led another proved by it; and whether a sum is wrong in step with one of its parts, or
+what broke with something before it that it was not known to read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _FEW, _LEFT = 12, 0.02
 """Rows that show a fixed multiple; the part of the squares that rounding may leave of it."""
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
+CLEARER_ROWS = 0.9
+"""The share of one suspect's own rows that must lie where another says."""
 SOME = 0.3
 """The share of a follower's rows that must show what it follows, which moves on some rows and takes the model along on all."""
 
@@ -75,3 +78,15 @@ def in_step(case: Case, suspect: Suspect, guilty: Suspect) -> bool:
         return False
     left = gap[rows] - part[rows] * float(gap[rows] @ part[rows]) / float(part[rows] @ part[rows])
     return float(left @ left) < _LEFT * float(gap[rows] @ gap[rows])
+
+
+def unread(case: Case, suspect: Suspect, guilty: Suspect) -> bool:
+    """Whether something before it broke on just the same rows that its relation does not read: golden could tell the one by other fields.
+
+    What parses an answer reads all of it, though golden's answers could be told apart by their confidence.
+    """
+    read = {name.partition("#")[0] for name in suspect.hit.channel.detail["relation"].parents}
+    earlier = order_of(case, guilty.component) < order_of(case, suspect.component)
+    if not earlier or guilty.proof is not Proof.HARD or guilty.component in read:
+        return False
+    return min(overlap(suspect.bad, guilty.bad), overlap(guilty.bad, suspect.bad)) >= CLEARER_ROWS

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import feeds, keys, labels, senders, state
+from whimbrel.diagnose import bygone, feeds, keys, labels, senders, state
 from whimbrel.diagnose.case import DAY_US, HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
@@ -71,7 +71,7 @@ SCARCE = 0.02
 FORETOLD = 0.5
 """The share of an input's variance that other inputs must explain before it can come apart from them."""
 _PLAIN = (
-    *("type", "foreign", "rekeyed", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped"),
+    *("type", "foreign", "rekeyed", "bygone", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped"),
     *("copy", "form", "cut", "atom", "repeated", "stutter", "standing", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
@@ -151,6 +151,8 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     heir = feeds.heir(case, suspect) if role_of(suspect.component) is Role.INPUT else ""
     if heir:
         return replace(suspect, proof=Proof.FIRM, note=feeds.swallowed_words(hit.channel, heir))
+    if hit.channel.signature == "bygone":
+        return replace(suspect, proof=bygone.proof(case, suspect))
     if hit.channel.signature == "rekeyed":
         return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)
     if suspect.layer == "labels":

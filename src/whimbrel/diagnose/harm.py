@@ -122,12 +122,19 @@ def _is_read(case: Case, parts: Split, cause: Cause, relations: Mapping[str, Rel
 
 
 def _made_of(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> set[str]:
-    """The paths of the component, of what was hit with it, and of the steps that are always made of them."""
+    """The paths of the component, of what was hit with it, and of the steps that are made of them.
+
+    After a step that broke also those that nothing recorded determines: a look-up may go by what the step made.
+    """
     gone = {cause.suspect.component, *cause.victims}
+    steps, broke = case.schema.steps, split_path(cause.suspect.component)[1:2]
+    exact = cause.suspect.hit.channel.exact and role_of(cause.suspect.component) is Role.STEP
+    later = set(steps[steps.index(broke[0]) + 1 :]) if exact else set()
     for variable in case.of(Role.STEP):  # in the order in which they run
         relation = relations.get(variable.name)
-        parents = relation.parents if relation is not None and relation.exact else ()
-        if gone & {name.partition("#")[0] for name in parents}:
+        determined = relation is not None and relation.exact
+        parents = relation.parents if relation is not None and determined else ()
+        if gone & {name.partition("#")[0] for name in parents} or (variable.field.step in later and not determined):
             gone.add(variable.path)
     return gone
 

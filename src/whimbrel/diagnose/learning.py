@@ -27,7 +27,7 @@ import numpy as np
 
 from whimbrel.diagnose import models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
-from whimbrel.diagnose.cuts import cut, undecided
+from whimbrel.diagnose.cuts import Cut, cut
 from whimbrel.diagnose.forms import EXACT_SHARE, clipped, gated, linear, single_parent_relations
 from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.relations import Relation, Split
@@ -270,8 +270,7 @@ def _rule(case: Case, parts: Split, target: Variable, parents: Sequence[Variable
         loose = target.field.role is Role.OUTPUT or any("#" in name for name in used)
         judged = (
             supported(design, train, read | loose) & (y >= 0) & _confirmed(case, rule.apply(design.x), check, right)
-            & ~undecided(design.x, rule, np.flatnonzero(case.golden))
-        )  # fmt: skip
+        ) & ~_between(rule, design, train)
         surprise = np.where(judged, (expected != y).astype(float), np.nan)
         surprise[parts.train] = np.nan
         return Relation(target.name, used, "rule", True, strength, expected, surprise)
@@ -302,6 +301,28 @@ def _confirmed(case: Case, leaves: Ints, check: Ints, right: Bools) -> Bools:
     held = np.bincount(leaves[check], weights=right, minlength=size)
     crowded = asked / max(case.window.sum(), 1) > CROWDED * tried / check.size
     out: Bools = ((tried >= LEAST_EXAMPLES) & (held >= LEAST_HELD * tried) & ~crowded)[leaves]
+    return out
+
+
+def _between(rule: Any, design: Design, train: Ints) -> Bools:
+    """Rows with a number between the two of golden's that a cut of the rule parts, shape (n,): where between them it lies is not known."""
+    x = design.x.astype(np.float32)  # as a tree sees it
+    out = np.zeros(len(x), dtype=bool)
+    if isinstance(rule, Cut):
+        cuts = [(rule.column, rule.threshold, np.arange(len(x)))]
+    else:
+        tree, rows = rule.tree_, rule.decision_path(x).tocsc()
+        inner = np.flatnonzero(tree.children_left != tree.children_right)
+        at = [rows.indices[rows.indptr[node] : rows.indptr[node + 1]] for node in inner]
+        cuts = list(zip(tree.feature[inner], tree.threshold[inner], at, strict=True))
+    taught = np.zeros(len(x), dtype=bool)
+    taught[train] = True
+    for column, threshold, here in cuts:
+        values = x[here, column]
+        seen = values[taught[here]]
+        low, high = (seen[side].astype(np.float64) for side in (seen <= threshold, seen > threshold))
+        if not design.categorical[column] and low.size and high.size:
+            out[here] |= (values > low.max()) & (values < high.min())
     return out
 
 

@@ -23,6 +23,8 @@ CLOSELY = 0.01
 """The part by which values may miss the unit that they are in now."""
 _MOSTLY = 0.6
 """The share of a slice that a value may have had before all of it has it, from which on rows that are missing do not show."""
+NEARLY_ALL = 0.9
+"""The share of a slice's values that must lie outside golden's range where a state jumped there."""
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f"))
 
 
@@ -63,7 +65,7 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
         and state.leapt(case, place, np.where(suspect.inside, numbers, np.nan), suspect.since_us)
     )
     if place is not None and not leapt:
-        return suspect
+        return replace(suspect, proof=Proof.FIRM) if _jumped_out(case, suspect, numbers, place) else suspect
     natural = _natural(case, numbers, base, suspect.affected)
     few = bool(
         keys.few(case, suspect.component, suspect.affected)
@@ -82,6 +84,13 @@ def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Susp
     if conversion is not None:
         return _named(suspect, "unit", conversion=conversion, note=conversion.words)
     return _named(suspect, "offset", note=f"every value is shifted by {offset:+.4g}")
+
+
+def _jumped_out(case: Case, suspect: Suspect, numbers: Floats, place: Ints) -> bool:
+    """Whether a measured state left golden's range in one slice, and all of it from one hour to the next: no weather does."""
+    measured = suspect.hit.channel.signature == "range" and role_of(suspect.component) is Role.INPUT
+    out = measured and bool(suspect.where) and suspect.after >= NEARLY_ALL
+    return out and state.jumped(case, place, np.where(suspect.inside, numbers, np.nan), suspect.since_us)
 
 
 def _with_others(case: Case, suspect: Suspect, numbers: Floats, ratio: float) -> bool:

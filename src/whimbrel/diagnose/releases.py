@@ -118,7 +118,8 @@ def on_trial(case: Case, cause: Cause) -> bool:
     suspect = cause.suspect
     arms = {c.path: c.value.casefold() for c in suspect.where if c.op == "=" and not _had(case, c)}
     if any(role_of(path) is Role.CONTEXT for path in arms):
-        since = float(suspect.affected[suspect.inside & case.window].mean())
+        # What departs now and then (a decision) is not seen in every stretch of time: its first row tells.
+        since = float((case.ts[suspect.inside & case.window] >= suspect.since_us).mean())
         broken = any(hit.channel.signature in _BROKEN for hit in suspect.hits)
         return cause.layer in ("model", "decision") and not broken and since >= ALL_OF
     return "model.variant" in arms and any(arms["model.variant"] in said for said in _said(case, cause))

@@ -20,6 +20,8 @@ LONGER = 3.0
 _CROWD, _FARTHER = 3, 1.5
 _FEW, _SLIGHT = 20, 0.05
 """Rows that must have sisters of another slice to be held against; the part of a spread that is no difference."""
+_TURNS = 100
+"""Hours of golden that say how far a state goes within one."""
 _OFTEN = 0.4
 """The share of golden's rows that must have others near enough to be compared with."""
 NEARLY = 0.95
@@ -118,6 +120,19 @@ def leapt(case: Case, place: Ints, values: Floats, at_us: int) -> bool:
 
     Summer ends within a day or two; degrees become other degrees from one row to the next.
     """
+    usual, here = _steps(case, place, values, at_us)
+    return not here.size or not usual.size or float(here.max()) > _FARTHER * float(usual.max())
+
+
+def jumped(case: Case, place: Ints, values: Floats, at_us: int) -> bool:
+    """Whether a state that moves from hour to hour went several times as far within one as it ever did in golden: no weather does."""
+    usual, here = _steps(case, place, values, at_us)
+    moves = usual.size >= _TURNS and float(np.median(usual)) > 0
+    return bool(moves and here.size and float(here.max()) > LONGER * float(usual.max()))
+
+
+def _steps(case: Case, place: Ints, values: Floats, at_us: int) -> tuple[Floats, Floats]:
+    """By how much a state moved from one hour of a place to the next, in golden, and within an hour of a moment."""
     known = np.flatnonzero(np.isfinite(values))
     index, cell = np.unique(_cells(case, place)[known], return_inverse=True)
     means = np.bincount(cell, weights=values[known]) / np.bincount(cell)
@@ -126,8 +141,7 @@ def leapt(case: Case, place: Ints, values: Floats, at_us: int) -> bool:
     soon = (np.diff(places_of[order]) == 0) & (np.diff(hours[order]) <= _SOON_US // HOUR_US)
     steps, when = np.abs(np.diff(means[order])), hours[order][1:]
     golden = when <= int(case.ts[case.golden].max()) // HOUR_US
-    usual, here = steps[soon & golden], steps[soon & (np.abs(when - at_us // HOUR_US) <= 1)]
-    return not here.size or not usual.size or float(here.max()) > _FARTHER * float(usual.max())
+    return steps[soon & golden], steps[soon & (np.abs(when - at_us // HOUR_US) <= 1)]
 
 
 def longest(case: Case, place: Ints, same: Ints, rows: Bools) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from whimbrel.diagnose import (
     absence,
     boundaries,
+    bygone,
     contracts,
     copies,
     drawing,
@@ -81,6 +82,7 @@ def _judge(
         *absence.channels(case),
         *learned.channels,
         *keys.channels(case, learned.relations),
+        *bygone.channels(case, learned.relations),
         *senders.channels(case),
         *copies.channels(case),
         *boundaries.shares(case, learned.relations),

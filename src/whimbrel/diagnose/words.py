@@ -134,6 +134,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"far from what golden made of the same upstream in {suspect.after:.1%} of predictions, {suspect.before:.1%} in golden"
         case "rekeyed":
             return f"values no longer go by {detail['key']}, as they did on golden: they are another key's"
+        case "bygone":
+            return f"{after} of values are older ones of the same {detail['key']}, which had had another since, {before} in golden: its source went back"
         case "copy":
             return f"is not what its copy {detail['tag']} says in {after} of predictions, {before} in golden: {copies.words(case, suspect)}"
         case "foreign":

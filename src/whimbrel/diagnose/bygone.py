@@ -1,0 +1,124 @@
+"""What a look-up says by a key, and renews from time to time, is what it said before: a store that went back to an older version.
+
+In: a `Case` and golden's relations. Out: a channel for each number that a key tells for a while and hardly ever again: 1 where a row has a value that
+its key had longer ago than golden's values come again, and another one in between. The distribution of such values does not move at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from whimbrel.diagnose.case import HOUR_US, Case, Variable
+from whimbrel.diagnose.contracts import GRADED, LAYER_OF
+from whimbrel.diagnose.relations import Relation
+from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
+from whimbrel.model.fields import Role
+from whimbrel.model.rows import Bools, Floats, Ints
+
+HOURS = (1, 3, 6, 12, 24, 48, 96)
+"""How long ago a value may lie before it is an older one; the least after which golden's hardly come again."""
+SHARED = 0.9
+"""The share of golden's rows that must have the value of the row of their key in the hour before: the key tells it."""
+RARE, OFTEN = 0.05, 0.3
+"""The share of golden's rows that may have an older value, and of the rows that a store that went back must give one."""
+TRIED = 0.3
+"""The share of golden's rows whose key must be known for so long that it could have come again."""
+ENOUGH = 200
+"""Golden's rows that tell either."""
+LEAST_KEYS, MANY = 20, 8
+"""Keys that there must be, and that must have gone back at once: a rate or two may happen to be what they were."""
+
+
+def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
+    """One channel for each number that is not made of recorded fields and that a key tells; the key whose rows agree most."""
+    named = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
+    keys = [_order(case, key) for key in named if key.distinct >= LEAST_KEYS]
+    out = []
+    for variable in case.of(Role.INPUT, Role.STEP):
+        made = variable.name in relations and relations[variable.name].exact
+        if variable.numbers is None or variable.derived or made or variable.distinct < GRADED:
+            continue
+        told = [(_agrees(case, variable, key), key) for key in keys]
+        agrees, key = max(told, key=lambda one: one[0], default=(0.0, None))
+        found = _older(case, variable, key) if key is not None and agrees >= SHARED else None
+        if found is not None:
+            layer, detail = LAYER_OF[variable.field.role], {"key": key.of.path if key is not None else ""}
+            out.append(Channel(variable.path, layer, "bygone", "invariant", found, floor=0.1, detail=detail))
+    return out
+
+
+def proof(case: Case, suspect: Suspect) -> Proof:
+    """What a suspect proves that this channel leads: many keys do not go back by themselves, all at once or in one slice."""
+    codes = case.variables[suspect.hit.channel.detail["key"]].codes
+    assert codes is not None
+    gone = np.unique(codes[suspect.affected & (suspect.hit.channel.values == 1)])
+    sure = gone.size >= MANY and suspect.after >= OFTEN and (bool(suspect.where) or abrupt(case, suspect))
+    return Proof.HARD if sure else Proof.SOFT
+
+
+@dataclass(frozen=True, eq=False)
+class _Key:
+    """A field that says whose row it is, and the rows that know it, key by key, each in order of time."""
+
+    of: Variable
+    rows: Ints
+    follows: Bools
+    """Whether the row before in that order is of the same key, shape (rows,)."""
+
+
+def _order(case: Case, key: Variable) -> _Key:
+    assert key.codes is not None
+    rows = np.flatnonzero(key.codes >= 0)
+    rows = rows[np.lexsort((case.ts[rows], key.codes[rows]))]
+    return _Key(key, rows, np.append(False, np.diff(key.codes[rows]) == 0)[: rows.size])
+
+
+def _agrees(case: Case, variable: Variable, key: _Key) -> float:
+    """The share of golden's rows with the value of the row of their key in the hour before; 0 where there are few such rows."""
+    soon = np.append(False, np.diff(case.ts[key.rows]) <= HOUR_US) & key.follows & case.golden[key.rows]
+    soon &= ~variable.missing[key.rows]
+    same = np.append(False, np.diff(variable.kinds[key.rows]) == 0)
+    return float(same[soon].mean()) if soon.sum() >= ENOUGH else 0.0
+
+
+def _older(case: Case, variable: Variable, key: _Key) -> Floats | None:
+    """1.0 where a value is an older one of its key and another was in between, 0.0 where it is not, NaN where none is known of that time.
+
+    Shape (n,). None where golden's values come again by themselves. What was longer ago than golden can say that of comes again by the
+    week, it may be.
+    """
+    rows = key.rows[~variable.missing[key.rows]]
+    assert key.of.codes is not None
+    codes, kinds, ts, golden = key.of.codes[rows], variable.kinds[rows], case.ts[rows], case.golden[rows]
+    if golden.sum() < ENOUGH:
+        return None
+    another = np.append(True, np.diff(codes) != 0)
+    turn = np.cumsum(another | np.append(True, np.diff(kinds) != 0)) - 1  # a stretch of time of one key and value
+    _, first, of = np.unique(codes * (int(kinds.max()) + 1) + kinds, return_index=True, return_inverse=True)
+    known_for = ts - ts[np.flatnonzero(another)[np.cumsum(another) - 1]]
+    since_first, since_last = ts - ts[first[of]], ts - _left(turn, of, ts)[turn]
+    asked_of = float(np.quantile(known_for[golden], 1 - TRIED))
+    for hours in HOURS:
+        asked, old = known_for > hours * HOUR_US, since_first > hours * HOUR_US
+        if (asked & golden).sum() < ENOUGH:
+            return None
+        if old[asked & golden].mean() <= RARE:
+            out = np.full(len(case.ts), np.nan)
+            out[rows[asked]] = (old & (since_last <= asked_of))[asked]
+            return out
+    return None
+
+
+def _left(turn: Ints, of: Ints, ts: Ints) -> Floats:
+    """When each stretch's key had left the stretch's value last before, shape (stretches,); minus infinity where it never had it."""
+    start = np.flatnonzero(np.append(True, np.diff(turn) != 0))
+    end = np.append(start[1:], turn.size) - 1
+    order = np.lexsort((start, of[start]))
+    again = np.append(False, np.diff(of[start][order]) == 0)
+    out = np.full(start.size, -np.inf)
+    out[order[again]] = ts[end[order[np.flatnonzero(again) - 1]]]
+    return out

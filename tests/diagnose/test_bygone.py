@@ -1,0 +1,64 @@
+"""A store that is renewed every day and goes back to an older version: each value is one of its key's, and no distribution moves."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from whimbrel.diagnose import bygone
+from whimbrel.diagnose.case import DAY_US, HOUR_US, Variable
+from whimbrel.diagnose.suspects import Proof
+from whimbrel.model.fields import Field, Kind, Role
+
+GOLDEN, WINDOW, ARTICLES = 8 * DAY_US, DAY_US, 60
+
+
+def asked(store: str, days: int = 8) -> tuple[Any, Any]:
+    """The case and its channels; the window's second half is of the store named."""
+    rng = np.random.default_rng(1)
+    ts = np.sort(rng.integers(0, days * DAY_US + WINDOW, 9_000))
+    golden, who = ts < days * DAY_US, rng.integers(0, ARTICLES, ts.size)
+    day, late = ts // DAY_US, ts > days * DAY_US + WINDOW // 2
+    rates = np.round(rng.lognormal(0, 0.3, (ARTICLES, 30)), 5)
+    of = {
+        "renewed": day, "went back": np.where(late, day - 3, day), "by the week": day % 7, "of one price": 0 * day,
+        "back to the price before a sale": np.where((ts > (days - 2) * DAY_US) & ~late, 1, 0),
+    }[store]  # fmt: skip
+    rate = Variable("steps.store.rate", Field("steps.store.rate", Kind.NUMBER), numbers=rates[who, of])
+    names = tuple(f"a{one}" for one in range(ARTICLES))
+    key = Variable("inputs.article", Field("inputs.article", Kind.TEXT), codes=who, vocabulary=names)
+    by_role = {Role.INPUT: [key], Role.STEP: [rate]}
+    case = SimpleNamespace(
+        ts=ts, golden=golden, window=~golden, variables={key.path: key},
+        of=lambda *roles: [v for role in roles for v in by_role.get(role, [])],
+    )  # fmt: skip
+    return case, bygone.channels(cast("Any", case), {})
+
+
+def test_values_of_three_days_ago_are_older_ones() -> None:
+    case, (channel,) = asked("went back")
+    late = case.ts > GOLDEN + WINDOW // 2 + HOUR_US
+    assert channel.detail["key"] == "inputs.article"
+    assert float(np.nanmean(channel.values[late])) > 0.9
+    assert not np.nansum(channel.values[~late & (case.ts < GOLDEN + WINDOW // 2)])
+    affected = case.window & (case.ts > GOLDEN + WINDOW // 2)
+    suspect = SimpleNamespace(
+        hit=SimpleNamespace(channel=channel), affected=affected, after=0.9, where=("here",)
+    )  # fmt: skip
+    assert bygone.proof(case, cast("Any", suspect)) is Proof.HARD
+    suspect.affected = affected & (case.variables["inputs.article"].codes < bygone.MANY - 1)
+    assert bygone.proof(case, cast("Any", suspect)) is Proof.SOFT  # a few may happen to be what they were
+
+
+@pytest.mark.parametrize(
+    ("store", "days"),
+    [("renewed", 8), ("by the week", 7), ("by the week", 8), ("by the week", 10), ("of one price", 8),
+     ("back to the price before a sale", 8)],
+)  # fmt: skip
+def test_what_comes_again_by_the_calendar_is_no_older_version(store: str, days: int) -> None:
+    case, channels = asked(store, days)
+    for channel in channels:
+        assert not np.nansum(channel.values[case.window]), store
