@@ -10,7 +10,7 @@ may call. The rooms inside, in the order in which a case goes through them:
                   what labels say, `readings` for whose they are by golden's `terms`; `feeds`, `senders`
                   and `copies` know what only a broken source does to numbers, texts and what is a tag as well, `ids` to keys
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that
-                  the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums
+                  the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums, `wobble` its noise
     suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name, `state` knows
                   what is the weather's
     causes        who did it, who passed it on, what is merely traffic; `followers` tells who moved first
