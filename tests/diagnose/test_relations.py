@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from whimbrel.diagnose.case import Case, build
-from whimbrel.diagnose.learning import exact, learn
+from whimbrel.diagnose.learning import _errs_often, exact, learn
 from whimbrel.diagnose.relations import split
 from whimbrel.model.fields import Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
@@ -274,3 +274,21 @@ def test_what_a_screen_of_neighbours_must_let_pass() -> None:
         relation = _learn(_case(target, x=parent, noise=rng.random(N + M)))
         assert relation is not None
         assert relation.parents == ("inputs.x",)
+
+
+def test_a_count_is_rounded_as_well(x: np.ndarray) -> None:
+    """Tokens are the characters by four and a fixed part, to the nearest whole one: that is exact."""
+    characters = np.round(x * 300)
+    found = _learn(
+        _case(np.floor(characters / 4) + 380 + 95 * (x > 12), characters=characters, examples=(x > 12) * 1.0)
+    )
+    assert found is not None
+    assert found.exact
+
+
+@pytest.mark.parametrize(("wrong", "often"), [(3, False), (40, True)])
+def test_a_rule_is_not_exact_of_what_it_often_says_wrongly(wrong: int, often: bool) -> None:
+    """Forty of three hundred tickets it should not have said, and all else right: it is silent about tickets alone."""
+    said = np.append(np.zeros(9_700, dtype=np.int64), np.ones(300, dtype=np.int64))
+    right = np.arange(10_000) < 10_000 - wrong
+    assert _errs_often(said, right, 2).tolist() == [False, often]

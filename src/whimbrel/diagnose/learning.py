@@ -271,6 +271,7 @@ def _rule(case: Case, parts: Split, target: Variable, parents: Sequence[Variable
         judged = (
             supported(design, train, read | loose) & (y >= 0) & _confirmed(case, rule.apply(design.x), check, right)
         )
+        judged &= ~_errs_often(rule.predict(design.x[check]), right, len(target.vocabulary))[expected.astype(np.int64)]
         surprise = np.where(judged, (expected != y).astype(float), np.nan)
         surprise[parts.train] = np.nan
         return Relation(target.name, used, "rule", True, strength, expected, surprise)
@@ -301,6 +302,17 @@ def _confirmed(case: Case, leaves: Ints, check: Ints, right: Bools) -> Bools:
     held = np.bincount(leaves[check], weights=right, minlength=size)
     crowded = asked / max(case.window.sum(), 1) > CROWDED * tried / check.size
     out: Bools = ((tried >= LEAST_EXAMPLES) & (held >= LEAST_HELD * tried) & ~crowded)[leaves]
+    return out
+
+
+def _errs_often(said: Ints, right: Bools, values: int) -> Bools:
+    """Values of which a rule is wrong more often, where it says them, than an exact one may be and chance makes it, shape (values,).
+
+    It may be right on nearly all rows and not on the rare ones: a ticket that takes two alarms in a row is not the score's alone to decide.
+    """
+    tried, wrong = np.bincount(said, minlength=values), np.bincount(said, weights=~right, minlength=values)
+    usual = (1 - EXACT_SHARE) * tried
+    out: Bools = wrong > usual + 2 * np.sqrt(usual) + 1
     return out
 
 
