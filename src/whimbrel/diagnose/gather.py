@@ -73,6 +73,8 @@ _PLAIN = (
     *("copy", "form", "cut", "atom", "repeated", "stutter", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
+_THEIRS = ("cut", "atom", "whole", "grid", "lost")
+"""What the values and labels of some who ask may be by nature."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
 
@@ -128,7 +130,8 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     affected = inside & _active(case, hit.excess * sign, inside, since)
     judged = affected & np.isfinite(hit.excess)
     base = inside & case.golden & np.isfinite(hit.excess)
-    if base.sum() < 12:
+    stranger = base.sum() < 12
+    if stranger:
         base = case.golden & np.isfinite(hit.excess)
     values = hit.channel.values
     moved = float(hit.excess[judged].mean()) if judged.any() else shift
@@ -138,7 +141,12 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         shift=moved,
         before=float(values[base].mean()), after=float(values[judged].mean()) if judged.any() else hit.after,
     )  # fmt: skip
-    if _unknown_ground(case, suspect):
+    # Those whom golden never saw have values and lengths of their own, but no placeholder for nothing.
+    own = hit.channel.signature in _THEIRS and not hit.channel.detail.get("sentinel")
+    fitted = hit.channel.kind == "residual" and not hit.channel.exact
+    if (own and stranger) or ((own or fitted) and keys.of_strangers(case, suspect)):
+        return replace(suspect, proof=Proof.SOFT)
+    if fitted and (keys.of_few(case, suspect) or _unknown_ground(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     if role_of(suspect.component) is Role.INPUT and hit.channel.kind == "residual":
         return replace(suspect, proof=_came_apart(case, suspect))
@@ -151,6 +159,8 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         return replace(suspect, proof=Proof.FIRM, note=feeds.swallowed_words(hit.channel, heir))
     if hit.channel.signature == "rekeyed":
         return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)
+    if hit.channel.signature == "broken" and not keys.of_a_table(case, suspect):
+        return replace(suspect, proof=Proof.SOFT)
     if suspect.layer == "labels":
         return labels.proved(case, suspect)
     stands_out = suspect.proof > Proof.SOFT and hit.channel.signature in ("null", "atom")
