@@ -146,7 +146,8 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     fitted = hit.channel.kind == "residual" and not hit.channel.exact
     if (own and stranger) or ((own or fitted) and keys.of_strangers(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
-    if fitted and (keys.of_few(case, suspect) or _unknown_ground(case, suspect)):
+    few = (fitted or hit.channel.signature == "lost") and keys.of_few(case, suspect)
+    if few or _unknown_ground(case, suspect):
         return replace(suspect, proof=Proof.SOFT)
     if role_of(suspect.component) is Role.INPUT and hit.channel.kind == "residual":
         return replace(suspect, proof=_came_apart(case, suspect))
