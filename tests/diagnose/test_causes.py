@@ -155,7 +155,7 @@ def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(
 )
 def test_a_model_that_is_left_where_what_it_reads_moved_follows(first: str, second: float, leads: bool) -> None:
     """A counter leaps in one slice, and the score is no longer what golden foretells of it: the counter led."""
-    order = SimpleNamespace(schema=SimpleNamespace(steps=("count", "other")), after=set())
+    order = SimpleNamespace(schema=SimpleNamespace(steps=("count", "other")), after=set(), answers=())
     where = (Condition("context.country", "GB"),)
     counter = replace(suspect(first, "level", 1.2, kind="marginal", score=second, proof=Proof.SOFT), where=where)
     score = replace(suspect("outputs.score", "spread", 2.0), where=where)
@@ -203,7 +203,7 @@ def test_who_is_answered_otherwise_in_one_slice_has_the_rest_for_a_control(
     channel = replace(answers.hit.channel, detail={"relation": Reads(("inputs.price",), strength=strength)})
     answers = replace(answers, hit=replace(answers.hit, channel=channel))
     price = suspect("inputs.price", "level", 1.0, kind="marginal", proof=Proof.SOFT)
-    case = SimpleNamespace(variables={}, schema=SimpleNamespace(of=lambda *_: []))
+    case = SimpleNamespace(variables={}, answers=(), schema=SimpleNamespace(of=lambda *_: []))
     assert causes._promote(cast("Any", case), answers, [], [price, answers] if moved else [answers]).proof is proof
 
 
@@ -243,7 +243,10 @@ def test_what_broke_on_the_same_rows_and_was_not_known_to_be_read_explains() -> 
     few = ROWS.copy()
     few[40:] = False
     case = cast(
-        "Any", SimpleNamespace(after={"parse"}, schema=SimpleNamespace(steps=("parse",), of=lambda _: ()), variables={})
+        "Any",
+        SimpleNamespace(
+            after={"parse"}, answers=(), schema=SimpleNamespace(steps=("parse",), of=lambda _: ()), variables={}
+        ),
     )
     answer = replace(suspect("outputs.text", "form", 1.0, proof=Proof.HARD), affected=few)
     intent = replace(suspect("steps.parse.intent", "broken", 1.0, proof=Proof.HARD), affected=few)

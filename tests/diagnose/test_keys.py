@@ -163,8 +163,8 @@ def test_ids_that_hardly_come_again_are_no_keys() -> None:
     golden, codes = np.arange(4_000) < 3_000, rng.permutation(4_000)
     ids = Variable("inputs.order", Field("inputs.order", Kind.TEXT), codes=codes, vocabulary=tuple(map(str, codes)))
     case = SimpleNamespace(golden=golden, blocks=np.arange(4_000) // 500)
-    assert not keys._comes_again(cast("Any", case), ids)
-    assert keys._comes_again(cast("Any", case), replace(ids, codes=codes // 40))
+    assert not keys.comes_again(cast("Any", case), ids)
+    assert keys.comes_again(cast("Any", case), replace(ids, codes=codes // 40))
 
 
 def test_ranks_in_a_stretch_of_time_are_those_of_a_plain_loop() -> None:
@@ -198,3 +198,41 @@ def test_a_date_is_no_key(longest: int) -> None:
     assert dated(placed)
     assert not dated(rng.integers(0, 12, 6_000))
     assert not dated(rng.integers(0, 1_500, 6_000))
+
+
+def fleet(machines: np.ndarray) -> tuple[Case, Variable]:
+    """Golden's 4,000 rows of a hundred machines, and a window's 1,000 of those given."""
+    codes = np.append(np.arange(4_000) % 100, machines)
+    key = Variable(
+        "context.machine", Field("context.machine", Kind.TEXT), codes=codes, vocabulary=tuple(map(str, range(120)))
+    )
+    golden = np.arange(5_000) < 4_000
+    case = SimpleNamespace(
+        golden=golden, window=~golden, blocks=np.arange(5_000) // 500, of=lambda *_: [key], variables={key.name: key}
+    )
+    return cast("Any", case), key
+
+
+@pytest.mark.parametrize(
+    ("machines", "few", "strangers"),
+    [([7, 7], True, False), ([1, 2, 3, 4, 5, 6, 7], False, False), ([110, 111, 112, 113, 114, 115], False, True), ([-1], False, False)],
+)  # fmt: skip
+def test_who_shows_it_may_be_few_or_new(machines: list[int], few: bool, strangers: bool) -> None:
+    """One machine of a hundred, several of them, machines that golden never had, and rows of which nobody said whose they are."""
+    hit = np.resize(machines, 300)
+    case, _ = fleet(np.append(hit, np.arange(700) % 100))
+    rows = np.zeros(5_000, dtype=bool)
+    rows[4_000:4_300] = True
+    shows = cast("Any", SimpleNamespace(affected=rows, bad=rows))
+    assert (keys.of_few(case, shows), keys.of_strangers(case, shows)) == (few, strangers)
+
+
+@pytest.mark.parametrize(("machines", "table"), [([7], False), ([1, 2, 3, 4, 5, 6, 7, 8], True)])
+def test_one_entry_of_a_table_is_its_own(machines: list[int], table: bool) -> None:
+    """A machine that was calibrated anew breaks no table; eight of them at once do."""
+    case, key = fleet(np.append(np.resize(machines, 300), np.arange(700) % 100))
+    rows = np.zeros(5_000, dtype=bool)
+    rows[4_000:4_300] = True
+    relation = SimpleNamespace(form="function", parents=(key.name,))
+    broken = SimpleNamespace(bad=rows, hit=SimpleNamespace(channel=SimpleNamespace(detail={"relation": relation})))
+    assert keys.of_a_table(case, cast("Any", broken)) is table

@@ -12,7 +12,7 @@ from whimbrel.diagnose import diagnose
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import Channel
-from whimbrel.diagnose.surroundings import Usage, _given_load, _given_usage, _led_to
+from whimbrel.diagnose.surroundings import Usage, _given_load, _given_usage, _led_to, _logarithm
 from whimbrel.drill.table import to_arrow
 from whimbrel.model.fields import Field, Kind
 from whimbrel.model.report import Report
@@ -182,3 +182,34 @@ def test_a_queue_in_golden_s_busiest_hours_is_held_against_its_curve_s_end() -> 
     left = _given_load(case, channel).values
     # the middle of golden's busiest tenth lies 0.75 below what is usual at the curve's end
     assert abs(np.nanmean(left[3_000:]) - np.nanmean(left[:3_000])) < 0.4
+
+
+def test_no_amount_at_all_is_less_than_the_least() -> None:
+    """Of a prompt either 384 tokens are kept or none: that none is kept any more is a fall, though no amount that is left has changed."""
+    kept = np.where(np.arange(1_000) % 5 > 0, 384.0, 0.0)
+    kept[700:] = 0.0
+    case = SimpleNamespace(golden=np.arange(1_000) < 700)
+    variable = Variable("usage.cached_tokens", Field("usage.cached_tokens", Kind.NUMBER), numbers=kept)
+    (channel,) = _logarithm(cast("Any", case), variable, "level", floor=0.03)
+    assert channel.values[:700].mean() - channel.values[700:].mean() == pytest.approx(0.8)
+
+
+def test_tokens_that_are_no_longer_kept_are_the_service_s() -> None:
+    """From one moment on, and nothing else moved: what is kept of a prompt is the provider's doing, and the bill shows it."""
+
+    def kept(records: dict[str, Any], seed: int) -> None:
+        n = len(records["ts"])
+        records["usage.cached_tokens"] = np.where(np.random.default_rng(seed).random(n) < 0.8, 384.0, 0.0)
+
+    golden, window = _records(1_500, 1, 0, 240), _records(600, 2, 240, 48)
+    kept(golden, 5)
+    kept(window, 6)
+    window["usage.cached_tokens"][200:] = 0.0
+    for records in (golden, window):
+        records["usage.fee_chf"] = 0.002 * records["usage.words"] + 0.0005 * (400 - records["usage.cached_tokens"])
+    found = diagnose(to_arrow(golden), to_arrow(window))
+    assert (found.verdict, found.findings[0].layer, found.findings[0].component) == (
+        "fault",
+        "serving",
+        "usage.cached_tokens",
+    )

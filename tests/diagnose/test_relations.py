@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 from whimbrel.diagnose import boundaries, learning
 from whimbrel.diagnose.case import Case, Variable, build
 from whimbrel.diagnose.cuts import cut
-from whimbrel.diagnose.learning import exact, learn
+from whimbrel.diagnose.learning import _errs_often, exact, learn
 from whimbrel.diagnose.relations import Relation, split
 from whimbrel.diagnose.support import Design
 from whimbrel.model.fields import Field, Kind, Schema
@@ -306,3 +306,21 @@ def test_a_rule_says_nothing_of_numbers_between_the_two_that_it_parts() -> None:
         found = learning._between(rule, design, train)
         assert not found[:800].any()
         assert found[800:].tolist() == [False, True, True, False]
+
+
+def test_a_count_is_rounded_as_well(x: np.ndarray) -> None:
+    """Tokens are the characters by four and a fixed part, to the nearest whole one: that is exact."""
+    characters = np.round(x * 300)
+    found = _learn(
+        _case(np.floor(characters / 4) + 380 + 95 * (x > 12), characters=characters, examples=(x > 12) * 1.0)
+    )
+    assert found is not None
+    assert found.exact
+
+
+@pytest.mark.parametrize(("wrong", "often"), [(3, False), (40, True)])
+def test_a_rule_is_not_exact_of_what_it_often_says_wrongly(wrong: int, often: bool) -> None:
+    """Forty of three hundred tickets it should not have said, and all else right: it is silent about tickets alone."""
+    said = np.append(np.zeros(9_700, dtype=np.int64), np.ones(300, dtype=np.int64))
+    right = np.arange(10_000) < 10_000 - wrong
+    assert _errs_often(said, right, 2).tolist() == [False, often]

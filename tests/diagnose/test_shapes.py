@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from whimbrel.diagnose.case import Variable
+from whimbrel.diagnose.naming import _a_price
 from whimbrel.diagnose.shapes import (
     conversion_of,
     difference_words,
@@ -14,6 +16,7 @@ from whimbrel.diagnose.shapes import (
     renamed_to,
     undone,
 )
+from whimbrel.model.fields import Field, Kind
 
 
 @pytest.fixture
@@ -115,3 +118,13 @@ def test_differences_in_words(sample: np.ndarray) -> None:
     codes = np.random.default_rng(1).integers(0, 5, 500).astype(float)
     assert "permuted" in difference_words((codes * 2 + 1) % 5, codes)
     assert factor_words(0.01) == "100 times smaller"
+
+
+@pytest.mark.parametrize(
+    ("values", "renamed", "price"),
+    [([59.99, 29.99, np.nan], 1, True), ([59.99, 29.99, np.nan], 2, False), ([3.0, 4.0, np.nan], 1, False)],
+)
+def test_one_amount_that_became_another_is_a_price(values: list[float], renamed: int, price: bool) -> None:
+    """All of a list at once are another unit or code book, and a whole number may be a code."""
+    fee = Variable("inputs.fee", Field("inputs.fee", Kind.NUMBER), numbers=np.array(values))
+    assert _a_price(fee, np.ones(3, dtype=bool), renamed) is price

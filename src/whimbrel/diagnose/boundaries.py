@@ -17,6 +17,7 @@ from whimbrel.diagnose import models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
 from whimbrel.diagnose.contracts import LAYER_OF
+from whimbrel.diagnose.forms import EXACT_SHARE
 from whimbrel.diagnose.gist import from_words
 from whimbrel.diagnose.hopes import Hopes
 from whimbrel.diagnose.learning import exact, fitted, learn
@@ -76,7 +77,8 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
         if hopeful and found is None and len(worded) < len(parents):
             found = exact(case, parts, variable, parents)
         if hopeful and found is None and variable.field.role is Role.STEP:
-            found = _by_the_week(case, parts, variable) or _afterwards(case, parts, variable, parents)
+            found = _by_the_week(case, parts, variable) or _by_id(case, parts, variable)
+            found = found or _afterwards(case, parts, variable, parents)
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
         elif parents and (variable.field.role is not Role.INPUT or _measured(variable)):
@@ -107,11 +109,11 @@ def _afterwards(case: Case, parts: Split, variable: Variable, parents: Sequence[
     A step that says the score in other words says so either way about: it is taken for the earlier one, unless the score has another source.
     """
     outputs = [v for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived]
-    if variable.derived or not outputs:
+    if variable.derived or not outputs or f"steps.{variable.field.step}" in case.answers:
         return None
     found = exact(case, parts, variable, [*outputs, *parents])
     made_of = [v for v in outputs if found is not None and v.name in found.parents]
-    if found is None or not made_of:
+    if found is None or not made_of or not _told_where_it_matters(parts, variable, found):
         return None
     beside = [case.variables[name] for name in found.parents if name in case.variables]
     for output in made_of:
@@ -126,12 +128,25 @@ def _afterwards(case: Case, parts: Split, variable: Variable, parents: Sequence[
     return found
 
 
+def _told_where_it_matters(parts: Split, variable: Variable, found: Relation) -> bool:
+    """Whether a relation also holds on the rows whose value is not the usual one: a flag that takes something off a score is told by low scores, mostly."""
+    kinds, kept = variable.kinds[parts.check], found.surprise[parts.check]
+    rare = np.isfinite(kept) & (kinds != np.bincount(kinds).argmax())
+    return not rare.any() or float(kept[rare].mean()) <= 1 - EXACT_SHARE
+
+
 def _by_the_week(case: Case, parts: Split, variable: Variable) -> Relation | None:
     """The relation of a number to the hour of the week, which tells a local weekday although neither hour nor weekday does."""
     if variable.derived or variable.numbers is None:
         return None
     hours = np.floor(case.hour) + 24.0 * case.weekday
     return exact(case, parts, variable, [Variable("hour of the week", Field("ts", Kind.NUMBER), numbers=hours)])
+
+
+def _by_id(case: Case, parts: Split, variable: Variable) -> Relation | None:
+    """The relation of a number to one of many who ask (a machine's baseline): looked up, it is told by nothing else that came in."""
+    ids = [v for v in case.of(Role.CONTEXT) if v.codes is not None and v.distinct > MAX_VALUES]
+    return exact(case, parts, variable, ids) if variable.numbers is not None and not variable.derived else None
 
 
 def _by_tags(
@@ -192,7 +207,6 @@ def written(path: str) -> bool:
 def upstream(case: Case, field: Field) -> list[Variable]:
     """What a field may depend on, nearest first."""
     steps = case.schema.steps
-    before = [step for step in reversed(steps) if step not in case.after]
     inputs = [v for v in case.of(Role.INPUT) if v.path != field.path]
     match field.role:
         case Role.INPUT:
@@ -201,8 +215,11 @@ def upstream(case: Case, field: Field) -> list[Variable]:
         case Role.STEP:
             earlier = list(reversed(steps[: steps.index(field.step)]))
             found = [v for step in earlier for v in case.of(Role.STEP) if v.field.step == step]
-            return [*found, *inputs, *_clock(case)]
+            made = [v for v in case.of(Role.OUTPUT) if v.path in _listed_before(case, f"steps.{field.step}")]
+            return [*made, *found, *inputs, *_clock(case)]
         case Role.OUTPUT:
+            read = _listed_before(case, field.path)
+            before = [step for step in reversed(steps) if step not in case.after or f"steps.{step}" in read]
             found = [v for step in before for v in case.of(Role.STEP) if v.field.step == step]
             order = [f.path for f in case.schema.of(Role.OUTPUT)]
             made = [v for v in case.of(Role.OUTPUT) if order.index(v.path) < order.index(field.path)]
@@ -217,6 +234,11 @@ def upstream(case: Case, field: Field) -> list[Variable]:
             return [*case.of(Role.OUTPUT), *found, *inputs] if written(field.path) else [*found, *inputs]
         case _:
             return []
+
+
+def _listed_before(case: Case, name: str) -> tuple[str, ...]:
+    """The outputs, and the steps between them, that are recorded before this one of them; nothing where their order tells nothing."""
+    return case.answers[: case.answers.index(name)] if name in case.answers else ()
 
 
 def _decided_before(case: Case, field: Field) -> list[Variable]:

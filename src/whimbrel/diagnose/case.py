@@ -130,7 +130,7 @@ class Case:
     events: tuple[Event, ...] = ()
     notes: list[str] = field(default_factory=list)
     after: set[str] = field(default_factory=set)
-    """Steps that are made of what the model returned: known once relations are learned."""
+    """Steps that are made of what the model returned: some are known from their place, others once relations are learned."""
     sampled: tuple[float, float] = (1.0, 1.0)
     """Predictions behind each row of golden and of the window, where rows were sampled."""
 
@@ -142,6 +142,11 @@ class Case:
     def of(self, *roles: Role) -> list[Variable]:
         """The variables of the fields with one of these roles, in schema order."""
         return [variable for variable in self.variables.values() if variable.field.role in roles]
+
+    @cached_property
+    def answers(self) -> tuple[str, ...]:
+        """Outputs, and steps that stand between two of them, in their order (`in_between`)."""
+        return in_between(self.schema)
 
     @property
     def steps_before(self) -> list[Variable]:
@@ -228,6 +233,18 @@ class Case:
         return (self.ts // DAY_US + 3) % 7
 
 
+def in_between(schema: Schema) -> tuple[str, ...]:
+    """Outputs as paths and steps as `steps.<step>`, in the order in which they are recorded, where a step stands between two outputs; else nothing.
+
+    A table that lists a parser between the model's text and its score tells that it read the one and leads to the other. One that keeps outputs
+    together tells nothing of which steps come after them.
+    """
+    named = [f"steps.{f.step}" if f.role is Role.STEP else f.path for f in schema.of(Role.STEP, Role.OUTPUT)]
+    order = list(dict.fromkeys(named))
+    at = [i for i, name in enumerate(order) if role_of(name) is Role.OUTPUT]
+    return tuple(order[at[0] : at[-1] + 1]) if at and at[-1] - at[0] >= len(at) else ()
+
+
 def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = ()) -> Case:
     """Lay the two windows side by side.
 
@@ -255,6 +272,7 @@ def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = 
         label_ts=both.label_ts,
         rescued=both.rescued,
         events=tuple(events),
+        after={name.removeprefix("steps.") for name in in_between(schema) if role_of(name) is Role.STEP},
         sampled=(golden.total / max(len(golden), 1), window.total / max(len(window), 1)),
     )
 

@@ -376,23 +376,23 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     """The conditional question where no relation is known: it moved although nothing before it did, or with its own code."""
     role, kind = role_of(suspect.component), suspect.hit.channel.kind
     kind = "marginal" if suspect.hit.channel.signature == "range" and _on_one_host(suspect) else kind
-    if suspect.proof is not Proof.SOFT or role not in (Role.STEP, Role.OUTPUT) or kind not in ("marginal", "residual"):
+    asked = role in (Role.STEP, Role.OUTPUT) or (role is Role.USAGE and not priced(suspect.component))
+    if suspect.proof is not Proof.SOFT or not asked or kind not in ("marginal", "residual"):
         return suspect
     code = f"code.{split(suspect.component)[1]}" if role is Role.STEP else ""
     anew = [s for s in identities if s.component == code and _coincide(suspect, s)]
-    rewritten = bool(anew)
+    rewritten, clear = bool(anew), suspect.hit.score >= CLEAR * suspect.hit.threshold
     if kind == "residual":  # upstream foretells it only roughly, and may have changed in what was not recorded
-        clear = suspect.hit.score >= CLEAR * suspect.hit.threshold
         rewritten &= clear or any(_only_there(suspect, s) for s in anew)
         otherwise = role is Role.OUTPUT and clear and _controlled(suspect) and not _passed_on(case, suspect, all_of)
         return replace(suspect, proof=Proof.FIRM) if rewritten or otherwise else suspect
-    found = rewritten if role is Role.STEP else _identity_of(suspect, identities, Role.MODEL) is not None
+    found = rewritten or (role is Role.OUTPUT and _identity_of(suspect, identities, Role.MODEL) is not None)
     passed_on = _passed_on(case, suspect, all_of)
-    # A step may look the world up (weather, a feature store), and the world moves alone; a model does not.
-    alone = role is Role.OUTPUT and not passed_on and _far(suspect) and abrupt(case, suspect)
+    # A step may look the world up (weather, a feature store), and the world moves alone; a model does not, nor do tokens and calls.
+    alone = role is not Role.STEP and not passed_on and _far(suspect) and abrupt(case, suspect)
     # Who is answered by which host is chance: one whose answers alone left golden's is a trial with its control.
     trial = role is Role.OUTPUT and not passed_on and _on_one_host(suspect)
-    alone |= trial and suspect.hit.score >= CLEAR * suspect.hit.threshold
+    alone |= trial and clear
     return replace(suspect, proof=Proof.FIRM) if found or alone else suspect
 
 

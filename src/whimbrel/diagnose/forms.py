@@ -462,7 +462,7 @@ def _tolerance(values: Floats) -> float:
     spread = high - low if high > low else float(np.ptp(values))
     large = 1e-6 * float(np.max(np.abs(values)) or 1.0)
     noise = max(1e-3 * spread, min(large, 5e-3 * spread) if spread > 0 else large)
-    rounded = (0.5 * 10.0**-decimals for decimals in range(1, 7) if _FINE * spread >= 0.5 * 10.0**-decimals > noise)
+    rounded = (0.5 * 10.0**-decimals for decimals in range(7) if _FINE * spread >= 0.5 * 10.0**-decimals > noise)
     return float(next((half for half in rounded if multiples_of(2 * half, values).all()), noise))
 
 

@@ -75,6 +75,8 @@ _PLAIN = (
     *("copy", "form", "cut", "atom", "repeated", "stutter", "standing", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
+_THEIRS = ("cut", "atom", "whole", "grid", "lost")
+"""What the values and labels of some who ask may be by nature."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
 
@@ -130,7 +132,8 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
     affected = inside & _active(case, hit.excess * sign, inside, since)
     judged = affected & np.isfinite(hit.excess)
     base = inside & case.golden & np.isfinite(hit.excess)
-    if base.sum() < 12:
+    stranger = base.sum() < 12
+    if stranger:
         base = case.golden & np.isfinite(hit.excess)
     values = hit.channel.values
     moved = float(hit.excess[judged].mean()) if judged.any() else shift
@@ -140,24 +143,38 @@ def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
         shift=moved,
         before=float(values[base].mean()), after=float(values[judged].mean()) if judged.any() else hit.after,
     )  # fmt: skip
-    if _unknown_ground(case, suspect):
+    return _weighed(case, suspect, stranger=stranger)
+
+
+def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
+    """The suspect with the proof and the name that it deserves, by what shows it; a `stranger` is a slice that golden hardly had."""
+    channel = suspect.hit.channel
+    # Those whom golden never saw have values and lengths of their own, but no placeholder for nothing.
+    own = channel.signature in _THEIRS and not channel.detail.get("sentinel")
+    fitted = channel.kind == "residual" and not channel.exact
+    if (own and stranger) or ((own or fitted) and keys.of_strangers(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
-    if role_of(suspect.component) is Role.INPUT and hit.channel.kind == "residual":
+    few = (fitted or channel.signature == "lost") and keys.of_few(case, suspect)
+    if few or _unknown_ground(case, suspect):
+        return replace(suspect, proof=Proof.SOFT)
+    if role_of(suspect.component) is Role.INPUT and channel.kind == "residual":
         return replace(suspect, proof=_came_apart(case, suspect))
-    if hit.channel.signature == "foreign":
+    if channel.signature == "foreign":
         return replace(suspect, proof=Proof.HARD if senders.exchanged(case, suspect) else Proof.SOFT)
-    if hit.channel.signature in feeds.SIGNATURES:
+    if channel.signature in feeds.SIGNATURES:
         return replace(suspect, proof=feeds.proof(case, suspect))
     heir = feeds.heir(case, suspect) if role_of(suspect.component) is Role.INPUT else ""
     if heir:
-        return replace(suspect, proof=Proof.FIRM, note=feeds.swallowed_words(hit.channel, heir))
-    if hit.channel.signature == "bygone":
+        return replace(suspect, proof=Proof.FIRM, note=feeds.swallowed_words(channel, heir))
+    if channel.signature == "bygone":
         return replace(suspect, proof=bygone.proof(case, suspect))
-    if hit.channel.signature == "rekeyed":
+    if channel.signature == "rekeyed":
         return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)
+    if channel.signature == "broken" and not keys.of_a_table(case, suspect):
+        return replace(suspect, proof=Proof.SOFT)
     if suspect.layer == "labels":
         return labels.proved(case, suspect)
-    stands_out = suspect.proof > Proof.SOFT and hit.channel.signature in ("null", "atom")
+    stands_out = suspect.proof > Proof.SOFT and channel.signature in ("null", "atom")
     if stands_out and (_lasted(case, suspect) or _scale_moved(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     named = name_shape(case, suspect)

@@ -53,6 +53,12 @@ LEAST_ROWS = 8
 OF_TIME = 0.1
 """The share of the variance of time from which on a key tells when a row came."""
 
+NAMED = 0.5
+"""The share of rows whose id must be known before they are said to be few ids'."""
+
+STRANGE = 0.5
+"""The share of the rows that show something from which on it is theirs whom golden never saw."""
+
 AGAIN = 0.5
 """The share of golden's rows whose id must have come in another of its blocks, so that ids are keys."""
 
@@ -63,7 +69,7 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     named = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
     named = [v for v in named if v.distinct >= LEAST_KEYS and not _dated(case, v)]
     keys = [v for v in named if LEAST_KEYS <= v.distinct <= MAX_VALUES]
-    ids = [v for v in named if v.distinct > MAX_VALUES and _comes_again(case, v)]
+    ids = _come_again(case)
     if not (keys or ids) or parts.train.size < 40 or parts.check.size < 20:
         return []
     hours = case.ts // HOUR_US
@@ -94,7 +100,7 @@ def exchanged(case: Case, suspect: Suspect) -> bool:
         return False
     detail = suspect.hit.channel.detail
     if detail["many"]:
-        return bool(suspect.where) or abrupt(case, suspect)
+        return (bool(suspect.where) or abrupt(case, suspect)) and _of_many(case.variables[detail["key"]], suspect.bad)
     return dealt_otherwise(case, suspect.component, detail["key"], suspect.affected)
 
 
@@ -132,6 +138,24 @@ def decided(case: Case, component: str, rows: Bools) -> bool:
     return False
 
 
+def of_few(case: Case, suspect: Suspect) -> bool:
+    """Whether those who show it are a few of many: code does not know who asks, and one machine of a hundred is not the ones it was learned from."""
+    others = case.window & ~suspect.affected
+    return bool(suspect.bad.any()) and any(
+        _of_many(key, others) and not _of_many(key, suspect.bad, LEAST_KEYS) for key in _come_again(case)
+    )
+
+
+def of_strangers(case: Case, suspect: Suspect) -> bool:
+    """Whether those who show it are mostly such as golden never had, while others are not: their values are their own."""
+    others = case.window & ~suspect.affected
+    for key in _come_again(case) if others.any() and suspect.bad.any() else ():
+        new = ~key.missing & ~np.isin(key.kinds, key.kinds[case.golden])
+        if 2 * float(new[others].mean()) < float(new[suspect.bad].mean()) > STRANGE:
+            return True
+    return False
+
+
 def of_newcomers(case: Case, suspect: Suspect) -> bool:
     """Whether a step departs for those alone whom golden never saw (a new shop, a new article): nothing is known of them yet.
 
@@ -151,6 +175,29 @@ def of_newcomers(case: Case, suspect: Suspect) -> bool:
             if fresh[bad].mean() >= NEW and fresh[rest].mean() < NEW / 2:
                 return True
     return False
+
+
+def _come_again(case: Case) -> list[Variable]:
+    """Who asks and what is asked about, where there are many of them that come again."""
+    named = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
+    return [v for v in named if v.distinct > MAX_VALUES and comes_again(case, v)]
+
+
+def of_a_table(case: Case, suspect: Suspect) -> bool:
+    """Whether what broke is more than a few entries of a table by an id: one machine's new calibration is its own, and the table still holds."""
+    relation = suspect.hit.channel.detail["relation"]
+    key = case.variables.get(relation.parents[0]) if len(relation.parents) == 1 else None
+    listed = key is not None and key.codes is not None and key.distinct > MAX_VALUES and relation.form == "function"
+    return key is None or not listed or _of_many(key, suspect.bad)
+
+
+def _of_many(key: Variable, rows: Bools, least: int = LEAST_DEALT) -> bool:
+    """Whether rows belong to many ids, those with most of the rows counted for less (the inverse Simpson index): what one of them does is its own."""
+    known = rows & ~key.missing
+    if known.sum() < NAMED * rows.sum():
+        return True  # whose they are is not known
+    counts = np.unique(key.kinds[known], return_counts=True)[1].astype(float)
+    return bool(counts.sum() ** 2 >= least * (counts**2).sum() > 0)
 
 
 def dealt_otherwise(case: Case, component: str, key: str, rows: Bools) -> bool:
@@ -205,7 +252,8 @@ def _of_id(case: Case, ranks: Floats, key: Variable) -> tuple[float, Floats]:
     return float(judged.mean()) if judged.size else 0.0, agrees
 
 
-def _comes_again(case: Case, key: Variable) -> bool:
+def comes_again(case: Case, key: Variable) -> bool:
+    """Whether most of golden's rows have an id that comes in another of its blocks as well."""
     return bool(np.mean(_elsewhere(case, key, case.golden)[case.golden] > 0) >= AGAIN)
 
 

@@ -270,7 +270,9 @@ def _rule(case: Case, parts: Split, target: Variable, parents: Sequence[Variable
         loose = target.field.role is Role.OUTPUT or any("#" in name for name in used)
         judged = (
             supported(design, train, read | loose) & (y >= 0) & _confirmed(case, rule.apply(design.x), check, right)
-        ) & ~_between(rule, design, train)
+        )
+        judged &= ~_between(rule, design, train)
+        judged &= ~_errs_often(rule.predict(design.x[check]), right, len(target.vocabulary))[expected.astype(np.int64)]
         surprise = np.where(judged, (expected != y).astype(float), np.nan)
         surprise[parts.train] = np.nan
         return Relation(target.name, used, "rule", True, strength, expected, surprise)
@@ -323,6 +325,17 @@ def _between(rule: Any, design: Design, train: Ints) -> Bools:
         low, high = (seen[side].astype(np.float64) for side in (seen <= threshold, seen > threshold))
         if not design.categorical[column] and low.size and high.size:
             out[here] |= (values > low.max()) & (values < high.min())
+    return out
+
+
+def _errs_often(said: Ints, right: Bools, values: int) -> Bools:
+    """Values of which a rule is wrong more often, where it says them, than an exact one may be and chance makes it, shape (values,).
+
+    It may be right on nearly all rows and not on the rare ones: a ticket that takes two alarms in a row is not the score's alone to decide.
+    """
+    tried, wrong = np.bincount(said, minlength=values), np.bincount(said, weights=~right, minlength=values)
+    usual = (1 - EXACT_SHARE) * tried
+    out: Bools = wrong > usual + 2 * np.sqrt(usual) + 1
     return out
 
 

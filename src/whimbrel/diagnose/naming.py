@@ -12,7 +12,15 @@ import numpy as np
 
 from whimbrel.diagnose import keys, state
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
-from whimbrel.diagnose.shapes import Conversion, conversion_of, offset_of, permutation_of, renamed_to, undone
+from whimbrel.diagnose.shapes import (
+    Conversion,
+    conversion_of,
+    multiples_of,
+    offset_of,
+    permutation_of,
+    renamed_to,
+    undone,
+)
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -127,7 +135,12 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
             return _named(suspect, "constant", note=f"every value is {names[only]!r}, where golden had {several}")
     renamed = renamed_to(codes[base], codes[suspect.affected], len(names))
     # A month, a season, a tariff: what all rows of a time have is the calendar's to change.
-    if renamed and not _is_flag(names) and not any(state.of_the_time(case, codes == old) for old in renamed):
+    if (
+        renamed
+        and not _is_flag(names)
+        and not _a_price(variable, base, len(renamed))
+        and not any(state.of_the_time(case, codes == old) for old in renamed)
+    ):
         return _named(
             suspect, "renamed", note=", ".join(f"{names[a]!r} became {names[b]!r}" for a, b in renamed.items())
         )
@@ -156,6 +169,12 @@ def _others_gone(case: Case, suspect: Suspect, own: Bools) -> bool:
     days = max(float(np.ptp(case.ts[case.golden])) / DAY_US, 1.0)
     expected = float((usual / days * hours).sum())
     return float((since & suspect.inside).sum()) * case.sampled[1] < expected * (1 + part) / 2
+
+
+def _a_price(variable: Variable, base: Bools, renamed: int) -> bool:
+    """Whether a single amount became another, as prices do; several at once, or a whole number, may be a code."""
+    values = variable.numbers
+    return renamed == 1 and values is not None and not multiples_of(1.0, values[base & ~variable.missing]).all()
 
 
 def _everywhere(case: Case, suspect: Suspect) -> Suspect:

@@ -21,6 +21,7 @@ from scipy import sparse
 
 from whimbrel.diagnose import matrices
 from whimbrel.diagnose.case import HOUR_US, Case, Dimension
+from whimbrel.diagnose.wobble import wobble
 from whimbrel.model.fields import Role
 from whimbrel.model.report import EvidenceKind
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -34,8 +35,6 @@ CALIBRATION = 1.4
 """How far above golden's own largest score a window must lie."""
 PAIR_DISCOUNT = 0.8
 """What a pair's score is worth beside a single value's."""
-BORROWED = 3.0
-"""Blocks of all traffic that count beside a slice's own when its wobble is judged."""
 NEAR = 0.4
 """The share of its threshold from which a score is worth a second look."""
 BATCH = 2_000_000
@@ -103,6 +102,7 @@ class Scan:
         self._solver = np.linalg.inv(gram)
         self._cells = matrices.cells(case)
         self._clusters = matrices.clusters(case)
+        self._family = np.repeat(np.arange(len(case.dimensions) + 1), [1, *(len(d.values) for d in case.dimensions)])
         pairs, self._parents = matrices.pairs(case)
         self._golden_pairs, self._window_pairs = pairs[:, golden], pairs[:, window]
         hours = np.unique(case.ts // HOUR_US, return_inverse=True)[1]
@@ -246,11 +246,10 @@ class Scan:
         golden = _Sums(sums[:blocks].sum(0), squares[:blocks].sum(0), counts[:blocks].sum(0))
         window = _Sums(sums[blocks:].sum(0), squares[blocks:].sum(0), counts[blocks:].sum(0))
         binary = np.array([channel.binary for channel in channels])
-        between, trend = _between_blocks(sums[:blocks], squares[:blocks], counts[:blocks])
-        shared = self._shared(rows, golden)
-        share = 1.0 / (part * windows) + 1.0 / max(blocks, 1)
+        wobbles = wobble(sums[:blocks], squares[:blocks], counts[:blocks], self._family, part * windows)
+        between, shared = wobbles.between, self._shared(rows, golden)
         shifts = window.mean - golden.mean
-        scores = np.abs(shifts) / np.sqrt(_noise(golden, window, binary) * shared + between * share + trend**2 + 1e-18)
+        scores = np.abs(shifts) / np.sqrt(_noise(golden, window, binary) * shared + wobbles.difference + 1e-18)
         scores[window.n < 12] = 0.0
         new = (golden.n < 12) & (window.n >= 12)
         if new.any():  # a slice that golden never saw is held against all of golden
@@ -264,7 +263,7 @@ class Scan:
         thresholds = self._thresholds(channels, golden, sums, squares, counts, between, shared, beside)
         if not self._parents.size:
             return scores, thresholds, shifts
-        paired, shifted = self._pair_scores(rows, binary, between * share + trend**2, shared)
+        paired, shifted = self._pair_scores(rows, binary, wobbles.difference, shared)
         # There are many more pairs than single values: the same surprise weighs less.
         return np.concatenate([scores, paired * PAIR_DISCOUNT]), thresholds, np.concatenate([shifts, shifted])
 
@@ -414,30 +413,6 @@ def _noise(golden: _Sums, window: _Sums, binary: Bools) -> Floats:
     after = np.where(binary, np.sqrt(before * after), after)
     out: Floats = before / np.maximum(golden.n, 1) + after / np.maximum(window.n, 1)
     return out
-
-
-def _between_blocks(sums: Floats, squares: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Variance of block means beyond what their rows explain, and how far golden's trend carries on.
-
-    Shape (slices, channels) each.
-    """
-    blocks = sums.shape[0]
-    enough = counts >= 8
-    k = enough.sum(axis=0)
-    means = np.where(enough, sums / np.maximum(counts, 1), 0.0)
-    centre = means.sum(axis=0) / np.maximum(k, 1)
-    deviations = np.where(enough, means - centre, 0.0)
-    spread = (deviations**2).sum(axis=0) / np.maximum(k - 1, 1)
-    within = np.maximum(squares / np.maximum(counts, 1) - means**2, 0.0) / np.maximum(counts, 1)
-    rows = np.where(enough, within, 0.0).sum(axis=0) / np.maximum(k, 1)
-    between = np.where(k >= 3, np.maximum(spread - rows, 0.0), 0.0)
-    # A slice that golden knows from few blocks (last week's release) borrows what all traffic's blocks do.
-    between = (np.where(k >= 3, k, 0) * between + BORROWED * between[:1]) / (np.where(k >= 3, k, 0) + BORROWED)
-    time = np.arange(blocks)[:, None, None] - (blocks - 1) / 2
-    slope = (deviations * time).sum(axis=0) / np.maximum((enough * time**2).sum(axis=0), 1e-9)
-    noise = np.sqrt((between + rows) / np.maximum((enough * time**2).sum(axis=0), 1e-9))
-    trend = np.where((k >= 5) & (np.abs(slope) > 2 * noise), np.abs(slope) * (blocks / 2 + 1), 0.0)
-    return between, trend
 
 
 _PREFERENCE = {Role.CONTEXT: 0, Role.HARDWARE: 1, Role.MODEL: 2, Role.CODE: 3}

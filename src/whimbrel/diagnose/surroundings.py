@@ -90,16 +90,17 @@ def _span(case: Case, variable: Variable, usage: Usage | None) -> list[Channel]:
 
 
 def _logarithm(case: Case, variable: Variable, signature: str, *, floor: float) -> list[Channel]:
-    """The logarithm of a positive amount, so that "1.2 times" weighs the same on short and on long ones."""
+    """The logarithm of an amount, so that "1.2 times" weighs the same on short and on long ones; none at all is a nat below the least."""
     assert variable.numbers is not None
     known = variable.numbers[case.golden & (variable.numbers > 0)]
     if known.size < 30:
         return []
     low = float(np.quantile(known, 0.01))
     with np.errstate(invalid="ignore"):
-        values = np.log(np.maximum(variable.numbers, low))
+        values = np.log(np.maximum(variable.numbers, low)) - (variable.numbers == 0)
     values = np.where(np.isfinite(values), values, np.nan)
-    centre, spread = float(np.median(np.log(np.maximum(known, low)))), float(np.std(np.log(np.maximum(known, low))))
+    centre = float(np.median(np.log(np.maximum(known, low))))
+    spread = float(np.std(values[case.golden & np.isfinite(values)]))
     values = np.clip(values - centre, -6 * spread - 1, 6 * spread + 3)
     return [_channel(variable, signature, values, "marginal", sign=0, floor=floor, binary=False)]
 

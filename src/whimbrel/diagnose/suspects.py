@@ -70,6 +70,9 @@ def order_of(case: Case, component: str) -> int:
     ranks = {Role.RECORDER: 0, Role.HARDWARE: 1, Role.SPAN: 2, Role.INPUT: 10, Role.AGE: 20, Role.CODE: 20,
              Role.MODEL: 5_000, Role.USAGE: 5_500, Role.OUTPUT: 6_000, Role.DECISION: 7_000, Role.ERROR: 7_500,
              Role.LABEL: 8_000}  # fmt: skip
+    place = "steps." + split(component)[1] if role is Role.STEP else component
+    if place in case.answers:
+        return 6_000 + case.answers.index(place)
     if role is Role.STEP:
         step = split(component)[1]
         return (6_500 if step in case.after else 100) + case.schema.steps.index(step)
