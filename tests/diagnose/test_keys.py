@@ -189,15 +189,17 @@ def test_a_date_is_no_key(longest: int) -> None:
     days = np.sort(rng.random(6_000)) * 12
     placed = np.floor(days) - np.floor(rng.gamma(2, longest / 4, 6_000))
 
-    def dated(values: np.ndarray) -> bool:
+    def asked(of: Callable[[Case, Variable], bool], values: np.ndarray) -> bool:
         words, codes = np.unique(values.astype(str), return_inverse=True)
         key = Variable("inputs.key", Field("inputs.key", Kind.TEXT), codes=codes, vocabulary=tuple(words))
         case = SimpleNamespace(golden=days < 10, ts=days * 86_400e6, blocks=(days // 2).astype(int))
-        return keys._dated(cast("Any", case), key)
+        return of(cast("Any", case), key)
 
-    assert dated(placed)
-    assert not dated(rng.integers(0, 12, 6_000))
-    assert not dated(rng.integers(0, 1_500, 6_000))
+    assert asked(keys._dated, placed)
+    assert not asked(keys._dated, rng.integers(0, 12, 6_000))
+    assert not asked(keys._dated, rng.integers(0, 1_500, 6_000))
+    assert not asked(keys._is_id, placed)
+    assert asked(keys._is_id, rng.integers(0, 1_500, 6_000))
 
 
 def fleet(machines: np.ndarray) -> tuple[Case, Variable]:
@@ -208,7 +210,12 @@ def fleet(machines: np.ndarray) -> tuple[Case, Variable]:
     )
     golden = np.arange(5_000) < 4_000
     case = SimpleNamespace(
-        golden=golden, window=~golden, blocks=np.arange(5_000) // 500, of=lambda *_: [key], variables={key.name: key}
+        golden=golden,
+        window=~golden,
+        ts=np.arange(5_000) * 1e6,
+        blocks=np.arange(5_000) // 500,
+        of=lambda *_: [key],
+        variables={key.name: key},
     )
     return cast("Any", case), key
 

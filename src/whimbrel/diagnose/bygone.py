@@ -13,6 +13,7 @@ import numpy as np
 
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import GRADED, LAYER_OF
+from whimbrel.diagnose.keys import named
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
@@ -35,8 +36,7 @@ LEAST_KEYS, MANY = 20, 8
 
 def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     """One channel for each number that is not made of recorded fields and that a key tells; the key whose rows agree most."""
-    named = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
-    keys = [_order(case, key) for key in named if key.distinct >= LEAST_KEYS]
+    keys = [_order(case, key) for key in named(case) if key.distinct >= LEAST_KEYS]
     out = []
     for variable in case.of(Role.INPUT, Role.STEP):
         made = variable.name in relations and relations[variable.name].exact

@@ -66,10 +66,8 @@ AGAIN = 0.5
 def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     """One channel for each number that is not made of recorded fields and that a key tells; the key that tells most of it."""
     parts = split(case)
-    named = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
-    named = [v for v in named if v.distinct >= LEAST_KEYS and not _dated(case, v)]
-    keys = [v for v in named if LEAST_KEYS <= v.distinct <= MAX_VALUES]
-    ids = _come_again(case)
+    keys = [v for v in named(case) if LEAST_KEYS <= v.distinct <= MAX_VALUES and not _dated(case, v)]
+    ids = [v for v in named(case) if _is_id(case, v)]
     if not (keys or ids) or parts.train.size < 40 or parts.check.size < 20:
         return []
     hours = case.ts // HOUR_US
@@ -104,12 +102,14 @@ def exchanged(case: Case, suspect: Suspect) -> bool:
     return dealt_otherwise(case, suspect.component, detail["key"], suspect.affected)
 
 
+def named(case: Case) -> list[Variable]:
+    """The fields that may be keys: who asks, and what is asked about."""
+    return [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
+
+
 def few(case: Case, component: str, rows: Bools) -> list[Variable]:
     """The keys, of which there are many, of which these rows have but few."""
-    named = [
-        v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived and v.path != component
-    ]
-    many = [v for v in named if v.distinct >= 2 * HANDFUL]
+    many = [v for v in named(case) if v.path != component and v.distinct >= 2 * HANDFUL]
     return [v for v in many if v.codes is not None and np.unique(v.codes[rows & ~v.missing]).size <= HANDFUL]
 
 
@@ -142,16 +142,20 @@ def of_few(case: Case, suspect: Suspect) -> bool:
     """Whether those who show it are a few of many: code does not know who asks, and one machine of a hundred is not the ones it was learned from."""
     others = case.window & ~suspect.affected
     return bool(suspect.bad.any()) and any(
-        _of_many(key, others) and not _of_many(key, suspect.bad, LEAST_KEYS) for key in _come_again(case)
+        _of_many(key, others) and not _of_many(key, suspect.bad, LEAST_KEYS) and _is_id(case, key)
+        for key in named(case)
+        if key.distinct > MAX_VALUES
     )
 
 
 def of_strangers(case: Case, suspect: Suspect) -> bool:
     """Whether those who show it are mostly such as golden never had, while others are not: their values are their own."""
     others = case.window & ~suspect.affected
-    for key in _come_again(case) if others.any() and suspect.bad.any() else ():
-        new = ~key.missing & ~np.isin(key.kinds, key.kinds[case.golden])
-        if 2 * float(new[others].mean()) < float(new[suspect.bad].mean()) > STRANGE:
+    for key in named(case) if others.any() and suspect.bad.any() else ():
+        if key.distinct <= MAX_VALUES:
+            continue
+        new = _new(case, key)
+        if 2 * float(new[others].mean()) < float(new[suspect.bad].mean()) > STRANGE and _is_id(case, key):
             return True
     return False
 
@@ -170,17 +174,22 @@ def of_newcomers(case: Case, suspect: Suspect) -> bool:
         return False
     for key in case.of(Role.INPUT):
         if key.codes is not None and not key.derived and not key.missing[bad].all():
-            seen = np.bincount(key.codes[case.golden & ~key.missing], minlength=len(key.vocabulary)) > 0
-            fresh = ~np.append(seen, True)[key.codes]
+            fresh = _new(case, key)
             if fresh[bad].mean() >= NEW and fresh[rest].mean() < NEW / 2:
                 return True
     return False
 
 
-def _come_again(case: Case) -> list[Variable]:
-    """Who asks and what is asked about, where there are many of them that come again."""
-    named = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
-    return [v for v in named if v.distinct > MAX_VALUES and comes_again(case, v)]
+def _new(case: Case, key: Variable) -> Bools:
+    """The rows whose key golden never had, shape (n,)."""
+    assert key.codes is not None
+    seen = np.bincount(key.codes[case.golden & ~key.missing], minlength=len(key.vocabulary)) > 0
+    return ~np.append(seen, True)[key.codes]
+
+
+def _is_id(case: Case, key: Variable) -> bool:
+    """Whether a key is one of many that come again, and no date."""
+    return key.distinct > MAX_VALUES and comes_again(case, key) and not _dated(case, key)
 
 
 def of_a_table(case: Case, suspect: Suspect) -> bool:
