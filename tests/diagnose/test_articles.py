@@ -21,12 +21,12 @@ START = 1_777_593_600_000_000
 """The first of May 2026."""
 
 
-def _case(start: int = START, stays: np.ndarray | bool = True, **fields: np.ndarray) -> Case:
+def _case(start: int = START, stays: np.ndarray | bool = True, **fields: Any) -> Case:
     """A row for each article in each shop and night; golden are the first nights."""
     columns: dict[str, Column] = {}
     pairs = []
     for name, values in fields.items():
-        path = f"inputs.{name}" if name != "made" else "steps.made.value"
+        path = {"made": "steps.made.value", "label": "label"}.get(name, name if "." in name else f"inputs.{name}")
         if values.dtype.kind == "f":
             columns[path] = Numbers(values)
         else:
@@ -81,6 +81,19 @@ def test_nothing_is_known_of_a_new_shop(opened: float, shops: int, theirs: bool)
     bad = case.window & (SHOP < 0.1 * SHOPS)
     assert keys.of_newcomers(case, _suspect(case, bad, shops > SHOP)) is theirs
     assert not keys.of_newcomers(case, replace(_suspect(case, bad, shops > SHOP), component="inputs.shop"))
+
+
+@pytest.mark.parametrize(("field", "component", "theirs"), [
+    ("steps.classify.kind", "label", True), ("steps.classify.kind", "steps.made.value", False), ("inputs.kind", "label", True),
+])  # fmt: skip
+def test_labels_of_a_new_kind_are_its_own(field: str, component: str, theirs: bool) -> None:
+    """Letters of a kind that golden never had, whose answers nobody knows yet; a step's word counts where it is labels that depart."""
+    new = (DAY >= DAYS) & (SHOP < 2)
+    case = _case(**{field: np.where(new, "statement", "invoice"), "label": RNG.normal(size=ROWS.size)})
+    bad = new & (RNG.random(ROWS.size) < 0.9)
+    suspect = replace(_suspect(case, bad, np.ones_like(new)), component=component)
+    assert keys.of_newcomers(case, suspect) is theirs
+    assert not keys.of_newcomers(case, replace(suspect, affected=new))  # all of a slice, which golden knew: it is lost
 
 
 @pytest.mark.parametrize("closed", [True, False])
@@ -140,3 +153,13 @@ def test_what_was_not_refreshed_is_what_it_was_the_day_before(how: str) -> None:
     since = int(case.ts[DAY == DAYS + 1].min())
     suspect = replace(suspect, after=share["inputs.sold"], since_us=since, affected=hit)
     assert (feeds.proof(case, suspect) is Proof.HARD) is (how == "stands")
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_a_short_queue_has_no_atom(stuck: bool) -> None:
+    """Where less is asked each short time is more common, on a clock's grid; one that stands out of its neighbours is one."""
+    queue = np.ceil(np.random.default_rng(1).exponential(np.where(DAY < DAYS, 250.0, 60.0))) / 1000
+    queue[stuck & (DAY >= DAYS) & (SHOP == 3)] = 0.04
+    case = _case(**{"spans.queue": queue})
+    found = contracts.channels_of_atoms(case, case.variables["spans.queue"])
+    assert [c.detail["value"] for c in found] == [0.04] * stuck

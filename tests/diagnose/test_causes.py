@@ -116,15 +116,15 @@ def test_one_slow_span_on_one_host_is_the_host_s(model: bool) -> None:
     ("rate", "inside", "score", "unknown"),
     [
         ("new with it", "all", 20.0, True), ("new before", "all", 20.0, False), ("new before", "all", 8.0, True),
-        ("known", "all", 20.0, False), ("new with it", "some", 20.0, False), ("seen once", "all", 20.0, True),
+        ("known", "all", 20.0, False), ("new with it", "some", 20.0, False), ("new with it", "some", 8.0, True), ("seen once", "all", 20.0, True),
         ("new there", "some", 20.0, True), ("always there", "some", 20.0, False), ("each row's own", "some", 20.0, False),
     ],
 )  # fmt: skip
 def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(
     rate: str, inside: str, score: float, unknown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the hour on in which a rate is one that golden hardly ever had; but not if it was new before and this is clear, others with it
-    do not depart, the slice always had it, or it is no weather, but what each row has of its own."""
+    """From the hour on in which a rate is one that golden hardly ever had; but not if this is clear and it was new before, or others with it
+    do not depart; the slice always had it, or it is no weather, but what each row has of its own."""
     monkeypatch.setattr(gather, "_lasting", lambda *_: rate != "each row's own")
     ts = np.arange(400) * 1_000_000
     golden, late = np.arange(400) < 200, np.arange(400) >= 300

@@ -197,6 +197,22 @@ def test_labels_that_have_not_come_yet_are_not_lost(wait_h: float) -> None:
     assert asked(wait_h=wait_h).verdict == "healthy"
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_only_what_was_acted_upon_may_be_labelled(lost: bool) -> None:
+    """Shorter ways, fewer warnings, and of what is not warned of hardly any label: none is lost, unless some are."""
+    before, now = drawn(12_000, 12, 0, 1), drawn(4_000, 2, 12, 2)
+    now["inputs.distance"] *= 0.7
+    for c in (before, now):
+        scored(c)
+        c["judged"] = c["dice"] < np.where(c["decision"] == "warn", 0.9, 0.1)
+        scored(c)
+    if lost:
+        now["label_ts"][(now["context.depot"] == "south") & (now["decision"] == "warn") & (now["luck"] < 0.6)] = -1
+    end = START + int((14 * 24 + 80) * HOUR_US)
+    report = diagnose_rows(known(before, end), known(now, end), SCHEMA, app="parcels")
+    assert [(f.layer, f.component) for f in report.findings] == [("labels", "label")] * lost
+
+
 def test_labels_filed_at_one_age_that_say_what_they_said_are_right() -> None:
     assert asked(labels=reloaded).verdict == "healthy"
 

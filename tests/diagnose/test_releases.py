@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
+from whimbrel.diagnose import releases
+from whimbrel.diagnose.case import Variable
+from whimbrel.diagnose.relations import Split
 from whimbrel.diagnose.releases import distorts
+from whimbrel.model.fields import Field, Kind
 from whimbrel.model.rows import Floats
 from whimbrel.stats.slope import slope
 
@@ -50,3 +56,27 @@ def test_a_release_as_good_is_told_from_one_that_overstates_and_one_that_forgot(
 def test_few_predictions_prove_nothing() -> None:
     assert not distorts((1.3, 0.1))
     assert not distorts((0.4, 0.1))
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize(("more", "harms"), [(0.0, False), (0.05, False), (0.75, True)])
+def test_scores_that_are_too_high_for_all_do_harm(
+    more: float, harms: bool, labelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release whose table had lost its noes: it ranks as well, and its loss hardly tells."""
+    rng = np.random.default_rng(4)
+    odds = rng.normal(-1.2, 0.5, 9_000)
+    promised, score = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-odds - more))
+    golden = np.arange(9_000) < 5_000
+    score[golden] = promised[golden]
+    label = (rng.random(9_000) < promised).astype(float) if labelled else np.full(9_000, np.nan)
+    variables = {"label": Variable("label", Field("label", Kind.NUMBER), numbers=label)}
+    case = cast("Any", SimpleNamespace(golden=golden, variables=variables))
+    rows = np.arange(9_000)
+    parts = Split(rows[:2_500], rows[2_500:5_000])
+    cause = cast(
+        "Any", SimpleNamespace(suspect=SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=()))
+    )
+    monkeypatch.setattr(releases, "announced", lambda *_: True)
+    monkeypatch.setattr(releases, "_scores", lambda *_: (score, promised + rng.normal(0, 0.002, 9_000)))
+    assert releases.judged(case, parts, cause, {})[1] is harms

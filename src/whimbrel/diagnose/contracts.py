@@ -61,6 +61,9 @@ LEAST_FIXED = 200
 DIFFERENT = 0.3
 """Share of texts of one length that are not the same texts: one text that many send is no cut."""
 
+_NEXT = 8
+"""Values on either side that a value is held against."""
+
 LEAST_GAIN = 0.004
 """Share of the window that a single value must have gained before it is an atom."""
 
@@ -194,7 +197,7 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
     out = []
     for i in order:
         before = counts[i] / window.size - gained[i]
-        usual = natural if before > 0 else natural_new
+        usual = max(natural, _beside(gained, i)) if before > 0 else natural_new
         if gained[i] < 2.0 * usual or before > most_before * counts[i] / window.size:
             continue
         value = float(values[i])
@@ -209,6 +212,12 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
             "listed": listed, "sentinel": _is_sentinel(value), "end": value in (low, high),
         }))  # fmt: skip
     return out
+
+
+def _beside(gained: Floats, i: int) -> float:
+    """What the values next to one gained, on average: where a queue grows short each of its short times is more common."""
+    beside = np.delete(gained[max(i - _NEXT, 0) : i + _NEXT + 1], min(i, _NEXT))
+    return float(beside.mean()) if beside.size else 0.0
 
 
 def _of_few_keys(case: Case, variable: Variable, value: float) -> bool:

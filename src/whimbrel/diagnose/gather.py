@@ -15,6 +15,7 @@ from whimbrel.diagnose.case import DAY_US, HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, Scan
+from whimbrel.diagnose.surroundings import asked_for
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -49,7 +50,7 @@ SLIGHT = 0.5
 BARELY = 1.5
 """Times its threshold below which a departure of twice that is no more than a fitted model's own error, where rows share their weather."""
 CLEAR = 2.0
-"""Times its threshold from which what departs on ground that golden never saw, and not from the first, is no chance."""
+"""Times its threshold from which what departs on ground that golden never saw is no chance, where others are there as well, or it was not from the first."""
 TORN = 2.0
 """Times its usual error by which a fitted model must err more before that alone proves a change of what it models."""
 OFTEN = 5.0
@@ -155,7 +156,7 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     if (own and stranger) or ((own or fitted) and keys.of_strangers(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     few = (fitted or channel.signature == "lost") and keys.of_few(case, suspect)
-    if few or _unknown_ground(case, suspect):
+    if few or _unknown_ground(case, suspect) or (suspect.proof > Proof.SOFT and asked_for(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     if role_of(suspect.component) is Role.INPUT and channel.kind == "residual":
         return replace(suspect, proof=_came_apart(case, suspect))
@@ -172,12 +173,11 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
         return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)
     if channel.signature == "broken" and not keys.of_a_table(case, suspect):
         return replace(suspect, proof=Proof.SOFT)
-    if suspect.layer == "labels":
-        return labels.proved(case, suspect)
-    stands_out = suspect.proof > Proof.SOFT and channel.signature in ("null", "atom")
+    of_labels = suspect.layer == "labels"
+    stands_out = suspect.proof > Proof.SOFT and channel.signature in ("null", "atom") and not of_labels
     if stands_out and (_lasted(case, suspect) or _scale_moved(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
-    named = name_shape(case, suspect)
+    named = labels.proved(case, suspect) if of_labels else name_shape(case, suspect)
     decision = named.hit.channel.signature in _DECIDED and role_of(named.component) is Role.INPUT
     theirs = decision and keys.decided(case, named.component, named.bad)
     return replace(named, proof=Proof.SOFT) if theirs or keys.of_newcomers(case, named) else named
@@ -246,12 +246,13 @@ def _unknown_ground(case: Case, suspect: Suspect) -> bool:
     if own and channel.values is channel.beside and _where_familiar(suspect) < alone:
         return True
     # What was new before the onset as well, and did no harm then, is no excuse for what came at once.
-    clear = suspect.hit.score >= CLEAR * suspect.hit.threshold and abrupt(case, suspect)
-    earlier = case.window & ~since if clear else np.zeros_like(since)
+    clear = suspect.hit.score >= CLEAR * suspect.hit.threshold
+    earlier = case.window & ~since if clear and abrupt(case, suspect) else np.zeros_like(since)
     for parent in parents:
         new = _new(parent, known, earlier & suspect.inside) if own else _new(parent, case.golden, earlier)
         most = 0.5 * float(new[suspect.affected].mean())
-        alike = compared and not own and new[others].mean() > most  # others are on the same ground, and do not depart
+        # Others are on the same ground, and do not depart; a little may be what a model makes of rain in this town alone.
+        alike = clear and compared and not own and new[others].mean() > most
         there = known.any() and new[known].mean() > most  # the slice always had it
         # The weather is another's over one town; what each row has of its own is not.
         if most > 0.25 and not alike and not there and (own or not compared or _lasting(case, parent)):

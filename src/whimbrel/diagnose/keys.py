@@ -151,40 +151,35 @@ def of_few(case: Case, suspect: Suspect) -> bool:
 def of_strangers(case: Case, suspect: Suspect) -> bool:
     """Whether those who show it are mostly such as golden never had, while others are not: their values are their own."""
     others = case.window & ~suspect.affected
-    for key in named(case) if others.any() and suspect.bad.any() else ():
-        if key.distinct <= MAX_VALUES:
-            continue
-        new = _new(case, key)
-        if 2 * float(new[others].mean()) < float(new[suspect.bad].mean()) > STRANGE and _is_id(case, key):
-            return True
-    return False
+    many = [key for key in named(case) if key.distinct > MAX_VALUES]
+    return any(_theirs(case, key, suspect.bad, others, STRANGE) and _is_id(case, key) for key in many)
 
 
 def of_newcomers(case: Case, suspect: Suspect) -> bool:
-    """Whether a step departs for those alone whom golden never saw (a new shop, a new article): nothing is known of them yet.
+    """Whether a step, or a label, departs for those alone whom golden never saw (a new shop, a new article): nothing is known of them yet.
 
-    That a slice which golden knew is theirs by half and more is no launch: there the key itself is another's.
+    What they are a step may tell as well, where it is labels that depart. That a slice which golden knew is theirs by half and more is no
+    launch: there the key itself is another's.
     """
-    made = role_of(suspect.component) in (Role.STEP, Role.OUTPUT)
-    if suspect.proof is Proof.SOFT or suspect.hit.channel.exact or not made:
+    role = role_of(suspect.component)
+    if suspect.proof is Proof.SOFT or suspect.hit.channel.exact or role not in (Role.STEP, Role.OUTPUT, Role.LABEL):
         return False
-    bad, rest = suspect.bad, case.window & ~suspect.bad
-    known = suspect.inside & case.golden
-    if bad.sum() > ALL_NEW * suspect.affected.sum() and known.any():
+    bad = suspect.bad
+    if bad.sum() > ALL_NEW * suspect.affected.sum() and (suspect.inside & case.golden).any():
         return False
-    for key in case.of(Role.INPUT):
-        if key.codes is not None and not key.derived and not key.missing[bad].all():
-            fresh = _new(case, key)
-            if fresh[bad].mean() >= NEW and fresh[rest].mean() < NEW / 2:
-                return True
-    return False
+    told = case.of(Role.INPUT, Role.STEP) if role is Role.LABEL else case.of(Role.INPUT)
+    lists = [key for key in told if key.codes is not None and not key.derived]
+    return any(_theirs(case, key, bad, case.window & ~bad, NEW) for key in lists)
 
 
-def _new(case: Case, key: Variable) -> Bools:
-    """The rows whose key golden never had, shape (n,)."""
+def _theirs(case: Case, key: Variable, rows: Bools, others: Bools, share: float) -> bool:
+    """Whether golden never had the keys of so many of these rows, and of the others of less than half as many."""
+    if not (rows.any() and others.any()):
+        return False
     assert key.codes is not None
     seen = np.bincount(key.codes[case.golden & ~key.missing], minlength=len(key.vocabulary)) > 0
-    return ~np.append(seen, True)[key.codes]
+    new = ~np.append(seen, True)[key.codes]
+    return bool(2 * new[others].mean() < new[rows].mean() > share)
 
 
 def _is_id(case: Case, key: Variable) -> bool:

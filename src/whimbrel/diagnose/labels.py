@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from whimbrel.diagnose import judged, matrices
-from whimbrel.diagnose.case import DAY_US, Case, Variable
+from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import channels_of_atoms
 from whimbrel.diagnose.learning import learn
 from whimbrel.diagnose.relations import split
@@ -164,18 +164,20 @@ def _due(case: Case, delay: Floats, age: Floats, asked: Floats) -> Floats:
 
 
 def _expected_absent(case: Case, found: _Arrival) -> Floats:
-    """How likely a label of this age and of this slice is to be missing yet, as golden's were, shape (n,).
+    """How likely a label of this age, of this slice and after this decision is to be missing yet, as golden's were, shape (n,).
 
-    A sum of what each value of each dimension adds at each age: a slow slice is no lost one.
+    A sum of what each value of each dimension adds at each age: a slow slice is no lost one, and often only what was acted upon
+    (a loan that was granted, a machine that was looked at) is ever labelled.
     """
     absent, expected = found.absent, 1 - found.due
-    if np.ptp(found.due[case.window]) < ALIKE:
-        return expected
     ages = np.searchsorted(np.quantile(found.due[case.window], np.linspace(0, 1, AGES + 1)[1:-1]), found.due)
+    told = [v.kinds for v in case.of(Role.DECISION) if 1 < v.distinct <= MAX_VALUES]
+    if np.ptp(found.due[case.window]) >= ALIKE:
+        told += [d.codes for d in case.dimensions if matrices.role(d) in (Role.CONTEXT, Role.HARDWARE)]
     parts = [
-        matrices.one_hot(np.where(d.codes < 0, -1, ages * len(d.values) + d.codes), AGES * len(d.values))
-        for d in case.dimensions
-        if matrices.role(d) in (Role.CONTEXT, Role.HARDWARE) and np.unique(d.codes[case.window]).size > 1
+        matrices.one_hot(np.where(codes < 0, -1, ages * (codes.max() + 1) + codes), AGES * (int(codes.max()) + 1))
+        for codes in told
+        if np.unique(codes[case.window]).size > 1
     ]
     known = np.flatnonzero(case.golden & np.isfinite(absent))
     if not parts or known.size < 200:

@@ -19,7 +19,7 @@ from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Split
 from whimbrel.diagnose.suspects import events_near
 from whimbrel.model.fields import Field, Kind, Role, role_of
-from whimbrel.model.rows import Floats
+from whimbrel.model.rows import Bools, Floats
 from whimbrel.model.window import Condition
 from whimbrel.stats.slope import slope
 
@@ -27,6 +27,8 @@ MANY_FLIPS = 0.1
 """The share of decisions that a release may flip where it gives no score to judge it by."""
 _DULL, _SURE = 0.6, 1.1
 """Slopes of the new scores on the old between which a release may be as good: one that was trained on other rows of the same world has 0.8 to 1."""
+LEVEL, MUCH = 0.25, 0.5
+"""Spreads of the scores by which a release may say more or less than the one before, of all its rows: where labels have come, and before."""
 ALL_OF = 0.9
 """The share of an arm's rows that are answered otherwise where it is the arm: what begins later is no part of it."""
 _BROKEN = ("type", "null", "nothing", "infinite", "atom", "repeated")
@@ -48,8 +50,9 @@ def distorts(told: tuple[float, float]) -> bool:
 def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) -> tuple[dict[str, float], bool]:
     """The numbers with what the labels say, and whether another model does harm.
 
-    The loss of its scores is held against that of the scores that golden's model would have given. Where no labels have come, an
-    announced release is no fault unless it distorts; one that nobody announced is one.
+    The loss of its scores is held against that of the scores that golden's model would have given, and so is how far they are off on
+    average: too high for all, they cost little and decide much. Where no labels have come, an announced release is no fault unless it
+    distorts; one that nobody announced is one.
     """
     said = announced(case, cause)
     if not said and any(c.path == "hardware.host" for c in cause.suspect.where):
@@ -66,12 +69,19 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
             noise = float(np.sqrt(excess[rows].var() / rows.sum() + excess[base].var() / base.size))
             before = float(actual[rows].mean()) - worse
             numbers["loss_expected"], numbers["loss"] = round(before, 5), round(before + worse, 5)
-            return numbers, worse > (3.0 if said else 2.0) * noise and worse > 0.03 * before
+            grown, error = _bias(case, score, promised, rows)
+            wrong = grown > 4 * error and grown > LEVEL
+            return numbers, wrong or (worse > (3.0 if said else 2.0) * noise and worse > 0.03 * before)
     if not said:
         return numbers, True
     flipped = numbers.get("decisions_flipped", 0.0)
     told = _slope(parts, cause, score, promised)
-    return numbers, flipped > MANY_FLIPS if told is None else distorts(told)
+    if told is None:
+        return numbers, flipped > MANY_FLIPS
+    assert score is not None
+    assert promised is not None
+    more = (score - promised)[cause.suspect.affected]
+    return numbers, distorts(told) or abs(float(np.nanmean(more))) > MUCH * float(np.nanstd(promised[parts.check]))
 
 
 def _scores(case: Case, parts: Split) -> tuple[Floats | None, Floats | None]:
@@ -95,6 +105,17 @@ def _slope(parts: Split, cause: Cause, score: Floats | None, promised: Floats | 
         return None
     ratio = now[0] / then[0]
     return ratio, abs(ratio) * math.hypot(then[1] / then[0], now[1] / now[0] if now[0] else 0.0)
+
+
+def _bias(case: Case, score: Floats | None, promised: Floats | None, rows: Bools) -> tuple[float, float]:
+    """By how much further the mean score is off the mean label than the promised one would be, and its error, in spreads of the latter."""
+    target = numeric(case.variables["label"])
+    assert score is not None
+    assert promised is not None
+    assert target is not None
+    off, instead = (score - target)[rows], (promised - target)[rows]
+    spread = max(float(promised[rows].std()), 1e-12)
+    return (abs(float(off.mean())) - abs(float(instead.mean()))) / spread, float(off.std()) / rows.sum() ** 0.5 / spread
 
 
 def _losses(case: Case, score: Floats | None, promised: Floats | None) -> tuple[Floats, Floats] | None:

@@ -14,8 +14,10 @@ import numpy as np
 from whimbrel.diagnose.boundaries import Boundaries, priced
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import LAYER_OF, channels_of_atoms
-from whimbrel.diagnose.relations import Relation
+from whimbrel.diagnose.learning import foretold
+from whimbrel.diagnose.relations import Relation, split
 from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats
 
@@ -167,6 +169,29 @@ def _given_usage(case: Case, channel: Channel, usage: Usage | None) -> Channel:
         more = float(values[rows].mean()) - middle if rows.any() else 0.0
         values = np.where(rows & (more * side > 0), values - more, values)
     return replace(channel, values=values)
+
+
+def asked_for(case: Case, suspect: Suspect) -> bool:
+    """Whether a span takes longer by what was asked for (pages, items): golden's own trees expect half of it of these inputs.
+
+    What is taken off beforehand is what any prediction's tokens and load do to it; that pages are read of a scan alone only trees can say.
+    """
+    variable, signature = case.variables[suspect.component], suspect.hit.channel.signature
+    if variable.field.role is not Role.SPAN or variable.numbers is None or signature not in ("slower", "tail"):
+        return False
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(variable.numbers)
+    time = replace(variable, numbers=np.where(np.isfinite(logs), logs, np.nan))
+    expected = foretold(case, split(case), time, case.of(Role.INPUT))
+    if expected is None:
+        return False
+    sides = (suspect.inside & case.golden, suspect.affected)
+    base, here = ((logs - expected)[side & np.isfinite(logs) & np.isfinite(expected)] for side in sides)
+    if not (base.size and here.size):
+        return False
+    if signature == "tail":
+        base, here = (side > np.quantile(base, 1 - suspect.before) for side in (base, here))
+    return bool((here.mean() - base.mean()) * np.sign(suspect.shift) < abs(suspect.shift) / 2)
 
 
 def _given_load(case: Case, channel: Channel) -> Channel:
