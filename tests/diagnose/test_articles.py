@@ -21,7 +21,7 @@ START = 1_777_593_600_000_000
 """The first of May 2026."""
 
 
-def _case(start: int = START, stays: np.ndarray | bool = True, **fields: Any) -> Case:
+def _case(start: int = START, stays: np.ndarray | bool = True, **fields: np.ndarray) -> Case:
     """A row for each article in each shop and night; golden are the first nights."""
     columns: dict[str, Column] = {}
     pairs = []
@@ -89,7 +89,7 @@ def test_nothing_is_known_of_a_new_shop(opened: float, shops: int, theirs: bool)
 def test_labels_of_a_new_kind_are_its_own(field: str, component: str, theirs: bool) -> None:
     """Letters of a kind that golden never had, whose answers nobody knows yet; a step's word counts where it is labels that depart."""
     new = (DAY >= DAYS) & (SHOP < 2)
-    case = _case(**{field: np.where(new, "statement", "invoice"), "label": RNG.normal(size=ROWS.size)})
+    case = _case(**cast("Any", {field: np.where(new, "statement", "invoice"), "label": RNG.normal(size=ROWS.size)}))
     bad = new & (RNG.random(ROWS.size) < 0.9)
     suspect = replace(_suspect(case, bad, np.ones_like(new)), component=component)
     assert keys.of_newcomers(case, suspect) is theirs
@@ -160,6 +160,6 @@ def test_a_short_queue_has_no_atom(stuck: bool) -> None:
     """Where less is asked each short time is more common, on a clock's grid; one that stands out of its neighbours is one."""
     queue = np.ceil(np.random.default_rng(1).exponential(np.where(DAY < DAYS, 250.0, 60.0))) / 1000
     queue[stuck & (DAY >= DAYS) & (SHOP == 3)] = 0.04
-    case = _case(**{"spans.queue": queue})
+    case = _case(**cast("Any", {"spans.queue": queue}))
     found = contracts.channels_of_atoms(case, case.variables["spans.queue"])
     assert [c.detail["value"] for c in found] == [0.04] * stuck

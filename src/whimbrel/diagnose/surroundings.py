@@ -190,7 +190,7 @@ def asked_for(case: Case, suspect: Suspect) -> bool:
     if not (base.size and here.size):
         return False
     if signature == "tail":
-        base, here = (side > np.quantile(base, 1 - suspect.before) for side in (base, here))
+        base, here = ((side > np.quantile(base, 1 - suspect.before)).astype(float) for side in (base, here))
     return bool((here.mean() - base.mean()) * np.sign(suspect.shift) < abs(suspect.shift) / 2)
 
 

@@ -76,7 +76,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"{after} of values lie outside golden's range {detail['low']:g} to {detail['high']:g}"
         case "atom":
             place = "outside golden's range" if detail["outside"] else "within golden's range"
-            return f"{after} of values are exactly {detail['value']:g}, {place}; golden had {before}"
+            filled = f" that stand for no {detail['filled']}" if "filled" in detail else ""
+            return f"{after} of values{filled} are exactly {detail['value']:g}, {place}; golden had {before}"
         case "fixed":
             return f"{after} of values are not {detail['value']:g}, as all of golden's were"
         case "cut":
