@@ -11,7 +11,8 @@ may call. The rooms inside, in the order in which a case goes through them:
                   and `copies` know what only a broken source does to numbers, texts and what is a tag as well, `ids` to keys,
                   `bygone` what a store does that goes back to an older version
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that
-                  the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums, `wobble` its noise
+                  the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums, `wobble` its noise,
+                  `whom` its slices
     suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name, `state` knows
                   what is the weather's
     causes        who did it, who passed it on, what is merely traffic; `followers` tells who moved first

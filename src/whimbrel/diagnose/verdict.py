@@ -92,7 +92,7 @@ def _judge(
     ]
     scan = Scan(case)
     hits = absence.reconsider(case, scan, scan.hits(channels))
-    suspects = gather(case, scan, focus.sharpen(case, scan, hits, learned.channels), readings.suspects(case))
+    suspects = gather(case, focus.sharpen(case, scan, hits, learned.channels), readings.suspects(case))
     causes, soft = settle(case, suspects, learned.relations)
     few = int(case.window.sum()) < ENOUGH
     causes = [cause for cause in causes if cause.suspect.proof is Proof.HARD or not few]
