@@ -17,6 +17,7 @@ may call. The rooms inside, in the order in which a case goes through them:
                   what is the weather's
     causes        who did it, who passed it on, what is merely traffic; `followers` tells who moved first
     harm          what it did to decisions, score, time and cost; `releases` judges a model that is meant to answer otherwise
+    several       a slice of several values, where these say it better than one or all traffic
     verdict       the chain as a whole; `words` and `drawing` say and show it
 """
 

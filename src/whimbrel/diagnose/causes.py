@@ -195,7 +195,8 @@ def _name(
                 from_start=model.from_start,
             )  # fmt: skip
             return Cause(there, model.component, "model", (suspect.component,), (model,))
-        if _on_one_host(suspect) and not _ranks_kept(case, suspect):
+        host = [c for c in suspect.where if c.path == "hardware.host"]
+        if host and len(suspect.where) == 1 and not _ranks_kept(case, suspect):
             return Cause(suspect, "hardware.host", "hardware", (suspect.component,))
         told = next((s for s in soft if _tells(s) and _together(suspect, s)), None)
         if told is not None and not _strange_text(case, suspect):
@@ -418,8 +419,7 @@ def _controlled(suspect: Suspect) -> bool:
 
 
 def _on_one_host(suspect: Suspect) -> bool:
-    """Whether it is in one machine alone: what several do alike from one moment on was brought to them."""
-    return [(c.path, c.op) for c in suspect.where] == [("hardware.host", "=")]
+    return [c.path for c in suspect.where] == ["hardware.host"]
 
 
 def _far(suspect: Suspect) -> bool:

@@ -123,13 +123,13 @@ def _refine(case: Case, hit: Hit) -> Suspect:
     where, inside, since, from_start = _sharpest(case, hit, sign)
     for _ in range(2):
         found, rows = whom.slice_of(
-            case, hit.excess * sign, _active(case, hit.excess * sign, inside, since), hit.channel.not_by
+            case, hit.excess * sign, active(case, hit.excess * sign, inside, since), hit.channel.not_by
         )
         if found == where:
             break
         where, inside = found, rows
         since, from_start = onset(case, hit.excess * sign, inside)
-    affected = inside & _active(case, hit.excess * sign, inside, since)
+    affected = inside & active(case, hit.excess * sign, inside, since)
     judged = affected & np.isfinite(hit.excess)
     base = inside & case.golden & np.isfinite(hit.excess)
     stranger = base.sum() < 12
@@ -478,7 +478,7 @@ def _likelier(counts: Ints, expected: Floats) -> Floats:
     return out
 
 
-def _active(case: Case, excess: Floats, inside: Bools, since_us: int) -> Bools:
+def active(case: Case, excess: Floats, inside: Bools, since_us: int) -> Bools:
     """Rows of the window, of any slice, in the stretches of time in which the slice departs: a fault may come and go."""
     after: Bools = case.window & (case.ts >= since_us)
     rows = np.flatnonzero(inside & after & np.isfinite(excess))

@@ -211,7 +211,7 @@ def widened(case: Case, suspect: Suspect) -> Suspect:
         inside = np.ones(len(case.ts), dtype=bool)
         for condition in kept:
             values, names = codes[condition.path]
-            inside &= np.isin(values, [names.index(one) for one in condition.values])
+            inside &= values == names.index(str(condition.value))
         rest = inside & ~suspect.inside
         z = _z(case, inward, rest & on, rest & case.golden)
         if z > best:

@@ -116,24 +116,22 @@ def on_trial(case: Case, cause: Cause) -> bool:
     has nobody to compare it with. No answer, or one and the same, is broken in an experiment as well.
     """
     suspect = cause.suspect
-    arms = {c.path: {one.casefold() for one in c.values} for c in suspect.where if not _had(case, c)}
+    arms = {c.path: c.value.casefold() for c in suspect.where if c.op == "=" and not _had(case, c)}
     if any(role_of(path) is Role.CONTEXT for path in arms):
         # What departs now and then (a decision) is not seen in every stretch of time: its first row tells.
         since = float((case.ts[suspect.inside & case.window] >= suspect.since_us).mean())
         broken = any(hit.channel.signature in _BROKEN for hit in suspect.hits)
         return cause.layer in ("model", "decision") and not broken and since >= ALL_OF
-    return "model.variant" in arms and any(arms["model.variant"] & said for said in _said(case, cause))
+    return "model.variant" in arms and any(arms["model.variant"] in said for said in _said(case, cause))
 
 
 def _had(case: Case, one: Condition) -> bool:
-    """Whether golden had a value of a condition, or nothing at all to tell by: a model's variant that was not recorded then is not new."""
+    """Whether golden had the value of a condition, or nothing at all to tell by: a model's variant that was not recorded then is not new."""
     field = case.variables.get(one.path)
     if field is None or field.codes is None:
         return True
     known = {field.vocabulary[code].casefold() for code in np.unique(field.codes[case.golden & ~field.missing])}
-    return any(value.casefold() in known for value in one.values) or (
-        not known and role_of(one.path) is not Role.CONTEXT
-    )
+    return one.value.casefold() in known or (not known and role_of(one.path) is not Role.CONTEXT)
 
 
 def _said(case: Case, cause: Cause) -> list[set[str]]:

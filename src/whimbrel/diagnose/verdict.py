@@ -28,6 +28,7 @@ from whimbrel.diagnose import (
     models,
     readings,
     senders,
+    several,
     surroundings,
     words,
 )
@@ -100,6 +101,7 @@ def _judge(
         ((c, measure(case, c, learned.relations)) for c in causes),
         key=lambda pair: (-pair[1].matters, *(-x for x in strength(pair[0]))),
     )
+    weighed = [several.narrowed(case, c, h, learned.relations) for c, h in weighed]
     findings = tuple(
         _finding(case, app, golden_span, rank, c, h, _rivals(c, weighed)) for rank, (c, h) in enumerate(weighed, 1)
     )

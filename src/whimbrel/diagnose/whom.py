@@ -63,26 +63,35 @@ class _Part:
 
 
 def slice_of(
-    case: Case, excess: Floats, among: Bools | None = None, not_by: frozenset[Role] = frozenset()
+    case: Case,
+    excess: Floats,
+    among: Bools | None = None,
+    not_by: frozenset[Role] = frozenset(),
+    *,
+    several: bool = False,
 ) -> tuple[Where, Bools]:
-    """The slice that holds a rise of `excess` in the window (or among the rows given), and its rows."""
+    """The slice that holds a rise of `excess` in the window (or among the rows given), and its rows.
+
+    With `several` one of its fields may have a list of values.
+    """
     judged = np.isfinite(excess)
     rows = np.flatnonzero(judged & (case.window if among is None else among))
     base = np.flatnonzero(judged & case.golden)
     parts: list[_Part] = []
     inside = np.ones(len(case.ts), dtype=bool)
     for _depth in range(2):
-        part = _best(case, excess, rows, base, parts, not_by | _CODE)
+        part = _best(case, excess, rows, base, parts, not_by | _CODE, several)
         if part is None:
             break
         parts.append(part)
+        several = several and len(part.codes) == 1
         inside &= part.rows()
         rows, base = rows[inside[rows]], base[inside[base]]
     return tuple(sorted(part.condition() for part in parts)), inside
 
 
 def _best(
-    case: Case, excess: Floats, rows: Ints, base: Ints, taken: Sequence[_Part], not_by: frozenset[Role]
+    case: Case, excess: Floats, rows: Ints, base: Ints, taken: Sequence[_Part], not_by: frozenset[Role], several: bool
 ) -> _Part | None:
     """The values that hold the rise of their parent slice and leave the rest of it unchanged; None where none do."""
     values = excess[rows]
@@ -110,7 +119,7 @@ def _best(
             if gain:
                 found = _Part(dimension, (value - 1,), gain)
                 one = found if found.beats(one) else one
-        alike = told.alike() if all(len(part.codes) == 1 for part in taken) else ()
+        alike = told.alike() if several else ()
         gain = told.gain(int(n[list(alike)].sum()), float(rise[list(alike)].sum())) if alike else 0.0
         if gain and not matrices.clocked(case, dimension):
             found = _Part(dimension, tuple(value - 1 for value in alike), gain)
