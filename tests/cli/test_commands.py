@@ -75,6 +75,10 @@ def test_golden_is_set_listed_and_shown(whimbrel: Program, tmp_path: Path) -> No
     assert whimbrel("golden", "list", "--json").json == {"golden": [shown]}
     assert "channel=ios" in whimbrel("golden", "list").out
     assert "diagnose --golden good" in whimbrel("golden", "show", "good").out
+    both = whimbrel("golden", "set", "both", "--where", "channel|=ios|web", "--json").json
+    assert both["where"] == {"context.channel": "|=ios|web"}
+    assert both["predictions"] > made.json["predictions"]
+    assert "channel|=ios|web" in whimbrel("golden", "show", "both").out
 
 
 def test_durations_count_back_from_the_newest_prediction_of_an_old_log(whimbrel: Program, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from whimbrel.drill.grade import f1, grade, same
 from whimbrel.drill.rates import Rate
 from whimbrel.drill.score import Score
 from whimbrel.model.report import Finding, Report, Span
-from whimbrel.model.window import where_of
+from whimbrel.model.window import Condition, where_of
 
 ONSET = datetime(2013, 6, 11, 14, tzinfo=UTC)
 TRUTH = Truth(
@@ -137,3 +137,5 @@ def test_slices_overlap_by_their_rows_since_the_onset() -> None:
     assert f1(window, TRUTH, where_of({"context.origin": "EWR"})) == 0
     assert f1(window, TRUTH, ()) == pytest.approx(2 * 2 / 6)
     assert f1(window, TRUTH, where_of({"context.planet": "mars"})) == 0
+    assert f1(window, TRUTH, (Condition("context.origin", "JFK|LGA", "|="),)) == 1
+    assert f1(window, TRUTH, (Condition("context.origin", "JFK|EWR", "|="),)) == pytest.approx(2 * 2 / 6)

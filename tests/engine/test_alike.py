@@ -22,7 +22,7 @@ LOOKS = Schema.from_pairs([("hardware.host", Kind.TEXT), ("hardware.load", Kind.
 CONDITIONS = [
     (), (Condition("context.country", "US"),), (Condition("inputs.fare", "20", ">"), Condition("inputs.vip", "true", "!=")),
     (Condition("inputs.carrier", "it's"),), (Condition("label", "1"),), (Condition("context.device", "nothing"),),
-    (Condition("decision", "late"),),
+    (Condition("decision", "late"),), (Condition("context.country", "US|DE", "|="),),
 ]  # fmt: skip
 
 

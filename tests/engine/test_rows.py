@@ -15,13 +15,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from whimbrel.engine import Engine, Source, engine_named
 from whimbrel.engine.port import Facts
 from whimbrel.errors import InputError, StoreError, UsageError
 from whimbrel.model.fields import Kind, Schema
 from whimbrel.model.rows import Categories, Numbers
-from whimbrel.model.window import Condition, Window, micros
+from whimbrel.model.window import Condition, Window, micros, where_dict
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SCHEMA = Schema.from_pairs(
@@ -221,6 +223,12 @@ def test_a_window_holds_its_start_and_not_its_end(engine: Engine, files: Source)
         ("country=US", ["a0", "a3", "b0"]),
         ("context.country!=US", ["a1", "a2", "b1"]),
         ("country=", ["a2"]),
+        ("country|=US|FR", ["a0", "a3", "b0", "b1"]),
+        ("country |= US | DE", ["a0", "a1", "a3", "b0"]),
+        ("country|=|FR", ["a2", "b1"]),
+        ("country|=FR", ["b1"]),
+        ("country=US|FR", []),
+        ("inputs.fare|=1|5.0", ["a0", "b0"]),
         ("country!=", ["a0", "a1", "a3", "b0", "b1"]),
         ("inputs.carrier=it's", ["a1"]),
         ("inputs.fare>1", ["a3", "b0"]),
@@ -244,8 +252,25 @@ def test_a_condition_is_compared_in_its_fields_kind(engine: Engine, files: Sourc
 
 
 def test_a_value_in_a_condition_is_never_read_as_sql(engine: Engine, files: Source) -> None:
-    window = Window("shop", where=(Condition("context.country", "US' OR '1'='1"),))
-    assert engine.extent(files, window)[0] == 0
+    one = Condition("context.country", "US' OR '1'='1")
+    for condition in (one, Condition.any_of(one.path, [one.value, "') OR ('1'='1"])):
+        assert engine.extent(files, Window("shop", where=(condition,)))[0] == 0
+
+
+@given(st.lists(st.text(st.sampled_from("a|\\=\n "), max_size=4), min_size=1, unique=True))
+def test_several_values_are_read_as_they_were_written_whatever_they_hold(values: list[str]) -> None:
+    written = Condition.any_of("context.route", values)
+    assert written.values == tuple(values)
+    assert Condition.any_of(written.path, written.values) == written
+    stripped = tuple(dict.fromkeys(one.strip() for one in values))
+    assert Condition.parse(str(written)).values == stripped
+    assert (written.op == "=") == (len(values) == 1)
+
+
+def test_several_values_of_a_field_are_one_condition() -> None:
+    assert Condition.parse(r"route|=a\|b|c:\d").values == ("a|b", r"c:\d")
+    assert Condition.parse("route=a|b") == Condition("context.route", "a|b")  # a bar in a single value is a bar
+    assert where_dict([Condition.parse("hardware.host|=h1|h2")]) == {"hardware.host": "|=h1|h2"}
 
 
 @pytest.mark.parametrize(
@@ -255,6 +280,7 @@ def test_a_value_in_a_condition_is_never_read_as_sql(engine: Engine, files: Sour
         ("inputs.farre=3", "inputs.fare"),
         ("outputs.fare=3", "inputs.fare"),
         ("inputs.fare=cheap", "number"),
+        ("inputs.fare|=1|cheap", "number"),
         ("inputs.vip=perhaps", "boolean"),
         ("inputs.vector=3", "list"),
     ],

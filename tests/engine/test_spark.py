@@ -78,6 +78,7 @@ ASKED = [
     ["diagnose", "--last", "24h", "--where", "channel=ios"],
     ["compare", "--last", "24h", "--golden", "good"],
     ["compare", "--last", "24h", "--golden-since", "2026-03-02", "--golden-until", "2026-03-06T12:30", "--where", "channel!=web"],
+    ["compare", "--last", "24h", "--golden", "good", "--where", "channel|=ios|web"],
     ["show", "p02000", "--golden", "good"],
 ]  # fmt: skip
 

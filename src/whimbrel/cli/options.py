@@ -23,7 +23,7 @@ _WINDOW = (
     click.option("--last", metavar="LENGTH", help="The last 30m, 24h, 7d; of an old log, up to its newest prediction."),
     click.option(
         "--where", metavar="PATH=VALUE", multiple=True,
-        help="Only these predictions; repeatable. Also !=, <, >; `context.` may be left out.",
+        help="Only these predictions; repeatable. Also !=, <, >, and PATH|=A|B for one of several; `context.` may be left out.",
     ),
 )  # fmt: skip
 _GOLDEN = (

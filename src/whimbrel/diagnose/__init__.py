@@ -11,11 +11,13 @@ may call. The rooms inside, in the order in which a case goes through them:
                   and `copies` know what only a broken source does to numbers, texts and what is a tag as well, `ids` to keys,
                   `bygone` what a store does that goes back to an older version
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that
-                  the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums, `wobble` its noise
+                  the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums, `wobble` its noise,
+                  `whom` its slices
     suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name, `state` knows
                   what is the weather's
     causes        who did it, who passed it on, what is merely traffic; `followers` tells who moved first
     harm          what it did to decisions, score, time and cost; `releases` judges a model that is meant to answer otherwise
+    several       a slice of several values, where these say it better than one or all traffic
     verdict       the chain as a whole; `words` and `drawing` say and show it
 """
 

@@ -1,6 +1,6 @@
 """From hits to suspects: each hit gets its slice, its onset and its proof, and one hit leads for each component.
 
-In: a `Case`, a `Scan` and its hits. Out: `Suspect`s in causal order.
+In: a `Case` and the hits of its scan. Out: `Suspect`s in causal order.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import bygone, feeds, keys, labels, senders, state
+from whimbrel.diagnose import bygone, feeds, keys, labels, senders, state, whom
 from whimbrel.diagnose.case import DAY_US, HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
-from whimbrel.diagnose.scan import Hit, Scan
+from whimbrel.diagnose.scan import Hit
 from whimbrel.diagnose.surroundings import asked_for
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of
 from whimbrel.model.fields import Role, role_of, split
@@ -82,13 +82,13 @@ _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
 
 
-def gather(case: Case, scan: Scan, hits: Iterable[Hit], found: Iterable[Suspect] = ()) -> list[Suspect]:
+def gather(case: Case, hits: Iterable[Hit], found: Iterable[Suspect] = ()) -> list[Suspect]:
     """One suspect a component, in causal order, led by its hardest and strongest hit; `found` have their slices already."""
     by_component: dict[str, list[Suspect]] = {}
     for suspect in found:
         by_component.setdefault(suspect.component, []).append(suspect)
     for hit in hits:
-        refined = _refine(case, scan, hit)
+        refined = _refine(case, hit)
         if not hit.channel.exact and _hours(case, refined.bad) < min(3.0, 0.3 * _hours(case, case.window)):
             continue  # an hour's gap that closed by itself is an incident of the world, not a change of the system
         seen = min(abs(refined.shift), refined.after - refined.before) if hit.channel.exact else abs(refined.shift)
@@ -117,20 +117,20 @@ def _plainness(suspect: Suspect) -> int:
     return len(_PLAIN) - _PLAIN.index(signature) if suspect.proof > Proof.SOFT and signature in _PLAIN else 0
 
 
-def _refine(case: Case, scan: Scan, hit: Hit) -> Suspect:
+def _refine(case: Case, hit: Hit) -> Suspect:
     """Slice and onset in turn: the slice is clearest after the onset, the onset inside the slice."""
     shift = hit.shift
     sign = 1.0 if shift >= 0 else -1.0
-    where, inside, since, from_start = _sharpest(case, scan, hit, sign)
+    where, inside, since, from_start = _sharpest(case, hit, sign)
     for _ in range(2):
-        found, rows = scan.slice_of(
-            hit.excess * sign, _active(case, hit.excess * sign, inside, since), hit.channel.not_by
+        found, rows = whom.slice_of(
+            case, hit.excess * sign, active(case, hit.excess * sign, inside, since), hit.channel.not_by
         )
         if found == where:
             break
         where, inside = found, rows
         since, from_start = onset(case, hit.excess * sign, inside)
-    affected = inside & _active(case, hit.excess * sign, inside, since)
+    affected = inside & active(case, hit.excess * sign, inside, since)
     judged = affected & np.isfinite(hit.excess)
     base = inside & case.golden & np.isfinite(hit.excess)
     stranger = base.sum() < 12
@@ -315,7 +315,7 @@ def _new(variable: Variable, golden: Bools, earlier: Bools) -> Bools:
     return out
 
 
-def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Bools, int, bool]:
+def _sharpest(case: Case, hit: Hit, sign: float) -> tuple[Where, Bools, int, bool]:
     """The slice and onset to begin with: those of several halves of the window that hold the rise most densely.
 
     A slice that broke late drowns in whatever the whole window did before; looked at from its own time on, it does not.
@@ -325,8 +325,8 @@ def _sharpest(case: Case, scan: Scan, hit: Hit, sign: float) -> tuple[Where, Boo
     asked: set[Where] = set()
     for share in _STARTS:
         start = int(np.quantile(case.ts[case.window], share))
-        where, inside = (hit.where, hit.inside) if share == 0 else scan.slice_of(
-            excess, case.window & (case.ts >= start), hit.channel.not_by
+        where, inside = (hit.where, hit.inside) if share == 0 else whom.slice_of(
+            case, excess, case.window & (case.ts >= start), hit.channel.not_by
         )  # fmt: skip
         if where in asked:
             continue
@@ -479,7 +479,7 @@ def _likelier(counts: Ints, expected: Floats) -> Floats:
     return out
 
 
-def _active(case: Case, excess: Floats, inside: Bools, since_us: int) -> Bools:
+def active(case: Case, excess: Floats, inside: Bools, since_us: int) -> Bools:
     """Rows of the window, of any slice, in the stretches of time in which the slice departs: a fault may come and go."""
     after: Bools = case.window & (case.ts >= since_us)
     rows = np.flatnonzero(inside & after & np.isfinite(excess))

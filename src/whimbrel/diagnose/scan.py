@@ -6,8 +6,7 @@ that a change of mix moves nothing. Then its mean is compared, for all traffic a
 noise that has three parts: rows, golden's blocks among themselves, and golden's trend carried on to the window. The
 threshold is the largest score that golden's own blocks reach when each is tested against the others.
 
-The slice is found by a scan statistic (Kulldorff 1997, in its Gaussian form): the slice with the largest squared excess
-a row, to depth two, named only when the rest of its parent is unchanged.
+Which slice it is says `whom`.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from whimbrel.diagnose import matrices
-from whimbrel.diagnose.case import HOUR_US, Case, Dimension
+from whimbrel.diagnose import matrices, whom
+from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.wobble import wobble
 from whimbrel.model.fields import Role
 from whimbrel.model.report import EvidenceKind
-from whimbrel.model.rows import Bools, Floats, Ints
-from whimbrel.model.window import Condition, Where
+from whimbrel.model.rows import Bools, Floats
+from whimbrel.model.window import Where
 
 THRESHOLD = 6.3
 """The least score that counts, in standard errors, however quiet golden is; a channel may know better."""
@@ -39,8 +38,6 @@ NEAR = 0.4
 """The share of its threshold from which a score is worth a second look."""
 BATCH = 2_000_000
 """Values of channels that are held at a time: arrays of so many are small enough for the allocator to use them again."""
-QUIET = 0.3
-"""A slice's surroundings are unchanged when they move by less than this share of what the slice moves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,7 +324,7 @@ class Scan:
     # ------------------------------------------------------------ slices
 
     def _settle(self, channel: Channel, excess: Floats, sign: float, score: float, threshold: float) -> Hit | None:
-        where, inside = self.slice_of(excess * sign, not_by=channel.not_by)
+        where, inside = whom.slice_of(self.case, excess * sign, not_by=channel.not_by)
         case = self.case
         rows = inside & case.window & np.isfinite(excess)
         base = inside & case.golden & np.isfinite(excess)
@@ -339,30 +336,6 @@ class Scan:
         )  # fmt: skip
         shift = float(np.mean(excess[rows]))
         return Hit(channel, where, score, threshold, shift, before, after, int(rows.sum()), excess, inside)
-
-    def slice_of(
-        self, excess: Floats, among: Bools | None = None, not_by: frozenset[Role] = frozenset()
-    ) -> tuple[Where, Bools]:
-        """The slice that holds a rise of `excess` in the window (or among the rows given), and its rows.
-
-        All traffic, unless one value (then two) concentrates the rise and leaves the rest as it was.
-        """
-        case = self.case
-        judged = np.isfinite(excess)
-        rows = np.flatnonzero(judged & (case.window if among is None else among))
-        base = np.flatnonzero(judged & case.golden)
-        where: list[tuple[Dimension, int]] = []
-        inside = np.ones(len(case.ts), dtype=bool)
-        for _depth in range(2):
-            step = _best_value(case, excess, rows, base, where, not_by | {Role.CODE})
-            if step is None:
-                break
-            dimension, value = step
-            where.append(step)
-            inside &= dimension.codes == value
-            rows, base = rows[dimension.codes[rows] == value], base[dimension.codes[base] == value]
-        conditions = tuple(sorted(Condition(d.path, d.values[v]) for d, v in where))
-        return conditions, inside
 
 
 class _Judged:
@@ -413,49 +386,3 @@ def _noise(golden: _Sums, window: _Sums, binary: Bools) -> Floats:
     after = np.where(binary, np.sqrt(before * after), after)
     out: Floats = before / np.maximum(golden.n, 1) + after / np.maximum(window.n, 1)
     return out
-
-
-_PREFERENCE = {Role.CONTEXT: 0, Role.HARDWARE: 1, Role.MODEL: 2, Role.CODE: 3}
-
-
-# A code fingerprint is evidence about what ran, never an answer to whom it hit.
-def _best_value(
-    case: Case, excess: Floats, rows: Ints, base: Ints, taken: Sequence[tuple[Dimension, int]], not_by: frozenset[Role]
-) -> tuple[Dimension, int] | None:
-    """The value that holds the rise of its parent slice and leaves the rest of it unchanged; None where none does."""
-    values = excess[rows]
-    if rows.size < 20:
-        return None
-    spread = float(values.std())
-    whole = values.mean() - (excess[base].mean() if base.size >= 12 else 0.0)
-    parent = rows.size * whole**2 if whole > 0 else 0.0
-    best: tuple[float, int, Dimension, int] | None = None
-    for dimension in case.dimensions:
-        if any(dimension is d for d, _ in taken) or matrices.role(dimension) in not_by:
-            continue
-        size = len(dimension.values) + 1
-        codes, golden = dimension.codes[rows] + 1, dimension.codes[base] + 1
-        n = np.bincount(codes, minlength=size)
-        sums = np.bincount(codes, weights=values, minlength=size)
-        known = np.bincount(golden, minlength=size)
-        before = np.bincount(golden, weights=excess[base], minlength=size) / np.maximum(known, 1)
-        before = np.where(known >= 12, before, 0.0)
-        rise = sums - n * before
-        for value in range(1, size):
-            outside = rows.size - n[value]
-            if n[value] < 12 or rise[value] <= 0 or outside < 5:
-                continue
-            mean = rise[value] / n[value]
-            rest = (rise.sum() - rise[value]) / outside
-            # What the rest moves must be small beside the slice, or within its own noise, and the slice must hold most.
-            if rest > max(QUIET * mean, min(2.0 * spread / np.sqrt(outside), 0.45 * mean)):
-                continue
-            if mean - rest < 3.5 * spread * np.sqrt(1 / n[value] + 1 / outside) or rise[value] < 0.6 * rise.sum():
-                continue
-            gain = n[value] * mean**2
-            if gain < 1.1 * parent:
-                continue
-            entry = (gain, -_PREFERENCE.get(matrices.role(dimension), 9), dimension, value - 1)
-            if best is None or entry[0] > 1.02 * best[0] or (entry[0] > 0.98 * best[0] and entry[1] > best[1]):
-                best = entry
-    return (best[2], best[3]) if best else None

@@ -98,13 +98,13 @@ def abrupt(case: Case, suspect: Suspect) -> bool:
 
 def events_near(case: Case, suspect: Suspect) -> tuple[NearEvent, ...]:
     """Events within two hours before the onset that reached the slice, nearest first."""
-    reached = {c.path: c.value for c in suspect.where if c.op == "="}
+    reached = {c.path: c.values for c in suspect.where}
     out = []
     for event in case.events:
         lag = (suspect.since_us - micros(event.ts)) / 1e6
         if not -_EVENT_AFTER_S <= lag <= _EVENT_BEFORE_S:
             continue
-        if any(reached.get(path, value) != value for path, value in event.context.items()):
+        if any(value not in reached.get(path, (value,)) for path, value in event.context.items()):
             continue
         out.append(NearEvent(event.ts, event.kind, event.what, round(lag)))
     return tuple(sorted(out, key=lambda e: abs(e.lag_s)))

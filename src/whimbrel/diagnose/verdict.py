@@ -29,6 +29,7 @@ from whimbrel.diagnose import (
     models,
     readings,
     senders,
+    several,
     surroundings,
     words,
 )
@@ -94,7 +95,7 @@ def _judge(
     ]
     scan = Scan(case)
     hits = absence.reconsider(case, scan, scan.hits(channels))
-    suspects = gather(case, scan, focus.sharpen(case, scan, hits, learned.channels), readings.suspects(case))
+    suspects = gather(case, focus.sharpen(case, scan, hits, learned.channels), readings.suspects(case))
     causes, soft = settle(case, suspects, learned.relations)
     few = int(case.window.sum()) < ENOUGH
     causes = [cause for cause in causes if cause.suspect.proof is Proof.HARD or not few]
@@ -102,6 +103,7 @@ def _judge(
         ((c, measure(case, c, learned.relations)) for c in causes),
         key=lambda pair: (-pair[1].matters, *(-x for x in strength(pair[0]))),
     )
+    weighed = [several.narrowed(case, c, h, learned.relations) for c, h in weighed]
     findings = tuple(
         _finding(case, app, golden_span, rank, c, h, _rivals(c, weighed)) for rank, (c, h) in enumerate(weighed, 1)
     )

@@ -16,7 +16,7 @@ import numpy as np
 from whimbrel.drill.case import Truth
 from whimbrel.drill.columns import Bools, Columns, length
 from whimbrel.model.report import Report
-from whimbrel.model.window import Where, iso, where_dict
+from whimbrel.model.window import SEVERAL, Condition, Where, iso, where_dict
 
 CRASHED = "crashed"
 """The verdict of a diagnosis that raised instead of answering."""
@@ -159,23 +159,23 @@ def f1(window: Columns, truth: Truth, where: Where) -> float:
     for path, value in truth.where.items():
         right &= window[path].astype(str) == value
     for condition in where:
-        said &= _meets(window, condition.path, condition.op, str(condition.value))
+        said &= _meets(window, condition)
     both = float((right & said).sum())
     return 2 * both / max(float(right.sum() + said.sum()), 1.0)
 
 
-def _meets(window: Columns, path: str, op: str, value: str) -> Bools:
-    if path not in window:
+def _meets(window: Columns, condition: Condition) -> Bools:
+    if condition.path not in window:
         return np.zeros(length(window), dtype=bool)
-    column = window[path]
-    if op in ("=", "!="):
-        equal: Bools = column.astype(str) == value
-        return equal if op == "=" else ~equal
+    column = window[condition.path]
+    if condition.op in ("=", SEVERAL, "!="):
+        among: Bools = np.isin(column.astype(str), condition.values)
+        return ~among if condition.op == "!=" else among
     try:
-        numbers, bound = column.astype(float), float(value)
+        numbers, bound = column.astype(float), float(condition.value)
     except ValueError:
         return np.zeros(length(window), dtype=bool)
-    less: Bools = numbers < bound if op == "<" else numbers > bound
+    less: Bools = numbers < bound if condition.op == "<" else numbers > bound
     return less
 
 

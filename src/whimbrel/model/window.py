@@ -10,14 +10,19 @@ from datetime import UTC, datetime, timedelta
 from whimbrel.errors import UsageError
 from whimbrel.model.fields import GROUPS, SINGLES
 
-OPERATORS = ("!=", ">=", "<=", "=", ">", "<")
+OPERATORS = ("!=", ">=", "<=", "|=", "=", ">", "<")
+SEVERAL = "|="
+"""The operator whose value lists several: `hardware.host|=a|b` is one of them."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Condition:
-    """One condition of a slice: `context.country = US`. The value is text as given; it is compared in the field's kind."""
+    r"""One condition of a slice: `context.country = US`. The value is text as given; it is compared in the field's kind.
+
+    `context.country |= US|FR` holds for several values, parted by bars; a bar within one is written `\|`, a backslash `\\`.
+    """
 
     path: str
     value: str
@@ -25,12 +30,12 @@ class Condition:
 
     @staticmethod
     def parse(text: str) -> Condition:
-        """Read `path=value` (also `!=`, `<`, `>`, `<=`, `>=`); `context.` may be left out.
+        """Read `path=value` (also `!=`, `<`, `>`, `<=`, `>=`, and `path|=one|other`); `context.` may be left out.
 
         Raises:
             UsageError: the text has no operator or no path.
         """
-        found = re.match(r"\s*([^=!<>]+?)\s*(!=|>=|<=|=|>|<)(.*)", text, re.DOTALL)
+        found = re.match(r"\s*([^=!<>]+?)\s*(!=|>=|<=|\|=|=|>|<)(.*)", text, re.DOTALL)
         if not found:
             raise UsageError(
                 f"cannot read the condition {text!r}", where="--where", why="it has no =, !=, < or >",
@@ -40,7 +45,29 @@ class Condition:
         group = path.partition(".")[0]
         if path not in SINGLES and not ("." in path and group in GROUPS) and path not in ("id", "app"):
             path = f"context.{path}"
-        return Condition(path, value.strip(), op)
+        read = Condition(path, value.strip(), op)
+        return Condition.any_of(path, (one.strip() for one in read.values)) if op == SEVERAL else read
+
+    @staticmethod
+    def any_of(path: str, values: Iterable[str]) -> Condition:
+        """The condition that a field has one of these values; of a single one, that it has this."""
+        known = tuple(dict.fromkeys(values))
+        if len(known) == 1:
+            return Condition(path, known[0])
+        return Condition(path, "|".join(re.sub(r"([|\\])", r"\\\1", one) for one in known), SEVERAL)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values that it names: several for `|=`, else one."""
+        if self.op != SEVERAL:
+            return (self.value,)
+        parts = [""]
+        for mark in re.findall(r"\\[|\\]|.", self.value, re.DOTALL):
+            if mark == "|":
+                parts.append("")
+            else:
+                parts[-1] += mark[-1]
+        return tuple(parts)
 
     def __str__(self) -> str:
         return f"{self.path}{self.op}{self.value}"
@@ -58,7 +85,7 @@ def where_of(mapping: Mapping[str, object]) -> Where:
 def where_dict(where: Iterable[Condition]) -> dict[str, str]:
     """Conditions as the report prints them: equality as path and value, others with the operator before the value.
 
-    Several on one path stand beside each other: `{"inputs.fare": ">10 <20"}`.
+    Several on one path stand beside each other: `{"inputs.fare": ">10 <20"}`. Several values of one are `{"context.country": "|=US|FR"}`.
     """
     out: dict[str, str] = {}
     for c in where:

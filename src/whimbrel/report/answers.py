@@ -208,7 +208,7 @@ def stretch(span: Plain, *, named: bool = True) -> str:
     if since or until:
         said.append(between(since, until))
     for path, value in span.get("where", {}).items():
-        bare = value.startswith(("!=", "<", ">"))
+        bare = value.startswith(("!=", "|=", "<", ">"))
         said.append(visible(f"{path.removeprefix('context.')}{'' if bare else '='}{value}", 200))
     return ", ".join(said)
 

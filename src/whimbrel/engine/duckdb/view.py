@@ -19,7 +19,7 @@ from whimbrel.engine.duckdb import counters
 from whimbrel.engine.port import Source
 from whimbrel.errors import InputError, UsageError
 from whimbrel.model.fields import Field, Kind, Role, Schema, split
-from whimbrel.model.window import Condition, Window, micros, parse_time
+from whimbrel.model.window import SEVERAL, Condition, Window, micros, parse_time
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -361,6 +361,8 @@ _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 def _test(source: Source, condition: Condition, bound: Bound) -> str:
     """One condition as SQL. `!=` holds where `=` does not, so that the two part the traffic; an empty value is null."""
+    if condition.op == SEVERAL:
+        return f"({' OR '.join(_test(source, Condition(condition.path, one), bound) for one in condition.values)})"
     if condition.path == "app":
         return "TRUE" if (condition.value == source.app) == (condition.op == "=") else "FALSE"
     name = quoted(condition.path)
