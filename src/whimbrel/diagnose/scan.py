@@ -70,6 +70,10 @@ class Channel:
     least: float = THRESHOLD
     """The least score that counts, in standard errors, however quiet golden is."""
 
+    def cuts(self, dimension: Dimension) -> bool:
+        """Whether the dimension makes slices for this channel; a field's own values are none for it."""
+        return matrices.role(dimension) not in self.not_by and dimension.path != self.component
+
 
 @dataclass(frozen=True, eq=False)
 class Hit:
@@ -188,8 +192,7 @@ class Scan:
                 passed[0] = False
             if channel.sign > 0:
                 passed &= shifts[:, j] > 0
-            if channel.not_by:
-                passed &= ~self._made_of(channel.not_by)
+            passed &= self._cut_for(channel)
             if passed.any():
                 best = int(np.argmax(np.where(passed, scores[:, j], -np.inf)))
                 sign = 1.0 if shifts[best, j] > 0 else -1.0
@@ -205,12 +208,12 @@ class Scan:
         out: Floats = excess - self._hours.T @ means
         return out
 
-    def _made_of(self, roles: frozenset[Role]) -> Bools:
-        """Which of the scored slices, singles then pairs, use a dimension with one of these roles."""
-        single = np.array([False, *[matrices.role(d) in roles for d in self.case.dimensions for _ in d.values]])
+    def _cut_for(self, channel: Channel) -> Bools:
+        """Which of the scored slices, singles then pairs, are made of dimensions that make slices for this channel."""
+        single = np.array([True, *[channel.cuts(d) for d in self.case.dimensions for _ in d.values]])
         if not self._parents.size:
             return single
-        return np.concatenate([single, single[self._parents].any(axis=1)])
+        return np.concatenate([single, single[self._parents].all(axis=1)])
 
     # ------------------------------------------------------------ scores
 
@@ -327,7 +330,7 @@ class Scan:
     # ------------------------------------------------------------ slices
 
     def _settle(self, channel: Channel, excess: Floats, sign: float, score: float, threshold: float) -> Hit | None:
-        where, inside = self.slice_of(excess * sign, not_by=channel.not_by)
+        where, inside = self.slice_of(channel, excess * sign)
         case = self.case
         rows = inside & case.window & np.isfinite(excess)
         base = inside & case.golden & np.isfinite(excess)
@@ -340,9 +343,7 @@ class Scan:
         shift = float(np.mean(excess[rows]))
         return Hit(channel, where, score, threshold, shift, before, after, int(rows.sum()), excess, inside)
 
-    def slice_of(
-        self, excess: Floats, among: Bools | None = None, not_by: frozenset[Role] = frozenset()
-    ) -> tuple[Where, Bools]:
+    def slice_of(self, channel: Channel, excess: Floats, among: Bools | None = None) -> tuple[Where, Bools]:
         """The slice that holds a rise of `excess` in the window (or among the rows given), and its rows.
 
         All traffic, unless one value (then two) concentrates the rise and leaves the rest as it was.
@@ -354,7 +355,7 @@ class Scan:
         where: list[tuple[Dimension, int]] = []
         inside = np.ones(len(case.ts), dtype=bool)
         for _depth in range(2):
-            step = _best_value(case, excess, rows, base, where, not_by | {Role.CODE})
+            step = _best_value(case, channel, excess, rows, base, where)
             if step is None:
                 break
             dimension, value = step
@@ -420,7 +421,7 @@ _PREFERENCE = {Role.CONTEXT: 0, Role.HARDWARE: 1, Role.MODEL: 2, Role.CODE: 3}
 
 # A code fingerprint is evidence about what ran, never an answer to whom it hit.
 def _best_value(
-    case: Case, excess: Floats, rows: Ints, base: Ints, taken: Sequence[tuple[Dimension, int]], not_by: frozenset[Role]
+    case: Case, channel: Channel, excess: Floats, rows: Ints, base: Ints, taken: Sequence[tuple[Dimension, int]]
 ) -> tuple[Dimension, int] | None:
     """The value that holds the rise of its parent slice and leaves the rest of it unchanged; None where none does."""
     values = excess[rows]
@@ -431,7 +432,8 @@ def _best_value(
     parent = rows.size * whole**2 if whole > 0 else 0.0
     best: tuple[float, int, Dimension, int] | None = None
     for dimension in case.dimensions:
-        if any(dimension is d for d, _ in taken) or matrices.role(dimension) in not_by:
+        of_code = matrices.role(dimension) is Role.CODE
+        if of_code or not channel.cuts(dimension) or any(dimension is d for d, _ in taken):
             continue
         size = len(dimension.values) + 1
         codes, golden = dimension.codes[rows] + 1, dimension.codes[base] + 1
