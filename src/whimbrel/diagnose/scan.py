@@ -192,8 +192,7 @@ class Scan:
                 passed[0] = False
             if channel.sign > 0:
                 passed &= shifts[:, j] > 0
-            passed &= self._cut_for(channel)
-            if passed.any():
+            if passed.any() and (passed := passed & self._cut_for(channel)).any():
                 best = int(np.argmax(np.where(passed, scores[:, j], -np.inf)))
                 sign = 1.0 if shifts[best, j] > 0 else -1.0
                 hit = self._settle(channel, excess[:, j], sign, float(scores[best, j]), float(thresholds[j]))
@@ -210,7 +209,7 @@ class Scan:
 
     def _cut_for(self, channel: Channel) -> Bools:
         """Which of the scored slices, singles then pairs, are made of dimensions that make slices for this channel."""
-        single = np.array([True, *[channel.cuts(d) for d in self.case.dimensions for _ in d.values]])
+        single: Bools = np.array([True, *(channel.cuts(d) for d in self.case.dimensions)])[self._family]
         if not self._parents.size:
             return single
         return np.concatenate([single, single[self._parents].all(axis=1)])
