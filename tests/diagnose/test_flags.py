@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.diagnose.test_causes import suspect as one
-from whimbrel.diagnose import diagnose, gather
+from whimbrel.diagnose import diagnose, tables
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Variable
 from whimbrel.diagnose.suspects import Proof
 from whimbrel.drill.table import to_arrow
@@ -30,7 +30,7 @@ def test_a_holiday_lasts_all_day(clock: str, step: str, proof: Proof) -> None:
     channel = SimpleNamespace(detail={"relation": relation}, signature="broken")
     broken = cast("Any", SimpleNamespace(hit=SimpleNamespace(channel=channel), affected=broken.affected))
     case = SimpleNamespace(ts=ts, variables={"inputs.open": open_}, categories={})
-    assert gather._came_apart(cast("Any", case), broken) is proof
+    assert tables.came_apart(cast("Any", case), broken) is proof
 
 
 @pytest.mark.parametrize(("by", "finer"), [("shop", True), ("chance", False)])
@@ -42,8 +42,8 @@ def test_shops_that_open_on_sundays_are_a_finer_table(by: str, finer: bool) -> N
     open_ = Variable("inputs.open", Field("inputs.open", Kind.NUMBER), numbers=flag)
     case = SimpleNamespace(categories={"context.shop": shops, "inputs.open": flag.astype(np.int64)})
     key, rows = np.repeat(np.arange(3), 200), np.ones(600, dtype=bool)
-    assert gather._no_table(rows, open_.kinds, key)
-    assert gather._finer(cast("Any", case), rows, open_, key) is finer
+    assert tables._no_table(rows, open_.kinds, key)
+    assert tables._finer(cast("Any", case), rows, open_, key) is finer
 
 
 def _payments(n: int, seed: int, start: float, hours: float, *, turned: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import whimbrel
-from whimbrel.diagnose import absence, gather, naming, state
+from whimbrel.diagnose import absence, gather, naming, state, tables
 from whimbrel.diagnose.case import HOUR_US, Variable
 from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Field, Kind, Role
@@ -102,7 +102,7 @@ def test_a_front_over_one_town_goes_on_as_weather_does(hours: int, proof: Proof,
         hit=SimpleNamespace(channel=channel, excess=excess), shift=-2.0, before=0.0, where=("town",), inside=town,
         affected=affected, since_us=220 * HOUR_US,
     )  # fmt: skip
-    assert gather._came_apart(cast("Any", case), cast("Any", moved)) is (proof if own else Proof.FIRM)
+    assert tables.came_apart(cast("Any", case), cast("Any", moved)) is (proof if own else Proof.FIRM)
 
 
 def test_no_label_is_lost_where_golden_never_had_one() -> None:

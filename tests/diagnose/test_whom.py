@@ -54,7 +54,7 @@ def found(case: Case, *rises: tuple[Bools, float]) -> str:
     excess: Floats = np.random.default_rng(3).normal(size=len(case.ts))
     for rising, by in rises:
         excess = excess + by * (rising & case.window)
-    where, inside = slice_of(case, excess, several=True)
+    where, inside = slice_of(case, excess, lambda _: True, several=True)
     held = np.ones(len(case.ts), dtype=bool)
     for condition in where:
         held &= of(case, condition.path, *condition.values)
@@ -72,7 +72,7 @@ def test_several_values_are_named_where_they_rise_alike_and_no_other_does(case: 
 def test_what_is_judged_is_one_value_or_all_traffic(case: Case) -> None:
     """A front over two of eight zones is told as all traffic until the verdict stands."""
     excess = np.random.default_rng(3).normal(size=len(case.ts)) + (hosts(case, 2, 5) & case.window)
-    assert slice_of(case, excess)[0] == ()
+    assert slice_of(case, excess, lambda _: True)[0] == ()
 
 
 def test_more_than_half_of_the_values_are_all_traffic(case: Case) -> None:

@@ -3,7 +3,7 @@
 In: a window and a golden window, as tables, as a log, or as `Rows`. Out: a `Report`. `cli/`, `drill/`, notebooks and tests
 may call. The rooms inside, in the order in which a case goes through them:
 
-    case          both windows side by side, as variables, dimensions and blocks of time
+    case          both windows side by side, as variables, dimensions and blocks of time; `kinds` adds inputs of few values to the dimensions
     relations     what golden teaches about a field given its upstream; `boundaries` asks every field, `hopes` says
                   for which a model is worth fitting (`models` are loaded only then), `support` on which rows it may be believed
     contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs, `judged` for
@@ -14,7 +14,7 @@ may call. The rooms inside, in the order in which a case goes through them:
                   the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums, `wobble` its noise,
                   `whom` its slices
     suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name, `state` knows
-                  what is the weather's
+                  what is the weather's, `tables` what it proves that inputs came apart
     causes        who did it, who passed it on, what is merely traffic; `followers` tells who moved first
     harm          what it did to decisions, score, time and cost; `releases` judges a model that is meant to answer otherwise
     several       a slice of several values, where these say it better than one or all traffic

@@ -197,7 +197,7 @@ def mix(case: Case, least: float = 0.04) -> tuple[Traffic, ...]:
     """Dimension values whose share of traffic changed most."""
     found = []
     for dimension in case.dimensions:
-        if dimension.path.startswith("code."):
+        if dimension.path.startswith(("code.", "inputs.")):
             continue
         before, after = (_shares(dimension, rows) for rows in (case.golden, case.window))
         for code in np.argsort(-np.abs(after - before))[:2]:

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import bygone, feeds, keys, labels, senders, state, whom
-from whimbrel.diagnose.case import DAY_US, HOUR_US, MAX_VALUES, Case, Variable
+from whimbrel.diagnose import bygone, feeds, keys, labels, senders, state, tables, whom
+from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit
 from whimbrel.diagnose.surroundings import asked_for
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of
+from whimbrel.diagnose.tables import TORN
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools, Floats, Ints
 from whimbrel.model.window import Where
@@ -51,8 +52,6 @@ BARELY = 1.5
 """Times its threshold below which a departure of twice that is no more than a fitted model's own error, where rows share their weather."""
 CLEAR = 2.0
 """Times its threshold from which what departs on ground that golden never saw is no chance, where others are there as well, or it was not from the first."""
-TORN = 2.0
-"""Times its usual error by which a fitted model must err more before that alone proves a change of what it models."""
 OFTEN = 5.0
 """Times as often as in golden that answers must go astray."""
 _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
@@ -69,8 +68,6 @@ ASIDE, LEAST_EARLIER = 0.1, 30
 """A share of rows that is too small to say anything beside the others; rows before an onset that say what was usual until then."""
 SCARCE = 0.02
 """The rarest part of golden's rows, by what they have: too few to have taught a model anything."""
-FORETOLD = 0.5
-"""The share of an input's variance that other inputs must explain before it can come apart from them."""
 _PLAIN = (
     *("type", "foreign", "rekeyed", "bygone", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped"),
     *("copy", "form", "cut", "atom", "repeated", "stutter", "standing", "over", "null", "broken", "slower", "halted"),
@@ -123,9 +120,8 @@ def _refine(case: Case, hit: Hit) -> Suspect:
     sign = 1.0 if shift >= 0 else -1.0
     where, inside, since, from_start = _sharpest(case, hit, sign)
     for _ in range(2):
-        found, rows = whom.slice_of(
-            case, hit.excess * sign, active(case, hit.excess * sign, inside, since), hit.channel.not_by
-        )
+        among = active(case, hit.excess * sign, inside, since)
+        found, rows = whom.slice_of(case, hit.excess * sign, hit.channel.cuts, among)
         if found == where:
             break
         where, inside = found, rows
@@ -159,7 +155,7 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     if few or _unknown_ground(case, suspect) or (suspect.proof > Proof.SOFT and asked_for(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     if role_of(suspect.component) is Role.INPUT and channel.kind == "residual":
-        return replace(suspect, proof=_came_apart(case, suspect))
+        return replace(suspect, proof=tables.came_apart(case, suspect))
     if channel.signature == "foreign":
         return replace(suspect, proof=Proof.HARD if senders.exchanged(case, suspect) else Proof.SOFT)
     if channel.signature in feeds.SIGNATURES:
@@ -326,7 +322,7 @@ def _sharpest(case: Case, hit: Hit, sign: float) -> tuple[Where, Bools, int, boo
     for share in _STARTS:
         start = int(np.quantile(case.ts[case.window], share))
         where, inside = (hit.where, hit.inside) if share == 0 else whom.slice_of(
-            case, excess, case.window & (case.ts >= start), hit.channel.not_by
+            case, excess, hit.channel.cuts, case.window & (case.ts >= start)
         )  # fmt: skip
         if where in asked:
             continue
@@ -361,67 +357,6 @@ def _proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     if channel.kind == "marginal" and role_of(channel.component) in (Role.INPUT, Role.STEP, Role.OUTPUT):
         return Proof.SOFT
     return Proof.FIRM
-
-
-def _came_apart(case: Case, suspect: Suspect) -> Proof:
-    """What it proves that an input is not what the other inputs tell of it.
-
-    Tables between inputs are the world's to change (a price list, a calendar, a territory), and so is what usually goes
-    together. The world does not turn a table into no table, nor does it tear apart in one slice, at once, what goes on
-    together in all others.
-    """
-    relation = suspect.hit.channel.detail["relation"]
-    if not relation.exact:
-        torn = suspect.hit.channel.signature == "spread" and suspect.shift > TORN * suspect.before
-        far = relation.strength >= FORETOLD and (torn or abs(suspect.shift) >= 1.0)
-        if not (far and suspect.where and abrupt(case, suspect)):
-            return Proof.SOFT
-        values = case.variables[relation.target].numbers
-        assert values is not None
-        place = state.places(case, values, shared=state.ROUGHLY)
-        if place is None:
-            return Proof.FIRM
-        torn_off = state.alone(case, place, values, suspect.affected) and not (
-            state.one(case, values, suspect.affected)  # a front that is over one town goes on as weather does
-            and not state.leapt(case, place, np.where(suspect.inside, values, np.nan), suspect.since_us)
-        )
-        return Proof.FIRM if torn_off else Proof.SOFT
-    if relation.form not in ("rule", "function"):
-        return Proof.HARD
-    if len(relation.parents) > 1:
-        return Proof.SOFT
-    target, key = case.variables[relation.target], _keyed(case, relation.parents[0])
-    torn = _no_table(suspect.affected, target.kinds, key) and not _finer(case, suspect.affected, target, key)
-    return Proof.HARD if torn else Proof.SOFT
-
-
-def _finer(case: Case, rows: Bools, target: Variable, key: Ints) -> bool:
-    """Whether there is a table still, by one more category: some shops open on Sundays now, prices differ between countries."""
-    for codes in (codes for path, codes in case.categories.items() if path != target.path):
-        by_both = key * (int(codes.max()) + 2) + codes + 1
-        several = np.bincount(np.unique(by_both[rows], return_inverse=True)[1])
-        if several[several >= 3].sum() >= 0.5 * rows.sum() and not _no_table(rows, target.kinds, by_both):
-            return True
-    return False
-
-
-def _keyed(case: Case, parent: str) -> Ints:
-    """The values of a table's key as codes, shape (n,): of a clock the very hour or day, for a holiday is one all day."""
-    if parent in case.variables:
-        return case.variables[parent].kinds
-    spans = np.unique(case.ts // (HOUR_US if parent == "hour" else DAY_US), return_inverse=True)[1]
-    return spans.astype(np.int64)
-
-
-def _no_table(rows: Bools, target: Ints, key: Ints) -> bool:
-    """Whether rows with one value of `key` have several of `target`, where golden's had one."""
-    of, what = key[rows], target[rows]
-    pairs, counts = np.unique(np.stack([of, what]), axis=1, return_counts=True)
-    most = np.zeros(int(of.max(initial=0)) + 1)
-    all_of = np.bincount(of, minlength=most.size)
-    np.maximum.at(most, pairs[0], counts)
-    several = all_of >= 3
-    return bool(all_of[several].sum() >= 12 and most[several].sum() < 0.8 * all_of[several].sum())
 
 
 def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:

@@ -82,7 +82,7 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
         ranks = _ranks(variable, stretches)
         told = [(*_told(ranks, key, parts), key) for key in keys if key.path != variable.path]
         of_ids = [(*_of_id(case, ranks, id_), id_) for id_ in ids if id_.path != variable.path]
-        for found, not_by in ((told, frozenset({Role.CONTEXT})), (of_ids, frozenset[Role]())):
+        for found, not_by in ((told, frozenset({Role.CONTEXT, Role.INPUT})), (of_ids, frozenset[Role]())):
             strength, agrees, key = max(found, key=lambda one: one[0], default=(0.0, ranks, variable))
             if strength >= TOLD:
                 out.append(Channel(
@@ -146,6 +146,11 @@ def of_few(case: Case, suspect: Suspect) -> bool:
         for key in named(case)
         if key.distinct > MAX_VALUES
     )
+
+
+def of_crowd(case: Case, rows: Bools) -> bool:
+    """Whether these rows are known to be of many ids that come again: what they do together none of them does alone."""
+    return any(_is_id(case, key) and _of_many(key, rows, CROWD) for key in named(case))
 
 
 def of_strangers(case: Case, suspect: Suspect) -> bool:

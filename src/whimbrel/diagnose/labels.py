@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
+from scipy.special import logit
 
-from whimbrel.diagnose import judged, matrices
+from whimbrel.diagnose import judged, keys, matrices
 from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import channels_of_atoms
 from whimbrel.diagnose.learning import learn
@@ -34,6 +35,10 @@ AGES, RIDGE = 6, 50.0
 """Ages that slices are told apart at; golden's labels of a slice and age beside which its own share counts half."""
 FAR, FARTHER = 0.8, 1.2
 """Golden spreads at equal score that no base rate moves by: over the window, and in the slice and at the time that show it most."""
+LOGISTIC = float(np.pi / np.sqrt(3.0))
+"""The standard deviation of a logistic variable: what a shift of so many spreads is in log odds."""
+CLEAR, FEWEST = 1.5, 1e-3
+"""Times its threshold from which a jump is none of golden's; the least share of labels that log odds are taken of."""
 MANY_TIMES = float(np.log(8.0))
 """Times as much, as a logarithm, as no customer's world changes by: ten, sixty, a thousand."""
 EXACTLY, ROUGHLY = 0.03, 0.15
@@ -70,7 +75,9 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
     elif signature == "given score":
         # A base rate moves with the world; only labels that mean something else move this far, or a customer's whose world changed.
         settled = abs(suspect.shift) if suspect.where else 0.0  # where and when it is, which the whole window dilutes
-        proof = Proof.FIRM if abs(suspect.hit.shift) > FAR or settled > FARTHER else Proof.SOFT
+        proof = (
+            Proof.FIRM if abs(suspect.hit.shift) > FAR or settled > FARTHER or _sudden(case, suspect) else Proof.SOFT
+        )
     elif signature == "disagree":
         suspect = judged.widened(case, suspect)
         sudden = suspect.from_start or abrupt(case, suspect) or bool(suspect.where)
@@ -83,9 +90,35 @@ def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
 
 
 def may_be_theirs(case: Case, suspect: Suspect) -> bool:
-    """Whether labels moved at equal score for some who ask alone, as they do where a mill closes; another unit is nobody's world."""
-    asked = any(role_of(c.path) is Role.CONTEXT for c in suspect.where)
-    return suspect.hit.channel.signature == "given score" and asked and not _of_another_unit(case, suspect)
+    """Whether labels moved at equal score for some who ask alone, as they do where a mill closes.
+
+    Another unit is nobody's world, nor is a yes that most of a crowd lost at once.
+    """
+    asked = any(role_of(c.path) in (Role.CONTEXT, Role.INPUT) for c in suspect.where)
+    moved = suspect.hit.channel.signature == "given score" and asked
+    return moved and not _of_another_unit(case, suspect) and not _lost_yes(case, suspect)
+
+
+def _sudden(case: Case, suspect: Suspect) -> bool:
+    """Whether labels moved in one slice from one hour to the next, by far more than golden's ever did, and all others stayed."""
+    return bool(suspect.where) and suspect.hit.score >= CLEAR * suspect.hit.threshold and abrupt(case, suspect)
+
+
+def _lost_yes(case: Case, suspect: Suspect) -> bool:
+    """Whether hardly any of many who ask say yes any more at equal score, at once: a few may have stopped, a crowd does not."""
+    found = judged.judged(case)
+    assert found is not None
+    if not found.binary or not _sudden(case, suspect) or not keys.of_crowd(case, suspect.affected):
+        return False
+    known = np.isfinite(found.residual)
+    sides = [rows & known for rows in (suspect.affected, suspect.inside & case.golden)]
+    if min(int(rows.sum()) for rows in sides) < judged.FEW:
+        return False
+    here, before = (
+        float(logit(np.clip(found.target[rows].mean(), FEWEST, 1 - FEWEST)) - logit(found.expected[rows].mean()))
+        for rows in sides
+    )
+    return here - before < -FAR * LOGISTIC
 
 
 def _of_another_unit(case: Case, suspect: Suspect) -> bool:

@@ -31,7 +31,7 @@ from whimbrel.diagnose.cuts import Cut, cut
 from whimbrel.diagnose.forms import EXACT_SHARE, clipped, gated, linear, single_parent_relations
 from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.relations import Relation, Split
-from whimbrel.diagnose.support import Design, alike, design_of, familiar, supported, thin
+from whimbrel.diagnose.support import MOST_CODES, Design, alike, design_of, familiar, supported, thin
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
 
@@ -72,10 +72,12 @@ def learn(
 
 def exact(case: Case, parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
     """The plainest relation that always holds; None where there is none."""
-    parents = _usable(parts, target, parents)
-    if not parents:
+    usable = _usable(parts, target, parents)
+    if not usable:
         return None
-    return (_exact_number if target.numbers is not None else _rule)(case, parts, target, parents)
+    if target.numbers is not None:
+        return _exact_number(case, parts, target, usable)
+    return _rule(case, parts, target, usable) or _listed(parts, target, parents)
 
 
 def fitted(
@@ -255,28 +257,68 @@ def _rule(case: Case, parts: Split, target: Variable, parents: Sequence[Variable
     often = seen >= LEAST_EXAMPLES
     if seen.sum() - seen.max() < LEAST_EXAMPLES:
         return None
+    best: tuple[Any, Bools] | None = None
     for rule in _rules(design, y, train, check):
         right = rule.predict(design.x[check]) == y[check]
-        strength = float(np.mean(right))
         caught = np.bincount(y[check], weights=right, minlength=len(target.vocabulary)) / np.maximum(seen, 1)
         # A value that golden gives now and then and the rule never foresees comes from elsewhere: the rule does not decide it.
-        if strength < EXACT_SHARE or (caught[often] < LEAST_CAUGHT).any():
+        if right.mean() < EXACT_SHARE or (caught[often] < LEAST_CAUGHT).any():
             continue
-        expected = rule.predict(design.x).astype(float)
-        read = rule.feature_importances_ > 0.01
-        used = tuple(name for name, is_read in zip(design.names, read, strict=True) if is_read)
-        # A model may do anything with what golden never showed it, and a text's marks are not all of the text: there every
-        # field must lie where golden's did, read or not.
-        loose = target.field.role is Role.OUTPUT or any("#" in name for name in used)
-        judged = (
-            supported(design, train, read | loose) & (y >= 0) & _confirmed(case, rule.apply(design.x), check, right)
-        )
-        judged &= ~_between(rule, design, train)
-        judged &= ~_errs_often(rule.predict(design.x[check]), right, len(target.vocabulary))[expected.astype(np.int64)]
-        surprise = np.where(judged, (expected != y).astype(float), np.nan)
-        surprise[parts.train] = np.nan
-        return Relation(target.name, used, "rule", True, strength, expected, surprise)
+        # Rows that a rule always fails are few until another day brings many of their kind: a deeper one may know them.
+        if best is None or (~right).sum() <= 0.5 * (~best[1]).sum():
+            best = rule, right
+        if (~best[1]).sum() < LEAST_EXAMPLES:
+            break
+    return None if best is None else _ruled(case, parts, target, design, check, *best)
+
+
+def _listed(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
+    """An input that each of many ids (customers, articles) brings along, one value each: too many for a tree to tell apart."""
+    known = _told_apart(parts, target) if target.field.role is Role.INPUT else None
+    if known is None:
+        return None
+    assert target.codes is not None
+    y, (train, check) = target.codes, known
+    for parent in parents:
+        if parent.codes is None or len(parent.vocabulary) <= MOST_CODES or parent.derived:
+            continue
+        kinds = len(target.vocabulary)
+        cells, counts = np.unique(parent.codes[train] * kinds + y[train], return_counts=True)
+        order = np.argsort(counts, kind="stable")  # the commonest value of an id is written last
+        table = np.full(len(parent.vocabulary) + 1, np.nan)  # the last is of rows without an id
+        table[cells[order] // kinds] = cells[order] % kinds
+        table[-1] = np.nan
+        expected = table[parent.codes]
+        judged = check[np.isfinite(expected[check])]
+        usual = np.bincount(y[check]).argmax()
+        if judged.size < 0.6 * check.size:
+            continue
+        right = expected[judged] == y[judged]
+        if right.mean() >= EXACT_SHARE and np.mean(right[y[judged] != usual]) >= EXACT_SHARE:
+            surprise = np.where(np.isfinite(expected) & (y >= 0), (expected != y).astype(float), np.nan)
+            surprise[parts.train] = np.nan
+            return Relation(target.name, (parent.name,), "function", True, float(right.mean()), expected, surprise)
     return None
+
+
+def _ruled(
+    case: Case, parts: Split, target: Variable, design: Design, check: Ints, rule: Any, right: Bools
+) -> Relation:
+    """The relation that a rule makes, where it may speak; `right`, shape (checks,), says where it held on rows held out."""
+    assert target.codes is not None
+    y, train = target.codes, parts.train[target.codes[parts.train] >= 0]
+    expected = rule.predict(design.x).astype(float)
+    read = rule.feature_importances_ > 0.01
+    used = tuple(name for name, is_read in zip(design.names, read, strict=True) if is_read)
+    # A model may do anything with what golden never showed it, and a text's marks are not all of the text: there every
+    # field must lie where golden's did, read or not.
+    loose = target.field.role is Role.OUTPUT or any("#" in name for name in used)
+    judged = supported(design, train, read | loose) & (y >= 0) & _confirmed(case, rule.apply(design.x), check, right)
+    judged &= ~_between(rule, design, train)
+    judged &= ~_errs_often(rule.predict(design.x[check]), right, len(target.vocabulary))[expected.astype(np.int64)]
+    surprise = np.where(judged, (expected != y).astype(float), np.nan)
+    surprise[parts.train] = np.nan
+    return Relation(target.name, used, "rule", True, float(right.mean()), expected, surprise)
 
 
 def _rules(design: Design, y: Ints, train: Ints, check: Ints) -> Iterator[Any]:

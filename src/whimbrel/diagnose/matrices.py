@@ -72,7 +72,9 @@ def clusters(case: Case) -> sparse.csr_matrix:
 def pairs(case: Case) -> tuple[sparse.csr_matrix, Ints]:
     """Sums by pair of values of two of who, where and by which model, shape (pairs, n), and each pair's two single slices."""
     offsets = np.cumsum([1, *[len(d.values) for d in case.dimensions]])
-    usable = [i for i, d in enumerate(case.dimensions) if role(d) is not Role.CODE and 1 < len(d.values) <= 25][:8]
+    usable = [
+        i for i, d in enumerate(case.dimensions) if role(d) not in (Role.CODE, Role.INPUT) and 1 < len(d.values) <= 25
+    ][:8]
     rows, columns, parents, start = [], [], [], 0
     for a, left in enumerate(usable):
         for right in usable[a + 1 :]:

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from whimbrel.diagnose import matrices, whom
-from whimbrel.diagnose.case import HOUR_US, Case
+from whimbrel.diagnose.case import HOUR_US, Case, Dimension
 from whimbrel.diagnose.wobble import wobble
 from whimbrel.model.fields import Role
 from whimbrel.model.report import EvidenceKind
@@ -66,6 +66,10 @@ class Channel:
     """The values, shape (n,), where rows are only held against others of their hour: more of them can be judged then."""
     least: float = THRESHOLD
     """The least score that counts, in standard errors, however quiet golden is."""
+
+    def cuts(self, dimension: Dimension) -> bool:
+        """Whether the dimension makes slices for this channel; a field's own values are none for it."""
+        return matrices.role(dimension) not in self.not_by and dimension.path != self.component
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,9 +189,7 @@ class Scan:
                 passed[0] = False
             if channel.sign > 0:
                 passed &= shifts[:, j] > 0
-            if channel.not_by:
-                passed &= ~self._made_of(channel.not_by)
-            if passed.any():
+            if passed.any() and (passed := passed & self._cut_for(channel)).any():
                 best = int(np.argmax(np.where(passed, scores[:, j], -np.inf)))
                 sign = 1.0 if shifts[best, j] > 0 else -1.0
                 hit = self._settle(channel, excess[:, j], sign, float(scores[best, j]), float(thresholds[j]))
@@ -202,12 +204,12 @@ class Scan:
         out: Floats = excess - self._hours.T @ means
         return out
 
-    def _made_of(self, roles: frozenset[Role]) -> Bools:
-        """Which of the scored slices, singles then pairs, use a dimension with one of these roles."""
-        single = np.array([False, *[matrices.role(d) in roles for d in self.case.dimensions for _ in d.values]])
+    def _cut_for(self, channel: Channel) -> Bools:
+        """Which of the scored slices, singles then pairs, are made of dimensions that make slices for this channel."""
+        single: Bools = np.array([True, *(channel.cuts(d) for d in self.case.dimensions)])[self._family]
         if not self._parents.size:
             return single
-        return np.concatenate([single, single[self._parents].any(axis=1)])
+        return np.concatenate([single, single[self._parents].all(axis=1)])
 
     # ------------------------------------------------------------ scores
 
@@ -324,7 +326,7 @@ class Scan:
     # ------------------------------------------------------------ slices
 
     def _settle(self, channel: Channel, excess: Floats, sign: float, score: float, threshold: float) -> Hit | None:
-        where, inside = whom.slice_of(self.case, excess * sign, not_by=channel.not_by)
+        where, inside = whom.slice_of(self.case, excess * sign, channel.cuts)
         case = self.case
         rows = inside & case.window & np.isfinite(excess)
         base = inside & case.golden & np.isfinite(excess)

@@ -27,7 +27,7 @@ def narrowed(case: Case, cause: Cause, harm: Harm, relations: Mapping[str, Relat
     suspect = cause.suspect
     excess = suspect.hit.excess * (1.0 if suspect.shift >= 0 else -1.0)
     among = active(case, excess, suspect.inside, suspect.since_us)
-    where, inside = slice_of(case, excess, among, suspect.hit.channel.not_by, several=True)
+    where, inside = slice_of(case, excess, suspect.hit.channel.cuts, among, several=True)
     listed = any(condition.op == SEVERAL for condition in where)
     if not listed or not {c.path for c in suspect.where} <= {c.path for c in where}:
         return cause, harm

@@ -78,6 +78,19 @@ def of_the_time(case: Case, flags: Bools) -> bool:
     return left is not None and left <= SHARED * float(np.var(values))
 
 
+def of_the_hour(case: Case, values: Floats) -> bool:
+    """Whether on golden rows of one hour, at one place or everywhere, are alike as rows of that place are not at other hours."""
+    rows = np.flatnonzero(case.golden & np.isfinite(values))
+    for codes in (np.zeros(len(case.ts), dtype=np.int64), *case.categories.values()):
+        places = codes[rows] - codes[rows].min(initial=0)
+        counts = np.maximum(np.bincount(places), 1)
+        means = np.bincount(places, weights=values[rows]) / counts
+        usual, left = float(((values[rows] - means[places]) ** 2).mean()), _left(case, codes, rows, values[rows])
+        if left is not None and left < ROUGHLY * usual:
+            return True
+    return False
+
+
 def of_calendar(case: Case, values: Floats) -> bool:
     """Whether values are what the calendar says of the time: golden's was but one month, and the next one follows."""
     days = case.ts.astype("datetime64[us]").astype("datetime64[D]")

@@ -17,6 +17,9 @@ from whimbrel.model.rows import Bools, Floats, Ints
 FAMILIAR = 0.65
 """The share of golden's own rows that are like enough to others for a fitted model to be a witness on them."""
 
+MOST_CODES = 200
+"""Values of a category that trees tell apart; ids have more."""
+
 WEEKS = 1.9
 """Weeks that golden must span before its weekdays are told apart."""
 
@@ -45,7 +48,7 @@ def design_of(case: Case, parents: Sequence[Variable], train: Ints, rows: Ints |
     chosen = slice(None) if rows is None else rows
     columns, names, categorical = [], [], []
     for parent in parents:
-        if parent.codes is not None and (len(parent.vocabulary) > 200 or parent.name in case.growing):
+        if parent.codes is not None and (len(parent.vocabulary) > MOST_CODES or parent.name in case.growing):
             continue
         if not np.isfinite(_floats(parent, train)).any():
             continue  # a field that golden never filled teaches nothing

@@ -322,7 +322,7 @@ def _identity(case: Case, variable: Variable) -> list[Channel]:
     old = [variable.vocabulary[i] for i in np.argsort(-golden) if golden[i]][:5]
     flags = np.where(variable.missing, np.nan, new[variable.codes])
     # "Version 8 answers, for version=8" says nothing: whom it reached is asked of who and where.
-    own = frozenset({variable.field.role, Role.CODE})
+    own = frozenset({variable.field.role, Role.CODE, Role.INPUT})
     return [_channel(variable, "identity", flags, "identity", detail={"new": values, "old": old}, not_by=own)]
 
 

@@ -24,6 +24,7 @@ from whimbrel.diagnose import (
     fills,
     focus,
     keys,
+    kinds,
     labels,
     lineage,
     models,
@@ -67,7 +68,7 @@ def diagnose_rows(
         return Report(app, window_span, golden_span, "insufficient", f"CANNOT TELL: {thin}.",
                       cannot_tell=(CannotTell("data", "more predictions"),),
                       took_s=round(time.perf_counter() - started, 3))  # fmt: skip
-    case = build(golden, window, schema, events)
+    case = kinds.beside(build(golden, window, schema, events))
     hopes = boundaries.foresee(case)
     plain = contracts.channels(case), feeds.channels(case)  # what needs no model, while these load
     with models.on_one_thread():

@@ -8,7 +8,7 @@ tell more than any single value does: the shortest description wins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,6 @@ SURE = 3.5
 MORE = 1.1
 """Times what one description less explains that a longer one must."""
 _LEAST = 12
-_CODE = frozenset((Role.CODE,))
-"""A code fingerprint is evidence about what ran, never an answer to whom it hit."""
 _PREFERENCE = {Role.CONTEXT: 0, Role.HARDWARE: 1, Role.MODEL: 2, Role.CODE: 3}
 
 
@@ -65,14 +63,14 @@ class _Part:
 def slice_of(
     case: Case,
     excess: Floats,
+    cuts: Callable[[Dimension], bool],
     among: Bools | None = None,
-    not_by: frozenset[Role] = frozenset(),
     *,
     several: bool = False,
 ) -> tuple[Where, Bools]:
     """The slice that holds a rise of `excess` in the window (or among the rows given), and its rows.
 
-    With `several` one of its fields may have a list of values.
+    `cuts` says which dimensions make slices; with `several` one of them may have a list of values.
     """
     judged = np.isfinite(excess)
     rows = np.flatnonzero(judged & (case.window if among is None else among))
@@ -80,7 +78,7 @@ def slice_of(
     parts: list[_Part] = []
     inside = np.ones(len(case.ts), dtype=bool)
     for _depth in range(2):
-        part = _best(case, excess, rows, base, parts, not_by | _CODE, several)
+        part = _best(case, excess, rows, base, cuts, parts, several)
         if part is None:
             break
         parts.append(part)
@@ -91,7 +89,13 @@ def slice_of(
 
 
 def _best(
-    case: Case, excess: Floats, rows: Ints, base: Ints, taken: Sequence[_Part], not_by: frozenset[Role], several: bool
+    case: Case,
+    excess: Floats,
+    rows: Ints,
+    base: Ints,
+    cuts: Callable[[Dimension], bool],
+    taken: Sequence[_Part],
+    several: bool,
 ) -> _Part | None:
     """The values that hold the rise of their parent slice and leave the rest of it unchanged; None where none do."""
     values = excess[rows]
@@ -103,7 +107,8 @@ def _best(
     one: _Part | None = None
     more: _Part | None = None
     for dimension in case.dimensions:
-        if any(dimension is part.dimension for part in taken) or matrices.role(dimension) in not_by:
+        of_code = matrices.role(dimension) is Role.CODE  # evidence about what ran, never an answer to whom it hit
+        if of_code or not cuts(dimension) or any(dimension is part.dimension for part in taken):
             continue
         size = len(dimension.values) + 1
         codes, golden = dimension.codes[rows] + 1, dimension.codes[base] + 1
