@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import contracts, feeds, keys, naming, state
+from whimbrel.diagnose import atoms, contracts, feeds, keys, naming, state
 from whimbrel.diagnose.case import DAY_US, Case, build
 from whimbrel.diagnose.scan import Channel
 from whimbrel.diagnose.suspects import Proof, Suspect
@@ -161,5 +161,12 @@ def test_a_short_queue_has_no_atom(stuck: bool) -> None:
     queue = np.ceil(np.random.default_rng(1).exponential(np.where(DAY < DAYS, 250.0, 60.0))) / 1000
     queue[stuck & (DAY >= DAYS) & (SHOP == 3)] = 0.04
     case = _case(**cast("Any", {"spans.queue": queue}))
-    found = contracts.channels_of_atoms(case, case.variables["spans.queue"])
+    found = atoms.channels_of_atoms(case, case.variables["spans.queue"])
     assert [c.detail["value"] for c in found] == [0.04] * stuck
+
+
+@pytest.mark.parametrize(("one", "other", "alike"), [
+    ("day -10", "day 10", False), (" -10", "10", False), ("Covid-19", "covid19", True), ("São  Paulo", "sao paulo", True), ("a_b", "A-B", True),
+])  # fmt: skip
+def test_spellings_are_alike_as_a_person_reads_them(one: str, other: str, alike: bool) -> None:
+    assert (contracts.folded(one) == contracts.folded(other)) is alike

@@ -56,9 +56,9 @@ def test_what_upstream_explains_leaves_what_it_does_not() -> None:
     atom = replace(suspect("outputs.score", "repeated", 1.0, kind="invariant"), affected=~other, own=torn)
     relation = Reads((), surprise=np.where(other, 4.0, 0.1), expected=score)
     case = SimpleNamespace(golden=ROWS)
-    left = causes._inherited(cast("Any", case), atom, [atom], cast("Any", {"outputs.score": relation}))
+    left = followers.inherited(cast("Any", case), atom, [atom], cast("Any", {"outputs.score": relation}))
     assert (left.hit.channel.signature, left.proof) == ("spread", Proof.FIRM)
-    alone = causes._inherited(
+    alone = followers.inherited(
         cast("Any", case), replace(atom, own=None), [atom], cast("Any", {"outputs.score": relation})
     )
     assert alone.proof is Proof.SOFT
@@ -98,6 +98,29 @@ def test_code_that_is_new_in_a_slice_alone_has_the_rest_for_a_control() -> None:
     there = [replace(s, where=(Condition("context.language", "de"),)) for s in (moved, new)]
     assert causes._promote(cast("Any", None), there[0], [there[1]], there).proof is Proof.FIRM
     assert causes._promote(cast("Any", None), there[0], [new], there).proof is Proof.SOFT
+
+
+@pytest.mark.parametrize(("component", "read", "where", "proof"), [
+    ("inputs.used", "inputs.used", (), Proof.SOFT), ("inputs.other", "inputs.used", (), Proof.FIRM),
+    ("inputs.used", "inputs.used", (Condition("context.channel", "web"),), Proof.FIRM),
+])  # fmt: skip
+def test_what_was_looked_up_of_last_month_is_taken_along_by_this_one(
+    component: str, read: str, where: tuple[Condition, ...], proof: Proof
+) -> None:
+    """In all traffic, where an input that the fitted model reads left what other inputs tell of it."""
+    moved = suspect(component, "residual", 0.3, proof=Proof.SOFT)
+    step = replace(suspect("steps.lookup.before", "residual", -0.7), where=where)
+    channel = replace(step.hit.channel, detail={"relation": Reads((read,))})
+    step = replace(step, hit=replace(step.hit, channel=channel))
+    assert followers.taken_along(step, [moved, step]).proof is proof
+
+
+@pytest.mark.parametrize(("signature", "blamed"), [("given score", "model.version"), ("lost", "label")])
+def test_labels_that_no_longer_go_by_another_model_s_scores_are_its_doing(signature: str, blamed: str) -> None:
+    """Labels that do not come are not."""
+    off = replace(suspect("label", signature, 0.7, kind="invariant"), layer="labels")
+    new = suspect("model.version", "identity", 1.0, kind="identity", proof=Proof.SOFT)
+    assert causes._name(cast("Any", None), off, [new], [], {}).component == blamed
 
 
 @pytest.mark.parametrize("model", [False, True])
@@ -172,7 +195,7 @@ def test_a_rough_relation_does_not_speak_for_lost_digits(signature: str, proof: 
     relation = Reads(("inputs.lon",), surprise=np.full(ROWS.size, 0.2), expected=np.arange(ROWS.size, dtype=float))
     latitude = SimpleNamespace(numbers=relation.expected + np.where(ROWS.cumsum() % 2, 5.0, -5.0))
     case = SimpleNamespace(golden=ROWS, variables={"inputs.lat": latitude})
-    left = causes._inherited(cast("Any", case), lost, [lost], cast("Any", {"inputs.lat": relation}))
+    left = followers.inherited(cast("Any", case), lost, [lost], cast("Any", {"inputs.lat": relation}))
     assert left.proof is proof
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import whimbrel
-from whimbrel.diagnose import boundaries, contracts, gather
+from whimbrel.diagnose import atoms, boundaries, gather
 from whimbrel.diagnose.case import HOUR_US, Variable
 from whimbrel.diagnose.relations import Split
 from whimbrel.model.fields import Field, Kind, Role
@@ -88,4 +88,4 @@ def test_answers_that_many_are_given_are_as_long_for_all_of_them(filled_in: bool
         golden=golden, window=~golden, blocks=np.arange(3_000) // 200, block_count=10, dimensions=(),
         of=lambda *roles: [text] if Role.OUTPUT in roles else [],
     )  # fmt: skip
-    assert contracts._of_few_keys(cast("Any", case), chars, 300.0) is not filled_in
+    assert atoms._of_few_keys(cast("Any", case), chars, 300.0) is not filled_in

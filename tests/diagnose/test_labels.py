@@ -197,6 +197,14 @@ def test_labels_that_have_not_come_yet_are_not_lost(wait_h: float) -> None:
     assert asked(wait_h=wait_h).verdict == "healthy"
 
 
+def test_golden_may_be_taken_out_later_than_the_window() -> None:
+    """Its last labels came after the window ended, and all of the window's until then are there."""
+    c = scored(drawn(4_000, 2, 12, 2))
+    end = int(c["ts"].max())
+    report = diagnose_rows(known(golden(), end + 72 * HOUR_US), known(c, end), SCHEMA, app="parcels")
+    assert not report.findings
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_only_what_was_acted_upon_may_be_labelled(lost: bool) -> None:
     """Shorter ways, fewer warnings, and of what is not warned of hardly any label: none is lost, unless some are."""

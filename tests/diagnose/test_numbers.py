@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from whimbrel import diagnose
-from whimbrel.diagnose import contracts
+from whimbrel.diagnose import atoms, contracts
 from whimbrel.diagnose.case import Variable
 from whimbrel.model.fields import Field, Kind
 
@@ -143,4 +143,4 @@ def test_a_value_is_its_few_owners_only_where_they_are_known(whose: str) -> None
     numbers = np.where(filled, 41.37, rng.gamma(3, 20, 6_000))
     balance = Variable("inputs.balance", Field("inputs.balance", Kind.NUMBER), numbers=numbers)
     case = SimpleNamespace(golden=~window, window=window, of=lambda *_: [ids])
-    assert contracts._of_few_keys(cast("Any", case), balance, 41.37) is (whose == "one's")
+    assert atoms._of_few_keys(cast("Any", case), balance, 41.37) is (whose == "one's")

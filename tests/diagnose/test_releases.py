@@ -80,3 +80,18 @@ def test_scores_that_are_too_high_for_all_do_harm(
     monkeypatch.setattr(releases, "announced", lambda *_: True)
     monkeypatch.setattr(releases, "_scores", lambda *_: (score, promised + rng.normal(0, 0.002, 9_000)))
     assert releases.judged(case, parts, cause, {})[1] is harms
+
+
+@pytest.mark.parametrize(
+    ("begins", "known", "meant"), [(600, False, True), (800, False, False), (600, True, False), (500, False, False)]
+)
+def test_a_decision_that_changes_with_a_new_tag_was_meant(begins: int, known: bool, meant: bool) -> None:
+    """From the tag's first row on and under it alone; not long after it, not before it, nor under a tag that golden had."""
+    rows = np.arange(1_000)
+    golden = rows < 400
+    codes = (rows >= 600).astype(np.int64)
+    codes[10] = int(known)
+    tag = Variable("context.policy", Field("context.policy", Kind.TEXT), codes=codes, vocabulary=("p11", "p12"))
+    case = cast("Any", SimpleNamespace(golden=golden, window=~golden, ts=rows))
+    bad = (rows >= begins) & (rows % 10 == 3)
+    assert releases._began_with(case, cast("Any", SimpleNamespace(bad=bad)), tag) is meant

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import diagnose_rows, state
+from whimbrel.diagnose import diagnose_rows, gather, state
 from whimbrel.diagnose.case import build
+from whimbrel.diagnose.suspects import Proof
+from whimbrel.model.fields import Kind, Schema
 from whimbrel.model.report import Report
+from whimbrel.model.rows import Categories, Column, Numbers, Rows
 
 from .shop import HOUR_US, SCHEMA, Cells, cells, rows, serve
 
@@ -77,3 +83,27 @@ def test_a_state_may_stand_still_where_golden_never_was(value: float, hours: int
         rows(serve(golden, CLEAN), "g"), rows(serve(window, CLEAN[:6_000]), "w"), SCHEMA, app="shop"
     )  # fmt: skip
     assert ("inputs.weight" in {f.component for f in found.findings}) is blamed, found.sentence
+
+
+@pytest.mark.parametrize(("step", "drifted"), [(0.02, True), (0.5, False), (0.0, False)])
+def test_a_rate_of_exchange_walks_on_after_golden(step: float, drifted: bool) -> None:
+    """By as much a day as it did before; what goes farther from one day to the next is no walk, nor what stays where golden was."""
+    day, country = np.arange(6_000) // 400, np.arange(6_000) % 3
+    walk = np.cumsum(np.random.default_rng(4).uniform(-0.02, 0.02, (15, 3)), axis=0)
+    walk[12:, 2] = walk[:12, 2].max() + step * np.arange(1, 4) if step else walk[:12, 2].mean()
+    rate = np.array([1.0, 0.2, 25.0])[country] + walk[day, country]
+    columns: dict[str, Column] = {
+        "steps.fx.rate": Numbers(rate),
+        "context.country": Categories(country, ("de", "pl", "cz")),
+    }
+    every = Rows(tuple(map(str, range(6_000))), np.arange(6_000) * (24 * HOUR_US // 400), columns, 6_000)
+    schema = Schema.from_pairs([("steps.fx.rate", Kind.NUMBER), ("context.country", Kind.TEXT)])
+    case = build(every.take(day < 12), every.take(day >= 12), schema)
+    suspect = SimpleNamespace(
+        component="steps.fx.rate",
+        proof=Proof.FIRM,
+        inside=country == 2,
+        bad=(country == 2) & (day >= 12),
+        since_us=int(case.ts[case.window].min()),
+    )
+    assert gather._drifted(case, cast("Any", suspect)) is drifted

@@ -16,11 +16,10 @@ import numpy as np
 from whimbrel.diagnose import models
 from whimbrel.diagnose.boundaries import upstream
 from whimbrel.diagnose.case import Case, Variable
-from whimbrel.diagnose.contracts import LAYER_OF
 from whimbrel.diagnose.labels import absent
 from whimbrel.diagnose.learning import exact
 from whimbrel.diagnose.relations import held_out, split
-from whimbrel.diagnose.scan import Channel, Hit, Scan
+from whimbrel.diagnose.scan import LAYER_OF, Channel, Hit, Scan
 from whimbrel.diagnose.support import design_of, thin
 from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Bools, Floats

@@ -16,13 +16,12 @@ import numpy as np
 from whimbrel.diagnose import models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
-from whimbrel.diagnose.contracts import LAYER_OF
 from whimbrel.diagnose.forms import EXACT_SHARE
 from whimbrel.diagnose.gist import from_words
 from whimbrel.diagnose.hopes import Hopes
 from whimbrel.diagnose.learning import exact, fitted, learn
 from whimbrel.diagnose.relations import Relation, Split, split
-from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Floats
 

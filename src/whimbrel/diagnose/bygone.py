@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
-from whimbrel.diagnose.contracts import GRADED, LAYER_OF
+from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.keys import named
 from whimbrel.diagnose.relations import Relation
-from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints

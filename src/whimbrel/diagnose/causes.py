@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose.boundaries import priced, written
-from whimbrel.diagnose.case import Case, Variable
-from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, led, unread
+from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.displaced import displaced
+from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, inherited, led, taken_along, unread
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of, overlap
@@ -38,11 +39,11 @@ _MODEL_FACTS = {"model.version": 0, "model.precision": 1, "model.variant": 2, "m
 _STREWN = 5.0
 """Standard errors, of the square root of the rows, by which outputs must be strewn wider about golden's model to have lost its order."""
 
+_OF_SCORES = ("given score", "disagree")
+"""What labels no longer say of scores: where another model gives these, it is that one's doing."""
+
 _KEPT = re.compile(r"cache|reuse")
 """What the provider kept of a prompt is the provider's doing."""
-
-_DIGITS = ("atom", "stutter", "standing", "whole", "grid")
-"""What is told by the last digits of a number, which a fitted relation does not foretell."""
 
 HALTED = float(np.log(3.0))
 """Calls that take so much longer are not merely slower: they wait for something that does not answer."""
@@ -66,11 +67,11 @@ def settle(
     """Causes, the gravest proof first, and the soft suspects that remain as traffic."""
     identities = [s for s in suspects if s.hit.channel.signature == "identity"]
     others = [s for s in suspects if s.hit.channel.signature != "identity"]
-    others = [_inherited(case, s, others, relations) for s in others]
+    others = [taken_along(inherited(case, s, others, relations), others) for s in others]
     others = led(case, [_promote(case, s, identities, others) for s in others])
     proofs = [s for s in others if s.proof > Proof.SOFT]
     soft = [s for s in others if s.proof is Proof.SOFT]
-    causes = _host_slow(case, proofs, soft, identities)
+    causes = [*_of_other_requests(case, proofs, relations), *_host_slow(case, proofs, soft, identities)]
     taken = {id(s) for cause in causes for s in (cause.suspect, *cause.witnesses)}
     rest = [s for s in proofs if id(s) not in taken]
     for suspect in sorted(rest, key=lambda s: _turn(case, s, rest)):
@@ -89,6 +90,24 @@ def settle(
     causes = [_located(case, _with_victims(cause, soft), soft) for cause in causes]
     named = {v for cause in causes for v in (*cause.victims, cause.component)}
     return causes, [s for s in soft if s.component not in named]
+
+
+def _of_other_requests(case: Case, proofs: Sequence[Suspect], relations: Mapping[str, Relation]) -> list[Cause]:
+    """Steps and outputs that are another request's: the record is, if several are, and an answer alone was handed to the wrong one."""
+    moved = []
+    for suspect in sorted(proofs, key=lambda s: order_of(case, s.component)):
+        whose = displaced(case, suspect, relations.get(suspect.component))
+        if whose:
+            channel = replace(suspect.hit.channel, signature="displaced")
+            moved.append(replace(suspect, hit=replace(suspect.hit, channel=channel), note=whose))
+    if not moved:
+        return []
+    lead = max(moved, key=lambda s: int(s.bad.sum()))
+    several = tuple(s for s in moved if s is not lead and (s.where == lead.where or _together(s, lead)))
+    if several:
+        return [Cause(lead, "recorder.record", "recorder", tuple(s.component for s in (lead, *several)), several)]
+    output = role_of(lead.component) is Role.OUTPUT
+    return [Cause(lead, lead.component, "serving" if output else "features")]
 
 
 def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float, ...]:
@@ -187,7 +206,7 @@ def _name(
     relations: Mapping[str, Relation],
 ) -> Cause:
     role = role_of(suspect.component)
-    if role is Role.OUTPUT:
+    if role is Role.OUTPUT or suspect.hit.channel.signature in _OF_SCORES:
         model = _identity_of(suspect, identities, Role.MODEL)
         if model is not None:
             there = replace(
@@ -195,6 +214,7 @@ def _name(
                 from_start=model.from_start,
             )  # fmt: skip
             return Cause(there, model.component, "model", (suspect.component,), (model,))
+    if role is Role.OUTPUT:
         host = [c for c in suspect.where if c.path == "hardware.host"]
         if host and len(suspect.where) == 1 and not _ranks_kept(case, suspect):
             return Cause(suspect, "hardware.host", "hardware", (suspect.component,))
@@ -332,44 +352,6 @@ def _coincide(suspect: Suspect, identity: Suspect) -> bool:
 def _only_there(suspect: Suspect, identity: Suspect) -> bool:
     """Whether the new code runs in a part of the traffic, and what departs departs in that part alone: others are the control."""
     return bool(suspect.where) and set(suspect.where) == set(identity.where)
-
-
-def _inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relations: Mapping[str, Relation]) -> Suspect:
-    """A contract broken by a value that is just what its upstream makes of it was broken upstream.
-
-    What is left is how the component departs from its upstream, where it does so elsewhere.
-    """
-    innocent = replace(suspect, proof=Proof.SOFT) if suspect.own is None else replace(suspect.own, hits=suspect.hits)
-    relation = relations.get(suspect.component)
-    signature = suspect.hit.channel.signature
-    if suspect.proof is Proof.SOFT or relation is None or suspect.hit.channel.kind == "residual" or signature == "type":
-        return suspect
-    if not (relation.exact or relation.strength > 0.7):
-        return suspect
-    bad = suspect.bad
-    if signature in _DIGITS and not relation.exact and _varies(case, case.variables[suspect.component], relation, bad):
-        return suspect  # one value where upstream promises many is this component's own doing, and so are lost digits
-    surprise = np.abs(relation.surprise[bad])
-    surprise = surprise[np.isfinite(surprise)]
-    limit = 0.2 if relation.exact else 1.5
-    if surprise.size >= 0.3 * max(int(bad.sum()), 1):
-        return innocent if float(surprise.mean()) < limit else suspect
-    upstream = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
-    moved = any(overlap(bad, s.affected) >= SAME and s.component in relation.parents for s in upstream)
-    return innocent if moved else suspect
-
-
-def _varies(case: Case, variable: Variable, relation: Relation, rows: Bools) -> bool:
-    """Whether what the relation expects on these rows is spread wider than it errs on golden."""
-    assert variable.numbers is not None
-    known = np.isfinite(relation.expected) & np.isfinite(variable.numbers)
-    here = relation.expected[rows & known]
-    held = case.golden & known & np.isfinite(relation.surprise)  # the rows that taught it tell less than it errs
-    errs = (variable.numbers - relation.expected)[held]
-    if min(here.size, errs.size) < 8:
-        return False
-    spread, error = (float(np.subtract(*np.quantile(sample, [0.84, 0.16]))) for sample in (here, errs))
-    return spread > error
 
 
 def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of: Sequence[Suspect]) -> Suspect:

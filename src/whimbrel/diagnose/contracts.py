@@ -7,15 +7,17 @@ In: a `Case`. Out: channels for nulls, types, unknown categories, values outside
 from __future__ import annotations
 
 import contextlib
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import DAY_US, MAX_VALUES, MOSTLY_ONCE, Case, Variable
+from whimbrel.diagnose.atoms import FAR, channels_of_atoms
+from whimbrel.diagnose.case import MOSTLY_ONCE, Case, Variable
 from whimbrel.diagnose.ids import channel_of_forms
-from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.scan import LAYER_OF, Channel, invariant
 from whimbrel.diagnose.shapes import multiples_of
 from whimbrel.diagnose.state import of_calendar
 from whimbrel.diagnose.text import FORMS
@@ -26,30 +28,8 @@ VALUE_ROLES = (Role.INPUT, Role.STEP, Role.OUTPUT)
 COUNTED = (Role.STEP, Role.OUTPUT, Role.USAGE)
 """What the app makes itself: a value that never varied there is a setting."""
 
-LAYER_OF = {
-    Role.INPUT: "data",
-    Role.STEP: "features",
-    Role.CODE: "features",
-    Role.AGE: "features",
-    Role.OUTPUT: "model",
-    Role.MODEL: "model",
-    Role.DECISION: "decision",
-    Role.LABEL: "labels",
-    Role.SPAN: "serving",
-    Role.ERROR: "serving",
-    Role.USAGE: "serving",
-    Role.HARDWARE: "hardware",
-    Role.RECORDER: "recorder",
-}
-
-HANDFUL = 12
-"""Different values up to which a number is one of a few classes."""
-
 GRADED = 40
 """Different values from which on the marks between them are a rule and no chance."""
-
-FAR = 2.0
-"""Widths of golden's range beyond its ends that no season reaches."""
 
 _WHOLE, _FINER = 0.5, 0.2
 """Shares of golden that may be whole numbers, or on a wider mark by chance (one in ten is), where their digits can be lost."""
@@ -61,24 +41,10 @@ LEAST_FIXED = 200
 DIFFERENT = 0.3
 """Share of texts of one length that are not the same texts: one text that many send is no cut."""
 
-_NEXT = 8
-"""Values on either side that a value is held against."""
-
-LEAST_GAIN = 0.004
-"""Share of the window that a single value must have gained before it is an atom."""
-
 KNOWN_TURNS = 10
 """Changes of a value in golden's time below which nothing lies far outside its range."""
-UNTOLD = 0.1
-"""The part of what a key's values do in golden's time that steady growth may leave open."""
-FEW_KEYS = 0.1
-"""The part of the keys that as many rows usually are of, below which rows are of few keys."""
-FEW_LENGTHS, LEAST_KEYS = 0.5, 20
-"""The same of the lengths of texts that tell the value; texts of several predictions that show whether they do."""
 STRANGE = 0.003
 """Share of golden's texts below which a form is one that they do not have."""
-
-_ENDS = {2.0**7 - 1, 2.0**15 - 1, 2.0**15, 2.0**16 - 1, 2.0**31 - 1, 2.0**31, 2.0**32 - 1, 2.0**63}
 
 _NOTHING = {"", "none", "null", "nan", "n/a", "na", "nil", "unknown", "undefined", "missing", "?", "-", "--", "unk", "#n/a", "(null)", "not set"}  # fmt: skip
 
@@ -94,6 +60,9 @@ _NO_DAY = {
     "2999-12-31",
     "9999-12-31",
 }
+
+
+_KEPT_OF_TEXT = re.compile(r"[^\W_]|(?<![^\W_])[-\u2212](?=\d)")
 
 
 def channels(case: Case) -> list[Channel]:
@@ -118,24 +87,19 @@ def channels(case: Case) -> list[Channel]:
     return out
 
 
-def _channel(variable: Variable, signature: str, values: Floats | Bools, **more: object) -> Channel:
-    layer = LAYER_OF[variable.field.role]
-    return Channel(variable.path, layer, signature, "invariant", values.astype(np.float64), **more)  # type: ignore[arg-type]
-
-
 def _presence(case: Case, variable: Variable) -> list[Channel]:
     out = []
     rescued = case.rescued.get(variable.path)
     missing = variable.missing
     if rescued is not None and rescued.any():
-        out.append(_channel(variable, "type", rescued))
+        out.append(invariant(variable, "type", rescued))
         missing = missing & ~rescued
     if variable.infinite is not None:
         missing = missing & ~variable.infinite
     if variable.infinite is not None and variable.infinite[case.window].any():
-        out.append(_channel(variable, "infinite", np.where(missing, np.nan, variable.infinite)))
+        out.append(invariant(variable, "infinite", np.where(missing, np.nan, variable.infinite)))
     if missing[case.window].any():
-        out.append(_channel(variable, "null", missing))
+        out.append(invariant(variable, "null", missing))
     return out
 
 
@@ -160,13 +124,13 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
         out += _grid(variable, golden)
     outside = (values < low) | (values > high)
     if (outside & case.window).any():
-        out.append(_channel(variable, "range", np.where(known, outside, np.nan), floor=0.02,
+        out.append(invariant(variable, "range", np.where(known, outside, np.nan), floor=0.02,
                             detail={"low": low, "high": high, "variable": variable.name}))  # fmt: skip
     margin = max(FAR, case.ages) * (high - low)
     beyond = (values < low - margin) | (values > high + margin)
     if margin and (beyond & case.window).any() and _turns(case, values) >= KNOWN_TURNS:
         detail = {"golden": float(np.median(golden)), "variable": variable.name}
-        out.append(_channel(variable, "beyond", np.where(known, beyond, np.nan), floor=0.3, detail=detail))
+        out.append(invariant(variable, "beyond", np.where(known, beyond, np.nan), floor=0.3, detail=detail))
     return out
 
 
@@ -175,145 +139,6 @@ def _turns(case: Case, values: Floats) -> int:
     known = np.flatnonzero(case.golden & np.isfinite(values))
     ordered = values[known[np.argsort(case.ts[known], kind="stable")]]
     return int(np.count_nonzero(ordered[1:] != ordered[:-1]))
-
-
-def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
-    """Single values that hold far more of the window than any block of golden gave to a single value it did not expect."""
-    assert variable.numbers is not None
-    known = np.isfinite(variable.numbers)
-    golden, window = variable.numbers[case.golden & known], variable.numbers[case.window & known]
-    if golden.size < 30 or window.size < 10:
-        return []
-    values, counts = np.unique(window, return_counts=True)
-    gained = counts / window.size - _shares(golden, values)
-    grown = (counts >= 15) & (gained >= LEAST_GAIN)
-    order = [i for i in np.argsort(-gained)[:3] if grown[i]]
-    if not order:
-        return []
-    natural, natural_new = _natural_gain(case, variable)
-    # One of a handful of values that all occur has a share that moves with the world; it is no atom until it is new.
-    listed = np.unique(golden).size <= HANDFUL
-    most_before = 0.1 if listed else 0.5
-    out = []
-    for i in order:
-        before = counts[i] / window.size - gained[i]
-        usual = max(natural, _beside(gained, i)) if before > 0 else natural_new
-        if gained[i] < 2.0 * usual or before > most_before * counts[i] / window.size:
-            continue
-        value = float(values[i])
-        if (not _is_sentinel(value) and _of_few_keys(case, variable, value)) or _grown(case, variable, value):
-            continue
-        low, high = float(golden.min()), float(golden.max())
-        margin = FAR * (high - low)
-        hit = np.where(variable.missing, np.nan, variable.numbers == value)
-        out.append(_channel(variable, "atom", hit, floor=LEAST_GAIN, detail={
-            "value": value, "outside": not low <= value <= high, "far": not low - margin <= value <= high + margin,
-            "before": float(before), "natural": float(usual),
-            "listed": listed, "sentinel": _is_sentinel(value), "end": value in (low, high),
-        }))  # fmt: skip
-    return out
-
-
-def _beside(gained: Floats, i: int) -> float:
-    """What the values next to one gained, on average: where a queue grows short each of its short times is more common."""
-    beside = np.delete(gained[max(i - _NEXT, 0) : i + _NEXT + 1], min(i, _NEXT))
-    return float(beside.mean()) if beside.size else 0.0
-
-
-def _of_few_keys(case: Case, variable: Variable, value: float) -> bool:
-    """Whether a value is as common as who or what it belongs to: of an article that everybody wants, the day's price is everywhere.
-
-    What fills a value in asks nobody's number. Where golden's words tell the value, as an answer tells how long it is, those with
-    one value are of few lengths.
-    """
-    hit = case.window & (variable.numbers == value)
-    for key in case.of(Role.INPUT, Role.OUTPUT):
-        if key.codes is None or key.derived or key.path == variable.path or key.distinct <= MAX_VALUES:
-            continue
-        kinds, few = key.codes, FEW_KEYS
-        if key.field.role is Role.OUTPUT:
-            if not _told_by(case, variable, key):
-                continue
-            kinds, few = np.array([len(text) for text in key.vocabulary])[key.codes], FEW_LENGTHS
-        rows, usual = np.flatnonzero(hit & ~key.missing), np.flatnonzero(case.window & ~key.missing)
-        if rows.size < 0.5 * hit.sum():
-            continue  # whose they are is lost as well
-        usual = usual[np.linspace(0, usual.size - 1, rows.size).astype(np.int64)]
-        of, expected = (np.unique(kinds[chosen]).size for chosen in (rows, usual))
-        if of < few * expected:
-            return True
-    return False
-
-
-def _grown(case: Case, variable: Variable, value: float) -> bool:
-    """Whether most rows with a value have what their key had in golden and what it gained since, as all keys do: an age grows by itself."""
-    assert variable.numbers is not None
-    rows = case.window & (variable.numbers == value)
-    days = (case.ts - case.ts[case.golden].min()) / DAY_US
-    for key in case.of(Role.INPUT, Role.CONTEXT, Role.HARDWARE):
-        if key.codes is None or key.derived or key.path == variable.path or key.distinct < 2:
-            continue
-        known = case.golden & ~key.missing & np.isfinite(variable.numbers)
-        if not known.any():
-            continue  # a key that is new says nothing of what it had
-        counts = np.bincount(key.codes[known], minlength=len(key.vocabulary))
-        with np.errstate(invalid="ignore"):
-            then, level = (
-                np.bincount(key.codes[known], weights=of[known], minlength=counts.size) / counts
-                for of in (days, variable.numbers)
-            )
-        later, more = days - then[key.codes], variable.numbers - level[key.codes]
-        left = more - later * float((later * more)[known].sum() / max((later**2)[known].sum(), 1e-12))
-        if float((left[known] ** 2).sum()) > UNTOLD * float((more[known] ** 2).sum()):
-            continue
-        own = np.abs(left) <= np.quantile(np.abs(left[known]), 0.99) + 1e-9 * abs(value)
-        if np.mean((own & ~key.missing)[rows]) > 0.5:
-            return True
-    return False
-
-
-def _told_by(case: Case, variable: Variable, key: Variable) -> bool:
-    """Whether predictions of golden that share this key, of which there are some, share the value as well."""
-    rows = np.flatnonzero(case.golden & ~variable.missing & ~key.missing)
-    of = key.kinds[rows]
-    pairs = np.unique(np.stack([of, variable.kinds[rows]]), axis=1)[0]
-    several = np.bincount(of) > 1
-    return bool(several.sum() >= LEAST_KEYS and (np.bincount(pairs)[several] > 1).mean() < 0.01)
-
-
-def _is_sentinel(value: float) -> bool:
-    """Zero, one below it, all nines, the ends of integers: what programs write where they know nothing."""
-    digits = f"{abs(value):g}".replace(".", "")
-    return value in (0.0, -1.0) or (len(digits) > 1 and set(digits) == {"9"}) or abs(value) in _ENDS
-
-
-def _shares(sample: Floats, values: Floats) -> Floats:
-    """The share of `sample` that each of the sorted `values` holds."""
-    ordered = np.sort(sample)
-    out: Floats = (np.searchsorted(ordered, values, "right") - np.searchsorted(ordered, values, "left")) / sample.size
-    return out
-
-
-def _natural_gain(case: Case, variable: Variable) -> tuple[float, float]:
-    """The most that one value of one golden block gained over the rest of golden: crowds share a value, rightly.
-
-    Second, the same of values that the rest does not have at all.
-    """
-    assert variable.numbers is not None
-    most, most_new = 0.0, 0.0
-    known = case.golden & np.isfinite(variable.numbers)
-    for b in range(case.block_count):
-        block = variable.numbers[known & (case.blocks == b)]
-        rest = variable.numbers[known & (case.blocks != b)]
-        if block.size < 30 or rest.size < 30:
-            continue
-        values, counts = np.unique(block, return_counts=True)
-        top = np.argsort(-counts)[:5]
-        top.sort()
-        most = max(most, float(np.max(counts[top] / block.size - _shares(rest, values[top]) - 2 / block.size)))
-        strange = counts[~np.isin(values, rest)]
-        most_new = max(most_new, float(strange.max(initial=0)) / block.size - 2 / block.size)
-    return most, most_new
 
 
 def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
@@ -347,7 +172,7 @@ def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
         return []
     chosen = next(decimals for decimals, gain in gained.items() if gain >= 0.9 * most)
     on = multiples_of(10.0**-chosen, np.where(known, variable.numbers, 0.0))
-    return [_channel(variable, "whole", np.where(known, on, np.nan), floor=0.3, detail={"mark": 10.0**-chosen})]
+    return [invariant(variable, "whole", np.where(known, on, np.nan), floor=0.3, detail={"mark": 10.0**-chosen})]
 
 
 def _grid(variable: Variable, golden: Floats) -> list[Channel]:
@@ -360,7 +185,7 @@ def _grid(variable: Variable, golden: Floats) -> list[Channel]:
             known = np.isfinite(variable.numbers)
             between = np.where(known, ~multiples_of(10.0**-decimals, np.where(known, variable.numbers, 0.0)), np.nan)
             return [
-                _channel(
+                invariant(
                     variable, "grid", between, floor=0.03, detail={"mark": 10.0**-decimals, "variable": variable.name}
                 )
             ]
@@ -378,7 +203,7 @@ def _fixed(case: Case, variable: Variable) -> list[Channel]:
     if not (other & known & case.window).any() or of_calendar(case, variable.numbers):
         return []
     detail = {"value": float(golden[0]), "variable": variable.name}
-    return [_channel(variable, "fixed", np.where(known, other, np.nan), detail=detail)]
+    return [invariant(variable, "fixed", np.where(known, other, np.nan), detail=detail)]
 
 
 # ---------------------------------------------------------------- texts
@@ -414,7 +239,7 @@ def _form(case: Case, variable: Variable) -> list[Channel]:
     window = np.bincount(variable.codes[case.window & ~variable.missing], minlength=size)
     top = [variable.vocabulary[i] for i in np.argsort(-np.where(strange, window, -1))[:3] if strange[i] and window[i]]
     detail = {"values": top, "variable": variable.name}
-    return [_channel(variable, "form", np.where(variable.missing, np.nan, flags), floor=0.02, detail=detail)]
+    return [invariant(variable, "form", np.where(variable.missing, np.nan, flags), floor=0.02, detail=detail)]
 
 
 def _texts(case: Case, variable: Variable) -> list[Channel]:
@@ -457,11 +282,11 @@ def _category(case: Case, variable: Variable) -> list[Channel]:
         detail["twins"] = twins = _twins(variable.vocabulary, unseen, golden)
         flags = np.append(unseen, False)[variable.codes]
         news = variable.name not in case.growing
-        out = [_channel(variable, "unseen", np.where(variable.missing, np.nan, flags), detail=detail)] if news else []
+        out = [invariant(variable, "unseen", np.where(variable.missing, np.nan, flags), detail=detail)] if news else []
     for kind, members in (("twin", set(twins)), ("nothing", set(nothing))):
         if members:
             chosen = np.array([value in members for value in variable.vocabulary] + [False])
-            out.append(_channel(variable, kind, np.where(variable.missing, np.nan, chosen[variable.codes]), floor=0.004, detail=detail))  # fmt: skip
+            out.append(invariant(variable, kind, np.where(variable.missing, np.nan, chosen[variable.codes]), floor=0.004, detail=detail))  # fmt: skip
     return out
 
 
@@ -476,11 +301,11 @@ def _growth(case: Case, variable: Variable) -> float:
 
 
 def folded(text: str) -> str:
-    """A category as a person reads it: without case, accents, padding, punctuation or doubled encoding."""
+    """A category as a person reads it: without case, accents, padding, punctuation or doubled encoding, but with the sign of a number."""
     with contextlib.suppress(UnicodeError):
         text = text.encode("latin-1").decode("utf-8")
-    plain = unicodedata.normalize("NFKD", text)
-    return "".join(c for c in plain.casefold() if c.isalnum())
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(_KEPT_OF_TEXT.findall(plain))
 
 
 def _twins(vocabulary: tuple[str, ...], unseen: Bools, golden: Ints) -> dict[str, str]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
-from whimbrel.diagnose.contracts import LAYER_OF
-from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints

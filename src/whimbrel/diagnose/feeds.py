@@ -11,9 +11,10 @@ from itertools import combinations
 import numpy as np
 
 from whimbrel.diagnose import state
+from whimbrel.diagnose.atoms import FAR
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
-from whimbrel.diagnose.contracts import FAR, GRADED, LAYER_OF
-from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.contracts import GRADED
+from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from whimbrel.diagnose.atoms import channels_of_atoms
 from whimbrel.diagnose.case import Case
-from whimbrel.diagnose.contracts import LEAST_FIXED, channels_of_atoms
+from whimbrel.diagnose.contracts import LEAST_FIXED
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Role

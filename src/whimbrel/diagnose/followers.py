@@ -6,18 +6,22 @@ what broke with something before it that it was not known to read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from scipy.special import logit
 
-from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.suspects import Proof, Suspect, order_of, overlap
 from whimbrel.model.fields import Role, role_of
+from whimbrel.model.rows import Bools
 
 _FEW, _LEFT = 12, 0.02
 """Rows that show a fixed multiple; the part of the squares that rounding may leave of it."""
+_DIGITS = ("atom", "stutter", "standing", "whole", "grid")
+"""What is told by the last digits of a number, which a fitted relation does not foretell."""
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
 CLEARER_ROWS = 0.9
@@ -45,6 +49,25 @@ def led(case: Case, suspects: Sequence[Suspect]) -> list[Suspect]:
         if first is not None and first.proof is Proof.SOFT:
             guilty[first.component] = follower
     return [_proved_by(s, guilty[s.component]) if s.component in guilty else s for s in suspects]
+
+
+def taken_along(suspect: Suspect, suspects: Sequence[Suspect]) -> Suspect:
+    """The suspect, proving nothing where a step left its fitted model in all traffic with an input that it reads and that left what other inputs tell of it.
+
+    In the holidays people use more than a month ago: what was looked up of that month is what it was.
+    """
+    channel = suspect.hit.channel
+    fitted = channel.kind == "residual" and not channel.exact and role_of(suspect.component) is Role.STEP
+    if suspect.proof is Proof.SOFT or not fitted or suspect.where:
+        return suspect
+    read = [
+        s
+        for s in suspects
+        if s.layer == "data" and s.proof is Proof.SOFT and s.component in channel.detail["relation"].parents
+    ]
+    torn = [s for s in read if any(hit.channel.kind == "residual" for hit in s.hits)]
+    moved = any(min(overlap(suspect.affected, s.affected), overlap(s.affected, suspect.affected)) >= SAME for s in torn)
+    return replace(suspect, proof=Proof.SOFT) if moved else suspect
 
 
 def _covered(first: Suspect, follower: Suspect) -> bool:
@@ -90,3 +113,41 @@ def unread(case: Case, suspect: Suspect, guilty: Suspect) -> bool:
     if not earlier or guilty.proof is not Proof.HARD or guilty.component in read:
         return False
     return min(overlap(suspect.bad, guilty.bad), overlap(guilty.bad, suspect.bad)) >= CLEARER_ROWS
+
+
+def inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relations: Mapping[str, Relation]) -> Suspect:
+    """A contract broken by a value that is just what its upstream makes of it was broken upstream.
+
+    What is left is how the component departs from its upstream, where it does so elsewhere.
+    """
+    innocent = replace(suspect, proof=Proof.SOFT) if suspect.own is None else replace(suspect.own, hits=suspect.hits)
+    relation = relations.get(suspect.component)
+    signature = suspect.hit.channel.signature
+    if suspect.proof is Proof.SOFT or relation is None or suspect.hit.channel.kind == "residual" or signature == "type":
+        return suspect
+    if not (relation.exact or relation.strength > 0.7):
+        return suspect
+    bad = suspect.bad
+    if signature in _DIGITS and not relation.exact and _varies(case, case.variables[suspect.component], relation, bad):
+        return suspect  # one value where upstream promises many is this component's own doing, and so are lost digits
+    surprise = np.abs(relation.surprise[bad])
+    surprise = surprise[np.isfinite(surprise)]
+    limit = 0.2 if relation.exact else 1.5
+    if surprise.size >= 0.3 * max(int(bad.sum()), 1):
+        return innocent if float(surprise.mean()) < limit else suspect
+    upstream = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
+    moved = any(overlap(bad, s.affected) >= SAME and s.component in relation.parents for s in upstream)
+    return innocent if moved else suspect
+
+
+def _varies(case: Case, variable: Variable, relation: Relation, rows: Bools) -> bool:
+    """Whether what the relation expects on these rows is spread wider than it errs on golden."""
+    assert variable.numbers is not None
+    known = np.isfinite(relation.expected) & np.isfinite(variable.numbers)
+    here = relation.expected[rows & known]
+    held = case.golden & known & np.isfinite(relation.surprise)  # the rows that taught it tell less than it errs
+    errs = (variable.numbers - relation.expected)[held]
+    if min(here.size, errs.size) < 8:
+        return False
+    spread, error = (float(np.subtract(*np.quantile(sample, [0.84, 0.16]))) for sample in (here, errs))
+    return spread > error

@@ -146,12 +146,15 @@ def _refine(case: Case, hit: Hit) -> Suspect:
 def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     """The suspect with the proof and the name that it deserves, by what shows it; a `stranger` is a slice that golden hardly had."""
     channel = suspect.hit.channel
-    # Those whom golden never saw have values and lengths of their own, but no placeholder for nothing.
-    own = channel.signature in _THEIRS and not channel.detail.get("sentinel")
+    # Those whom golden never saw have values and lengths of their own, but no placeholder for nothing that nobody had.
+    placeholder = bool(channel.detail.get("sentinel")) or channel.signature == "null"
+    own = channel.signature in (*_THEIRS, "null") and not (placeholder and suspect.before == 0)
     fitted = channel.kind == "residual" and not channel.exact
     if (own and stranger) or ((own or fitted) and keys.of_strangers(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     few = (fitted or channel.signature == "lost") and keys.of_few(case, suspect)
+    if fitted and _drifted(case, suspect):
+        return replace(suspect, proof=Proof.SOFT)
     if few or _unknown_ground(case, suspect) or (suspect.proof > Proof.SOFT and asked_for(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     if role_of(suspect.component) is Role.INPUT and channel.kind == "residual":
@@ -177,6 +180,22 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     decision = named.hit.channel.signature in _DECIDED and role_of(named.component) is Role.INPUT
     theirs = decision and keys.decided(case, named.component, named.bad)
     return replace(named, proof=Proof.SOFT) if theirs or keys.of_newcomers(case, named) else named
+
+
+def _drifted(case: Case, suspect: Suspect) -> bool:
+    """Whether a step is handed a state of the world (a rate of exchange, by the day and currency) that walked out of golden's range.
+
+    Where it stands is not its upstream's to foretell, as long as it nowhere goes farther at once than it did in golden.
+    """
+    values = case.variables[suspect.component].numbers
+    if values is None or role_of(suspect.component) is not Role.STEP or suspect.proof is Proof.SOFT:
+        return False
+    known, here = values[case.golden & suspect.inside], values[suspect.bad]
+    if np.isnan(known).all() or np.mean((here < np.nanmin(known)) | (here > np.nanmax(known))) < 0.5:
+        return False
+    place = state.places(case, values)
+    inside = np.where(suspect.inside, values, np.nan)
+    return place is not None and not state.leapt(case, place, inside, suspect.since_us, later=True)
 
 
 def _lasted(case: Case, suspect: Suspect) -> bool:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from whimbrel.diagnose.atoms import HANDFUL
 from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
-from whimbrel.diagnose.contracts import HANDFUL, LAYER_OF
 from whimbrel.diagnose.relations import Relation, Split, split
-from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints

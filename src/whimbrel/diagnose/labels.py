@@ -14,8 +14,8 @@ from scipy import sparse
 from scipy.special import logit
 
 from whimbrel.diagnose import judged, keys, matrices
+from whimbrel.diagnose.atoms import channels_of_atoms
 from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
-from whimbrel.diagnose.contracts import channels_of_atoms
 from whimbrel.diagnose.learning import learn
 from whimbrel.diagnose.relations import split
 from whimbrel.diagnose.scan import Channel
@@ -173,8 +173,8 @@ def _arrived(case: Case) -> _Arrival | None:
     delay = np.where((case.label_ts >= 0) & ~label.missing, (case.label_ts - case.ts) / 1e6, np.nan)
     if np.isfinite(delay[case.golden]).sum() < 30:
         return None
-    # The log was read when its newest row or label came in; a row's age is counted from there.
-    now = max(int(case.ts.max()), int(case.label_ts.max()))
+    # The log was read when the window's newest row or label came in, for all that is known: golden may have been taken out of it later.
+    now = max(int(case.ts[case.window].max()), int(case.label_ts[case.window].max()))
     age = (now - case.ts) / 1e6
     first, last = int(case.ts[case.window].min()), int(case.ts[case.window].max())
     period = -(-(last - first + 1) // DAY_US) * DAY_US

@@ -17,7 +17,7 @@ from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.judged import main_score, numeric
 from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Split
-from whimbrel.diagnose.suspects import events_near
+from whimbrel.diagnose.suspects import Suspect, events_near
 from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats
 from whimbrel.model.window import Condition
@@ -31,6 +31,8 @@ LEVEL, MUCH = 0.25, 0.5
 """Spreads of the scores by which a release may say more or less than the one before, of all its rows: where labels have come, and before."""
 ALL_OF = 0.9
 """The share of an arm's rows that are answered otherwise where it is the arm: what begins later is no part of it."""
+SOON = 5.0
+"""Rows that should have departed by now, before which a departure has begun at once: one in a hundred begins later by chance."""
 _BROKEN = ("type", "null", "nothing", "infinite", "atom", "repeated")
 """What no arm is meant to answer."""
 
@@ -134,9 +136,12 @@ def on_trial(case: Case, cause: Cause) -> bool:
     """Whether it is an experiment: an arm that golden never had answers otherwise, as it is meant to.
 
     A model's variant is one where somebody announced it. A tag of who asks is one by itself, where all of it is answered otherwise: golden
-    has nobody to compare it with. No answer, or one and the same, is broken in an experiment as well.
+    has nobody to compare it with. No answer, or one and the same, is broken in an experiment as well. Where it is decided otherwise from the
+    first request on that bears a new tag (a policy, a release), and under that alone, somebody meant it, too.
     """
     suspect = cause.suspect
+    if cause.layer == "decision" and any(_began_with(case, suspect, tag) for tag in case.of(Role.CONTEXT)):
+        return True
     arms = {c.path: c.value.casefold() for c in suspect.where if c.op == "=" and not _had(case, c)}
     if any(role_of(path) is Role.CONTEXT for path in arms):
         # What departs now and then (a decision) is not seen in every stretch of time: its first row tells.
@@ -144,6 +149,19 @@ def on_trial(case: Case, cause: Cause) -> bool:
         broken = any(hit.channel.signature in _BROKEN for hit in suspect.hits)
         return cause.layer in ("model", "decision") and not broken and since >= ALL_OF
     return "model.variant" in arms and any(arms["model.variant"] in said for said in _said(case, cause))
+
+
+def _began_with(case: Case, suspect: Suspect, tag: Variable) -> bool:
+    """Whether what departs does so under a tag that golden never had, alone, and no later than chance has it after the tag's first row."""
+    if tag.codes is None or not suspect.bad.any():
+        return False
+    had = np.bincount(tag.codes[case.golden & ~tag.missing], minlength=len(tag.vocabulary)) > 0
+    new = case.window & ~np.append(had, True)[tag.codes]
+    if not had.any() or suspect.bad[~new].sum() > (1 - ALL_OF) * suspect.bad.sum():
+        return False
+    later = case.ts >= case.ts[suspect.bad & new].min()
+    rate = float(suspect.bad[new & later].mean())
+    return float((new & ~later).sum()) * rate <= SOON
 
 
 def _had(case: Case, one: Condition) -> bool:

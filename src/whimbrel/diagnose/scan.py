@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from whimbrel.diagnose import matrices, whom
-from whimbrel.diagnose.case import HOUR_US, Case, Dimension
+from whimbrel.diagnose.case import HOUR_US, Case, Dimension, Variable
 from whimbrel.diagnose.wobble import wobble
 from whimbrel.model.fields import Role
 from whimbrel.model.report import EvidenceKind
@@ -38,6 +38,24 @@ NEAR = 0.4
 """The share of its threshold from which a score is worth a second look."""
 BATCH = 2_000_000
 """Values of channels that are held at a time: arrays of so many are small enough for the allocator to use them again."""
+
+
+LAYER_OF = {
+    Role.INPUT: "data",
+    Role.STEP: "features",
+    Role.CODE: "features",
+    Role.AGE: "features",
+    Role.OUTPUT: "model",
+    Role.MODEL: "model",
+    Role.DECISION: "decision",
+    Role.LABEL: "labels",
+    Role.SPAN: "serving",
+    Role.ERROR: "serving",
+    Role.USAGE: "serving",
+    Role.HARDWARE: "hardware",
+    Role.RECORDER: "recorder",
+}
+"""Whose fault it is where a field of a role breaks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +88,12 @@ class Channel:
     def cuts(self, dimension: Dimension) -> bool:
         """Whether the dimension makes slices for this channel; a field's own values are none for it."""
         return matrices.role(dimension) not in self.not_by and dimension.path != self.component
+
+
+def invariant(variable: Variable, signature: str, values: Floats | Bools, **more: object) -> Channel:
+    """The channel of what golden always kept about one field, 1 where a row breaks it."""
+    layer = LAYER_OF[variable.field.role]
+    return Channel(variable.path, layer, signature, "invariant", values.astype(np.float64), **more)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

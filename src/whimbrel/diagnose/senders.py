@@ -13,11 +13,10 @@ import numpy as np
 from scipy import sparse
 
 from whimbrel.diagnose.case import Case, Variable
-from whimbrel.diagnose.contracts import LAYER_OF
 from whimbrel.diagnose.forms import EXACT_SHARE
 from whimbrel.diagnose.gist import telling, words_of
 from whimbrel.diagnose.relations import Split, split
-from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.diagnose.support import thin
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role

@@ -128,12 +128,12 @@ def one(case: Case, values: Floats, rows: Bools) -> bool:
     return left is not None and left < SHARED * float(np.nanvar(values[case.golden]))
 
 
-def leapt(case: Case, place: Ints, values: Floats, at_us: int) -> bool:
+def leapt(case: Case, place: Ints, values: Floats, at_us: int, *, later: bool = False) -> bool:
     """Whether a state went farther within an hour or two of a moment than it ever did in golden; also where it was not seen before.
 
-    Summer ends within a day or two; degrees become other degrees from one row to the next.
+    Summer ends within a day or two; degrees become other degrees from one row to the next. With `later` any hour from then on counts.
     """
-    usual, here = _steps(case, place, values, at_us)
+    usual, here = _steps(case, place, values, at_us, later=later)
     return not here.size or not usual.size or float(here.max()) > _FARTHER * float(usual.max())
 
 
@@ -144,8 +144,8 @@ def jumped(case: Case, place: Ints, values: Floats, at_us: int) -> bool:
     return bool(moves and here.size and float(here.max()) > LONGER * float(usual.max()))
 
 
-def _steps(case: Case, place: Ints, values: Floats, at_us: int) -> tuple[Floats, Floats]:
-    """By how much a state moved from one hour of a place to the next, in golden, and within an hour of a moment."""
+def _steps(case: Case, place: Ints, values: Floats, at_us: int, *, later: bool = False) -> tuple[Floats, Floats]:
+    """By how much a state moved from one hour of a place to the next, in golden, and within an hour of a moment, or from then on."""
     known = np.flatnonzero(np.isfinite(values))
     index, cell = np.unique(_cells(case, place)[known], return_inverse=True)
     means = np.bincount(cell, weights=values[known]) / np.bincount(cell)
@@ -154,7 +154,8 @@ def _steps(case: Case, place: Ints, values: Floats, at_us: int) -> tuple[Floats,
     soon = (np.diff(places_of[order]) == 0) & (np.diff(hours[order]) <= _SOON_US // HOUR_US)
     steps, when = np.abs(np.diff(means[order])), hours[order][1:]
     golden = when <= int(case.ts[case.golden].max()) // HOUR_US
-    return steps[soon & golden], steps[soon & (np.abs(when - at_us // HOUR_US) <= 1)]
+    since = when - at_us // HOUR_US
+    return steps[soon & golden], steps[soon & (since >= -1) & ((since <= 1) | later)]
 
 
 def longest(case: Case, place: Ints, same: Ints, rows: Bools) -> int:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from whimbrel.diagnose.atoms import channels_of_atoms
 from whimbrel.diagnose.boundaries import Boundaries, priced
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
-from whimbrel.diagnose.contracts import LAYER_OF, channels_of_atoms
 from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Relation, split
-from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats

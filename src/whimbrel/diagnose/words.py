@@ -78,6 +78,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             place = "outside golden's range" if detail["outside"] else "within golden's range"
             filled = f" that stand for no {detail['filled']}" if "filled" in detail else ""
             return f"{after} of values{filled} are exactly {detail['value']:g}, {place}; golden had {before}"
+        case "displaced":
+            return f"{after} of values are not their own: {note}"
         case "fixed":
             return f"{after} of values are not {detail['value']:g}, as all of golden's were"
         case "cut":

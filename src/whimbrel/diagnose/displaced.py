@@ -1,0 +1,69 @@
+"""Another request's values: a batch that is handed out one place off, a log that keeps what the record before it said.
+
+In: a `Case`, a suspect and the relation that golden taught of its component. Out: of whose request these values are, in words. Each value is
+right, for somebody else: it is what the relation expects of the request just before or after on the same host (or in the same place), and of
+no request farther off.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.judged import SAMPLED
+from whimbrel.diagnose.relations import Relation
+from whimbrel.diagnose.suspects import Suspect
+from whimbrel.model.fields import Role, role_of
+from whimbrel.model.rows import Floats, Ints
+
+_LEAST = 20
+"""Values that show whose they are."""
+_FITS, _BY_CHANCE = 0.6, 0.25
+"""The share of them that must be another request's, and what of it a request farther off may have as well."""
+_LAGS, _FARTHER = (1, -1, 2, -2), (7, 11, -13)
+"""Places from a request to whose its values may be, and to some whose they are not."""
+
+
+def displaced(case: Case, suspect: Suspect, relation: Relation | None) -> str:
+    """Whose a step's or an output's values are, in words; empty where they are no other request's."""
+    variable = case.variables.get(suspect.component)
+    made = role_of(suspect.component) in (Role.STEP, Role.OUTPUT)
+    if relation is None or variable is None or variable.numbers is None or not made or max(case.sampled) > SAMPLED:
+        return ""
+    values, bad = variable.numbers, np.flatnonzero(suspect.bad & ~variable.missing)
+    judged = case.golden & np.isfinite(relation.surprise) & np.isfinite(values)
+    if bad.size < _LEAST or not judged.any():
+        return ""
+    errors = np.abs(values - relation.expected)[judged]
+    near = max(float(np.quantile(errors, 0.9)), 1e-6 * float(np.ptp(values[judged])))
+    best, words = 0.0, ""
+    for path, place in {"": np.zeros(len(case.ts), np.int64), **_places(case)}.items():
+        shares = {lag: _share(case, relation, values, bad, place, lag, near) for lag in (*_LAGS, *_FARTHER)}
+        lag = max(_LAGS, key=lambda one: shares[one])
+        chance = max(shares[one] for one in _FARTHER)
+        if shares[lag] >= _FITS and chance <= _BY_CHANCE * shares[lag] and shares[lag] > best:
+            best, before = shares[lag], "before" if lag < 0 else "after"
+            count = "" if abs(lag) == 1 else f" {abs(lag)} places"
+            words = f"they are those of the request{count} {before} it{f' of the same {path}' if path else ''}"
+    return words
+
+
+def _places(case: Case) -> dict[str, Ints]:
+    """Where requests stand in one line: at a host, in a place."""
+    return {
+        d.path.partition(".")[2]: d.codes for d in case.dimensions if role_of(d.path) in (Role.HARDWARE, Role.CONTEXT)
+    }
+
+
+def _share(case: Case, relation: Relation, values: Floats, bad: Ints, place: Ints, lag: int, near: float) -> float:
+    """The share of these rows whose value is what is expected of the one so many places on in its line; 0 where too few have one."""
+    line = np.flatnonzero(case.window & (place >= 0))
+    line = line[np.lexsort((case.ts[line], place[line]))]
+    at = np.full(len(case.ts), -1)
+    at[line] = np.arange(line.size)
+    here = bad[(at[bad] >= 0) & (at[bad] + lag >= 0) & (at[bad] + lag < line.size)]
+    other = line[at[here] + lag]
+    same = (place[other] == place[here]) & np.isfinite(relation.expected[other])
+    if same.sum() < max(_LEAST, bad.size / 2):
+        return 0.0
+    return float(np.mean(np.abs(values[here] - relation.expected[other])[same] <= near))
