@@ -9,11 +9,12 @@ import pytest
 
 from whimbrel.diagnose import diagnose_rows
 from whimbrel.diagnose.case import Case, Dimension, build
+from whimbrel.diagnose.matrices import of_who
 from whimbrel.diagnose.whom import slice_of
 from whimbrel.model.event import Event
 from whimbrel.model.report import Report
 from whimbrel.model.rows import Bools, Floats
-from whimbrel.model.window import from_micros
+from whimbrel.model.window import Condition, from_micros
 
 from .shop import SCHEMA, Break, Cells, cells, rows, serve
 
@@ -73,6 +74,16 @@ def test_what_is_judged_is_one_value_or_all_traffic(case: Case) -> None:
     """A front over two of eight zones is told as all traffic until the verdict stands."""
     excess = np.random.default_rng(3).normal(size=len(case.ts)) + (hosts(case, 2, 5) & case.window)
     assert slice_of(case, excess, lambda _: True)[0] == ()
+
+
+def test_a_release_that_took_all_traffic_is_a_time_and_nobody(case: Case) -> None:
+    """One that a host has is somebody, and so is a country that asks for most of its hours."""
+    release = "context.release"
+    late, canary = (tagged(case, release, rows) for rows in (case.window, case.window & hosts(case, 2)))
+    assert not of_who(late, (Condition(release, "new"),))
+    assert not of_who(late, ())
+    assert of_who(late, (Condition("hardware.host", "h2"), Condition(release, "new")))
+    assert of_who(canary, (Condition(release, "new"),))
 
 
 def test_more_than_half_of_the_values_are_all_traffic(case: Case) -> None:

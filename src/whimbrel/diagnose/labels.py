@@ -101,7 +101,8 @@ def may_be_theirs(case: Case, suspect: Suspect) -> bool:
 
 def _sudden(case: Case, suspect: Suspect) -> bool:
     """Whether labels moved in one slice from one hour to the next, by far more than golden's ever did, and all others stayed."""
-    return bool(suspect.where) and suspect.hit.score >= CLEAR * suspect.hit.threshold and abrupt(case, suspect)
+    clear = suspect.hit.score >= CLEAR * suspect.hit.threshold
+    return clear and matrices.of_who(case, suspect.where) and abrupt(case, suspect)
 
 
 def _lost_yes(case: Case, suspect: Suspect) -> bool:

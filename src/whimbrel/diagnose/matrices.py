@@ -12,6 +12,7 @@ from scipy import sparse
 from whimbrel.diagnose.case import HOUR_US, Case, Dimension
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Ints
+from whimbrel.model.window import Where
 
 _LASTING = 3.0
 """Blocks of golden over which a value must be spread, or half of them, for its level to be its own and not that of its days."""
@@ -126,6 +127,12 @@ def clocked(case: Case, dimension: Dimension) -> bool:
     counts = np.bincount(hours * len(dimension.values) + dimension.codes[known])
     counts = np.append(counts, np.zeros(-counts.size % len(dimension.values), dtype=counts.dtype))
     return float(counts.reshape(-1, len(dimension.values)).max(axis=1).sum()) > CLOCKED * known.size
+
+
+def of_who(case: Case, where: Where) -> bool:
+    """Whether a slice says who, and not when alone: of a stretch of time all others are what was before it."""
+    fields = {condition.path for condition in where}
+    return any(d.path in fields and not clocked(case, d) for d in case.dimensions)
 
 
 def role(dimension: Dimension) -> Role:

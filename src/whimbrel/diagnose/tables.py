@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whimbrel.diagnose import keys, state
+from whimbrel.diagnose import keys, matrices, state
 from whimbrel.diagnose.case import DAY_US, HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.rows import Bools, Ints
@@ -31,7 +31,7 @@ def came_apart(case: Case, suspect: Suspect) -> Proof:
     if not relation.exact:
         torn = suspect.hit.channel.signature == "spread" and suspect.shift > TORN * suspect.before
         far = relation.strength >= FORETOLD and (torn or abs(suspect.shift) >= 1.0)
-        if not (far and suspect.where and abrupt(case, suspect)):
+        if not (far and matrices.of_who(case, suspect.where) and abrupt(case, suspect)):
             return Proof.SOFT
         values = case.variables[relation.target].numbers
         assert values is not None
