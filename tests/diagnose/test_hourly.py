@@ -11,9 +11,10 @@ import pytest
 
 import whimbrel
 from whimbrel.diagnose import absence, gather, naming, state, tables
-from whimbrel.diagnose.case import HOUR_US, Variable
+from whimbrel.diagnose.case import HOUR_US, Dimension, Variable
 from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Field, Kind, Role
+from whimbrel.model.window import Condition
 
 HOURS, GOLDEN = 1_920, 1_680
 
@@ -93,13 +94,16 @@ def test_a_front_over_one_town_goes_on_as_weather_does(hours: int, proof: Proof,
         weather[town & (hour >= 220)] = rng.permutation(weather[town & (hour >= 220)])
     golden = ts < 200 * HOUR_US
     warmth = Variable("inputs.warmth", Field("inputs.warmth", Kind.NUMBER), numbers=weather)
-    case = SimpleNamespace(ts=ts, golden=golden, window=~golden, categories={}, variables={"inputs.warmth": warmth})
+    towns = Dimension("context.town", town.astype(np.int64), ("others", "one"))
+    case = SimpleNamespace(
+        ts=ts, golden=golden, window=~golden, categories={}, variables={"inputs.warmth": warmth}, dimensions=(towns,)
+    )
     affected = town & (hour >= 220)
     excess = np.where(affected, -2.0, 0.0)
     relation = SimpleNamespace(target="inputs.warmth", parents=("inputs.sun",), exact=False, strength=0.9)
     channel = SimpleNamespace(detail={"relation": relation}, signature="residual")
     moved = SimpleNamespace(
-        hit=SimpleNamespace(channel=channel, excess=excess), shift=-2.0, before=0.0, where=("town",), inside=town,
+        hit=SimpleNamespace(channel=channel, excess=excess), shift=-2.0, before=0.0, where=(Condition("context.town", "one"),), inside=town,
         affected=affected, since_us=220 * HOUR_US,
     )  # fmt: skip
     assert tables.came_apart(cast("Any", case), cast("Any", moved)) is (proof if own else Proof.FIRM)
