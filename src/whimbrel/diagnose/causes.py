@@ -69,9 +69,9 @@ def settle(
     others = [s for s in suspects if s.hit.channel.signature != "identity"]
     others = [taken_along(inherited(case, s, others, relations), others) for s in others]
     others = led(case, [_promote(case, s, identities, others) for s in others])
-    proofs = [s for s in others if s.proof > Proof.SOFT]
+    proofs = [_whose(case, s, relations) for s in others if s.proof > Proof.SOFT]
     soft = [s for s in others if s.proof is Proof.SOFT]
-    causes = [*_of_other_requests(case, proofs, relations), *_host_slow(case, proofs, soft, identities)]
+    causes = [*_of_other_requests(case, proofs), *_host_slow(case, proofs, soft, identities)]
     taken = {id(s) for cause in causes for s in (cause.suspect, *cause.witnesses)}
     rest = [s for s in proofs if id(s) not in taken]
     for suspect in sorted(rest, key=lambda s: _turn(case, s, rest)):
@@ -92,14 +92,19 @@ def settle(
     return causes, [s for s in soft if s.component not in named]
 
 
-def _of_other_requests(case: Case, proofs: Sequence[Suspect], relations: Mapping[str, Relation]) -> list[Cause]:
+def _whose(case: Case, suspect: Suspect, relations: Mapping[str, Relation]) -> Suspect:
+    """The suspect, named for it where its values are another request's."""
+    whose = displaced(case, suspect, relations.get(suspect.component))
+    if not whose:
+        return suspect
+    channel = replace(suspect.hit.channel, signature="displaced")
+    return replace(suspect, hit=replace(suspect.hit, channel=channel), note=whose)
+
+
+def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
     """Steps and outputs that are another request's: the record is, if several are, and an answer alone was handed to the wrong one."""
-    moved = []
-    for suspect in sorted(proofs, key=lambda s: order_of(case, s.component)):
-        whose = displaced(case, suspect, relations.get(suspect.component))
-        if whose:
-            channel = replace(suspect.hit.channel, signature="displaced")
-            moved.append(replace(suspect, hit=replace(suspect.hit, channel=channel), note=whose))
+    moved = [s for s in proofs if s.hit.channel.signature == "displaced"]
+    moved.sort(key=lambda s: order_of(case, s.component))
     if not moved:
         return []
     lead = max(moved, key=lambda s: int(s.bad.sum()))

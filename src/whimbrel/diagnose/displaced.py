@@ -38,10 +38,14 @@ def displaced(case: Case, suspect: Suspect, relation: Relation | None) -> str:
     near = max(float(np.quantile(errors, 0.9)), 1e-6 * float(np.ptp(values[judged])))
     best, words = 0.0, ""
     for path, place in {"": np.zeros(len(case.ts), np.int64), **_places(case)}.items():
-        shares = {lag: _share(case, relation, values, bad, place, lag, near) for lag in (*_LAGS, *_FARTHER)}
+        line = np.flatnonzero(case.window & (place >= 0))
+        line = line[np.lexsort((case.ts[line], place[line]))]
+        shares = {lag: _share(relation, values, bad, place, line, lag, near) for lag in _LAGS}
         lag = max(_LAGS, key=lambda one: shares[one])
-        chance = max(shares[one] for one in _FARTHER)
-        if shares[lag] >= _FITS and chance <= _BY_CHANCE * shares[lag] and shares[lag] > best:
+        if shares[lag] < _FITS or shares[lag] <= best:
+            continue
+        chance = max(_share(relation, values, bad, place, line, far, near) for far in _FARTHER)
+        if chance <= _BY_CHANCE * shares[lag]:
             best, before = shares[lag], "before" if lag < 0 else "after"
             count = "" if abs(lag) == 1 else f" {abs(lag)} places"
             words = f"they are those of the request{count} {before} it{f' of the same {path}' if path else ''}"
@@ -55,11 +59,9 @@ def _places(case: Case) -> dict[str, Ints]:
     }
 
 
-def _share(case: Case, relation: Relation, values: Floats, bad: Ints, place: Ints, lag: int, near: float) -> float:
+def _share(relation: Relation, values: Floats, bad: Ints, place: Ints, line: Ints, lag: int, near: float) -> float:
     """The share of these rows whose value is what is expected of the one so many places on in its line; 0 where too few have one."""
-    line = np.flatnonzero(case.window & (place >= 0))
-    line = line[np.lexsort((case.ts[line], place[line]))]
-    at = np.full(len(case.ts), -1)
+    at = np.full(values.size, -1)
     at[line] = np.arange(line.size)
     here = bad[(at[bad] >= 0) & (at[bad] + lag >= 0) & (at[bad] + lag < line.size)]
     other = line[at[here] + lag]
