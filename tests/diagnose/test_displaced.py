@@ -1,4 +1,4 @@
-"""Another request's values: handed out one place off, or kept by a log that lags a record behind."""
+"""Another request's values: handed out one place off, kept by a log that lags a record behind, or joined by a wrong key."""
 
 from __future__ import annotations
 
@@ -52,3 +52,48 @@ def test_whose_they_are_says_who_mixed_them_up(wrong: str, layer: str, component
     assert (first.layer, first.component) == (layer, component)
     assert [(c.path, c.value) for c in first.where] == [("hardware.host", "box-2")]
     assert ("those of the request before it of the same host" in first.what) is (wrong != "shuffled")
+
+
+READINGS = Schema.from_pairs([
+    ("inputs.speed", Kind.NUMBER), ("inputs.load", Kind.NUMBER), ("inputs.heat", Kind.NUMBER), ("outputs.wear", Kind.NUMBER), ("decision", Kind.TEXT),
+])  # fmt: skip
+
+
+def _readings(days: range, seed: int, wrong: str = "") -> Rows:
+    """Machines whose heat goes with speed and load; from the window's noon on three in ten have somebody else's, or all have what `wrong` says."""
+    rng = np.random.default_rng(seed)
+    n = 1_200 * len(days)
+    ts = np.sort(rng.integers(days.start * 24 * HOUR_US, days.stop * 24 * HOUR_US, n))
+    speed, load = rng.gamma(6, 200, n).round(), rng.normal(50, 12, n).round(1)
+    own = 0.012 * speed + 0.3 * load + 18
+    noise = rng.normal(0, 1.2, n)
+    late = ts >= (days.start * 24 + 12) * HOUR_US
+    heat = own + noise
+    if wrong == "dealt":
+        dealt = np.flatnonzero(late & (rng.random(n) < 0.3))
+        heat[dealt] = rng.choice(heat[late], dealt.size)
+    elif wrong == "noisier":
+        heat[late] = (own + 3 * noise)[late]
+    elif wrong == "flatter":
+        heat[late] = (own.mean() + 0.5 * (own - own.mean()) + noise)[late]
+    elif wrong == "other machines":
+        others = np.flatnonzero(late & (rng.random(n) < 0.3))
+        heat[others] = rng.normal(own.mean(), 2 * own.std(), others.size)
+    wear = 1 / (1 + np.exp(-(heat - 48) / 3))
+    columns: dict[str, Column] = {
+        "inputs.speed": Numbers(speed), "inputs.load": Numbers(load), "inputs.heat": Numbers(heat.round(2)),
+        "outputs.wear": Numbers(wear.round(5)), "decision": Categories((wear > 0.5).astype(np.int64), ("run", "service")),
+    }  # fmt: skip
+    return Rows(tuple(f"{seed}-{i}" for i in range(n)), ts, columns, n)
+
+
+@pytest.mark.parametrize(("wrong", "verdict"), [
+    ("", "healthy"), ("dealt", "fault"), ("noisier", ""), ("flatter", ""), ("other machines", ""),
+])  # fmt: skip
+def test_somebody_elses_value_has_nothing_to_do_with_its_row(wrong: str, verdict: str) -> None:
+    """A join by a wrong key hands out values that are right, for anybody; the world's own changes are not like that."""
+    report = diagnose_rows(_readings(range(10), 2), _readings(range(10, 12), 3, wrong), READINGS, app="mill")
+    assert report.verdict == verdict or (not verdict and report.verdict != "fault"), report.sentence
+    if verdict == "fault":
+        assert (report.findings[0].layer, report.findings[0].component) == ("data", "inputs.heat")
+        assert "anybody's" in report.findings[0].what

@@ -1,8 +1,8 @@
-"""Another request's values: a batch that is handed out one place off, a log that keeps what the record before it said.
+"""Another request's values: a batch that is handed out one place off, a log that keeps what the record before it said, a join by a wrong key.
 
 In: a `Case`, a suspect and the relation that golden taught of its component. Out: of whose request these values are, in words. Each value is
 right, for somebody else: it is what the relation expects of the request just before or after on the same host (or in the same place), and of
-no request farther off.
+no request farther off; or they are anybody's, as if dealt out at random.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ _FITS, _BY_CHANCE = 0.6, 0.25
 """The share of them that must be another request's, and what of it a request farther off may have as well."""
 _LAGS, _FARTHER = (1, -1, 2, -2), (7, 11, -13)
 """Places from a request to whose its values may be, and to some whose they are not."""
+_MANY, _DEALS = 100, 5
+"""Values far from what is expected of them that show that they are anybody's; how often values are dealt out to be held against them."""
+_TOLD, _ALIKE = 0.3, 0.05
+"""The share of values dealt out at random that must lie far off; by how much shares may differ that are the same, however many there are."""
 
 
 def displaced(case: Case, suspect: Suspect, relation: Relation | None) -> str:
@@ -50,6 +54,44 @@ def displaced(case: Case, suspect: Suspect, relation: Relation | None) -> str:
             count = "" if abs(lag) == 1 else f" {abs(lag)} places"
             words = f"they are those of the request{count} {before} it{f' of the same {path}' if path else ''}"
     return words
+
+
+def dealt(case: Case, suspect: Suspect) -> str:
+    """Whether those of an input's values that the other inputs do not expect are anybody's, in words; empty where they are not.
+
+    They must lie as values do that are dealt out to the same rows at random: the values themselves, what was expected in their
+    place, and the differences. What changes in the world differs from what it was; somebody else's value has nothing to do with it.
+    """
+    relation: Relation = suspect.hit.channel.detail["relation"]
+    values = case.variables[relation.target].numbers
+    if values is None or relation.exact:
+        return ""
+    known = np.isfinite(values) & np.isfinite(relation.expected)
+    rows = np.flatnonzero(known & suspect.affected)
+    usual = np.abs(values - relation.expected)[known & case.golden]
+    if rows.size < _MANY or not usual.size:
+        return ""
+    reach = float(np.quantile(usual, 0.995))
+    rng = np.random.default_rng(rows.size)
+    given, expected = values[rows], relation.expected[rows]
+    anybodys = np.concatenate([rng.permutation(given) for _ in range(_DEALS)])
+    theirs = np.tile(expected, _DEALS)
+    far, far_dealt = np.abs(given - expected) > reach, np.abs(anybodys - theirs) > reach
+    if far.sum() < _MANY or far_dealt.mean() < _TOLD:
+        return ""
+    most = max(_ALIKE, 1.36 / float(np.sqrt(far.sum())))
+    pairs = ((given, anybodys), (expected, theirs), (given - expected, anybodys - theirs))
+    if any(_apart(one[far], other[far_dealt]) > most for one, other in pairs):
+        return ""
+    return "where they are not what the other inputs tell they are anybody's, as if joined by a wrong key"
+
+
+def _apart(one: Floats, other: Floats) -> float:
+    """The greatest difference between the shares of two samples that lie below any value (Kolmogorov and Smirnov)."""
+    one, other = np.sort(one), np.sort(other)
+    both = np.concatenate([one, other])
+    below = [np.searchsorted(sample, both, side="right") / sample.size for sample in (one, other)]
+    return float(np.abs(below[0] - below[1]).max())
 
 
 def _places(case: Case) -> dict[str, Ints]:

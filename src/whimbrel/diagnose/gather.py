@@ -13,6 +13,7 @@ import numpy as np
 from whimbrel.diagnose import bygone, feeds, keys, labels, senders, state, tables, whom
 from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
+from whimbrel.diagnose.displaced import dealt
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit
 from whimbrel.diagnose.surroundings import asked_for
@@ -158,7 +159,8 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     if few or _unknown_ground(case, suspect) or (suspect.proof > Proof.SOFT and asked_for(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     if role_of(suspect.component) is Role.INPUT and channel.kind == "residual":
-        return replace(suspect, proof=tables.came_apart(case, suspect))
+        whose = dealt(case, suspect)
+        return replace(suspect, proof=Proof.FIRM if whose else tables.came_apart(case, suspect), note=whose)
     if channel.signature == "foreign":
         return replace(suspect, proof=Proof.HARD if senders.exchanged(case, suspect) else Proof.SOFT)
     if channel.signature in feeds.SIGNATURES:
