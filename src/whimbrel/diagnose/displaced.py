@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.feeds import distance
 from whimbrel.diagnose.judged import SAMPLED
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.suspects import Suspect
@@ -81,17 +82,9 @@ def dealt(case: Case, suspect: Suspect) -> str:
         return ""
     most = max(_ALIKE, 1.36 / float(np.sqrt(far.sum())))
     pairs = ((given, anybodys), (expected, theirs), (given - expected, anybodys - theirs))
-    if any(_apart(one[far], other[far_dealt]) > most for one, other in pairs):
+    if any(distance(one[far], other[far_dealt]) > most for one, other in pairs):
         return ""
     return "where they are not what the other inputs tell they are anybody's, as if joined by a wrong key"
-
-
-def _apart(one: Floats, other: Floats) -> float:
-    """The greatest difference between the shares of two samples that lie below any value (Kolmogorov and Smirnov)."""
-    one, other = np.sort(one), np.sort(other)
-    both = np.concatenate([one, other])
-    below = [np.searchsorted(sample, both, side="right") / sample.size for sample in (one, other)]
-    return float(np.abs(below[0] - below[1]).max())
 
 
 def _places(case: Case) -> dict[str, Ints]:

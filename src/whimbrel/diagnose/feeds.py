@@ -163,7 +163,7 @@ def _times(case: Case, variable: Variable) -> list[Channel]:
         if (
             factor >= _MANY
             and above.size >= max(30, 0.3 * grown.size)
-            and _distance(found, above) <= _ALIKE + 1.63 / np.sqrt(min(found.size, above.size))
+            and distance(found, above) <= _ALIKE + 1.63 / np.sqrt(min(found.size, above.size))
         ):
             detail = {"factor": factor, "variable": variable.name}
             layer, hit = LAYER_OF[variable.field.role], np.where(known, far, np.nan)
@@ -171,7 +171,7 @@ def _times(case: Case, variable: Variable) -> list[Channel]:
     return []
 
 
-def _distance(one: Floats, other: Floats) -> float:
+def distance(one: Floats, other: Floats) -> float:
     """Kolmogorov and Smirnov's: the largest difference of the two distribution functions."""
     points = np.concatenate([one, other])
     shares = (np.searchsorted(np.sort(sample), points, "right") / sample.size for sample in (one, other))

@@ -153,7 +153,7 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     fitted = channel.kind == "residual" and not channel.exact
     if (own and stranger) or ((own or fitted) and keys.of_strangers(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
-    few = (fitted or channel.signature == "lost") and keys.of_few(case, suspect)
+    few = (fitted or channel.signature in ("lost", "over")) and keys.of_few(case, suspect)
     if fitted and _drifted(case, suspect):
         return replace(suspect, proof=Proof.SOFT)
     if few or _unknown_ground(case, suspect) or (suspect.proof > Proof.SOFT and asked_for(case, suspect)):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from whimbrel.diagnose import state
 from whimbrel.diagnose.atoms import HANDFUL
 from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.relations import Relation, Split, split
@@ -98,7 +99,10 @@ def exchanged(case: Case, suspect: Suspect) -> bool:
         return False
     detail = suspect.hit.channel.detail
     if detail["many"]:
-        return (bool(suspect.where) or abrupt(case, suspect)) and _of_many(case.variables[detail["key"]], suspect.bad)
+        values = case.variables[suspect.component].numbers
+        assert values is not None
+        told = (bool(suspect.where) or abrupt(case, suspect)) and _of_many(case.variables[detail["key"]], suspect.bad)
+        return told and not state.of_the_world(case, values, suspect.affected, suspect.inside, suspect.since_us)
     return dealt_otherwise(case, suspect.component, detail["key"], suspect.affected)
 
 

@@ -128,6 +128,20 @@ def one(case: Case, values: Floats, rows: Bools) -> bool:
     return left is not None and left < SHARED * float(np.nanvar(values[case.golden]))
 
 
+def of_the_world(case: Case, values: Floats, affected: Bools, inside: Bools, since_us: int) -> bool:
+    """Whether values are a state, and these rows have that of the others of their hour and place, or one of their own that came as weather does.
+
+    `affected` are the rows of the slice `inside` since a moment.
+    """
+    place = places(case, values, shared=ROUGHLY)
+    if place is None:
+        return False
+    if not alone(case, place, values, affected):
+        return True
+    # A front that is over one town goes on as weather does.
+    return one(case, values, affected) and not leapt(case, place, np.where(inside, values, np.nan), since_us)
+
+
 def leapt(case: Case, place: Ints, values: Floats, at_us: int, *, later: bool = False) -> bool:
     """Whether a state went farther within an hour or two of a moment than it ever did in golden; also where it was not seen before.
 

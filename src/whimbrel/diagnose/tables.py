@@ -35,14 +35,11 @@ def came_apart(case: Case, suspect: Suspect) -> Proof:
             return Proof.SOFT
         values = case.variables[relation.target].numbers
         assert values is not None
-        place = state.places(case, values, shared=state.ROUGHLY)
-        if place is None:
-            return Proof.FIRM
-        torn_off = state.alone(case, place, values, suspect.affected) and not (
-            state.one(case, values, suspect.affected)  # a front that is over one town goes on as weather does
-            and not state.leapt(case, place, np.where(suspect.inside, values, np.nan), suspect.since_us)
+        return (
+            Proof.SOFT
+            if state.of_the_world(case, values, suspect.affected, suspect.inside, suspect.since_us)
+            else Proof.FIRM
         )
-        return Proof.FIRM if torn_off else Proof.SOFT
     if relation.form not in ("rule", "function"):
         return Proof.HARD
     if len(relation.parents) > 1:
