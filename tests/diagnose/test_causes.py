@@ -282,3 +282,23 @@ def test_what_broke_on_the_same_rows_and_was_not_known_to_be_read_explains() -> 
     assert not followers.unread(case, reading("outputs.text#format"), answer)  # on what it received it is wrong itself
     assert not followers.unread(case, replace(reading("outputs.confidence"), affected=ROWS), answer)
     assert not followers.unread(case, reading("outputs.confidence"), replace(answer, proof=Proof.SOFT))
+
+
+@pytest.mark.parametrize(("hit", "since"), [(0.3, 120), (0.01, 40)])
+def test_a_witness_that_was_there_long_before_does_not_say_when_it_began(hit: float, since: int) -> None:
+    """A rate that nobody had seen before, for days; then three values in ten are one. Of one in a hundred it may still tell."""
+    ts = np.arange(400)
+    window, shows = ts >= 200, np.zeros(400, dtype=bool)
+    shows[320 :: round(1 / hit)] = True
+    case = SimpleNamespace(ts=ts, golden=~window, window=window)
+    lead = replace(
+        suspect("inputs.ratio", "atom", 1.0, kind="invariant"), since_us=320, inside=np.ones(400, dtype=bool)
+    )
+    lead = replace(lead, affected=ts >= 320, shift=float(shows[320:].mean()), hit=replace(lead.hit, excess=shows * 1.0))
+    rate = replace(
+        suspect("steps.bureau.rate", "range", 1.0, score=900.0), proof=Proof.SOFT, since_us=240, affected=ts >= 240
+    )
+    cause = causes.Cause(lead, lead.component, "data", ("steps.bureau.rate",))
+    schema = SimpleNamespace(steps=("bureau",), of=lambda _: ())
+    case = SimpleNamespace(**vars(case), answers=(), after=(), schema=schema, variables={})
+    assert causes._located(cast("Any", case), cause, [rate]).suspect.since_us == 200 + since

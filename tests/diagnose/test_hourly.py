@@ -126,7 +126,7 @@ def test_one_outlier_before_is_no_onset() -> None:
     golden, excess = np.arange(4_000) < 2_000, np.zeros(4_000)
     excess[2_100] = 1.0
     excess[3_000:] = 1.3
-    case = SimpleNamespace(ts=ts, golden=golden, window=~golden)
+    case = SimpleNamespace(ts=ts, golden=golden, window=~golden, events=(), dimensions=())
     every = np.ones(4_000, dtype=bool)
     assert gather.onset(cast("Any", case), excess, every) == (int(ts[3_000]), False)
     excess[2_400:3_000:20] = 1.0

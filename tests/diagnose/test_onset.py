@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from whimbrel.diagnose import diagnose_rows, gather
-from whimbrel.model.window import micros, where_dict
+from whimbrel.model.event import Event
+from whimbrel.model.window import from_micros, micros, where_dict
 from whimbrel.stats.onset import value_onset
 
 from .shop import HOUR_US, SCHEMA, cells, rows, serve
@@ -27,7 +28,7 @@ def test_the_onset_is_the_first_row_hit_however_soon_after_the_windows_first(hit
     more = 8.0 * (rng.random(n) < 0.3) if kind == "some rows" else np.full(n, 2.5)
     excess[GOLDEN + hit :] += more[GOLDEN + hit :]
     ts = np.arange(n, dtype=np.int64)
-    case = SimpleNamespace(ts=ts, golden=ts < GOLDEN, window=ts >= GOLDEN)
+    case = SimpleNamespace(ts=ts, golden=ts < GOLDEN, window=ts >= GOLDEN, events=(), dimensions=())
     since, from_start = gather.onset(cast("Any", case), excess, np.ones(n, dtype=bool))
     assert from_start is (since == GOLDEN)
     assert abs(since - GOLDEN - hit) <= 12
@@ -40,7 +41,7 @@ def test_what_seldom_happens_and_now_happens_ten_times_as_often(seed: int) -> No
     known, values = (
         (rng.random(n) < share) + rng.normal(0, 0.002, n) for n, share in ((35_000, 0.004), (2_100, 0.044))
     )
-    found = value_onset(values, known)
+    found = value_onset(values, known, np.arange(2_100) / 50)
     assert found is not None
     assert found.at == 0
 
@@ -58,3 +59,26 @@ def test_a_fault_that_was_there_already_is_since_the_first_row_of_its_slice() ->
     assert (first.component, where_dict(first.where)) == ("outputs.score", {"context.country": "JP"})
     assert first.since is not None
     assert micros(first.since) == int(window["ts"][hit][0])
+
+
+@pytest.mark.parametrize(("channel", "since"), [("web", 150), ("app", 151), (None, 150)])
+def test_of_rows_that_are_nearly_as_likely_the_first_after_a_deploy_that_reached_the_slice(
+    channel: str | None, since: int
+) -> None:
+    """Half of the rows show it, as it happens not the first one hit; a deploy for others is no reason to think of that row."""
+    n, hour = 1_400, HOUR_US // 4
+    excess = np.zeros(n)
+    excess[1_151::2] = 1.0
+    ts = np.arange(n, dtype=np.int64) * hour
+    inside = np.arange(n) >= 0
+    event = Event(
+        from_micros(int(ts[1_150]) - hour // 9),
+        "deploy",
+        "build 7",
+        {} if channel is None else {"context.channel": channel},
+    )
+    web = SimpleNamespace(path="context.channel", values=("app", "web"), codes=np.ones(n, dtype=np.int64))
+    case = SimpleNamespace(ts=ts, golden=ts < ts[1_000], window=ts >= ts[1_000], events=(event,), dimensions=(web,))
+    found, from_start = gather.onset(cast("Any", case), excess, inside)
+    assert not from_start
+    assert found == ts[1_000 + since]

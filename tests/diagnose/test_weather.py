@@ -117,7 +117,7 @@ def test_what_golden_never_did_began_where_it_is_first_seen() -> None:
     excess = np.zeros(n)
     excess[1_200:1_600] = rng.random(400) < 0.02
     excess[1_600:] = rng.random(400) < 0.7
-    case = SimpleNamespace(ts=ts, golden=golden, window=~golden)
+    case = SimpleNamespace(ts=ts, golden=golden, window=~golden, events=(), dimensions=())
     since, from_start = onset(case, excess, np.ones(n, dtype=bool))  # type: ignore[arg-type]
     assert (since, from_start) == (int(ts[1_000 + int(np.flatnonzero(excess[1_000:] > 0.5)[0])]), False)
 

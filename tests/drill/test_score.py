@@ -120,6 +120,16 @@ def test_either_root_of_two_faults_is_right_and_both_are_counted() -> None:
     assert Score((one, two)).rates["both_of_two"] == Rate(1, 2)
 
 
+@pytest.mark.parametrize(("said", "late_h"), [
+    (("decision", "decision"), 0), (("features", "steps.scale"), 5), (("decision", "decisions.other"), 0), (("data", "inputs.n"), 5),
+])  # fmt: skip
+def test_an_onset_is_held_against_that_of_the_fault_that_is_named(said: tuple[str, str], late_h: float) -> None:
+    """Of two faults at once, by component or else by layer; what names neither is held against the first."""
+    other = Truth("O01", "decision", ("decision",), {"context.channel": "web"}, ONSET + timedelta(hours=5))
+    graded = grade(replace(TRUTH, second=other), answer(said, lag_h=5))
+    assert graded.onset_s == 3600 * late_h
+
+
 def test_what_may_also_be_said_is_right() -> None:
     truth = replace(TRUTH, layer="training", components=("training.lr",), others=(("model", "model.version"),))
     assert grade(truth, answer(("model", "model.version"))).component_hit

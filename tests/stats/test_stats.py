@@ -95,7 +95,7 @@ def test_a_series_that_is_off_from_its_first_point_begins_there_by_what_was_know
 def test_a_constant_series_has_no_onset() -> None:
     assert share_onset(np.zeros(10), np.full(10, 5)) is None
     assert share_onset(np.array([3]), np.array([9])) is None
-    assert value_onset(np.zeros(10), np.zeros(90)) is None
+    assert value_onset(np.zeros(10), np.zeros(90), np.arange(10)) is None
 
 
 _noise = np.random.default_rng(8)
@@ -114,15 +114,41 @@ _noise = np.random.default_rng(8)
 def test_values_drawn_anew_are_found_from_the_first(before: np.ndarray, after: np.ndarray) -> None:
     """Whatever they are drawn from, to a few values; where all are drawn anew, from the first one on."""
     before, after = before.astype(float), after.astype(float)
-    found = value_onset(np.concatenate([before[600:], after]), before[:600])
+    found = value_onset(np.concatenate([before[600:], after]), before[:600], np.arange(900) / 50)
     assert found is not None
     assert abs(found.at - 300) <= 12
     assert found.low <= found.at <= found.high
     assert found.before == pytest.approx(before.mean(), abs=0.3)
     assert found.after == pytest.approx(after.mean(), abs=0.3)
-    whole = value_onset(after, before)
+    whole = value_onset(after, before, np.arange(600) / 50)
     assert whole is not None
     assert whole.at == 0
+
+
+def test_where_points_are_nearly_as_likely_what_was_noted_down_decides_and_else_the_fullest_unit_of_time() -> None:
+    """A third of the rows show it, and of the eleven before the first that does none says much."""
+    known, values = np.zeros(900), np.zeros(300)
+    values[100::3] = 1.0
+    times = np.arange(300) / 50
+    sharp = value_onset(values, known, times)
+    assert sharp is not None
+    assert sharp.at == 100
+    marked = value_onset(values, known, times, np.array([97, 180]))
+    assert marked is not None
+    assert marked.at == 97
+    too_early = value_onset(values, known, times, np.array([60]))
+    assert too_early is not None
+    assert too_early.at == 100
+
+
+def test_a_few_rows_that_show_nothing_are_no_reason_to_say_that_it_was_not_there_from_the_first() -> None:
+    """Six in ten are hit: any row may be the first one hit, and that all were hit before is as likely as all those together."""
+    rng = np.random.default_rng(3)
+    values = (rng.random(400) < 0.6).astype(float)
+    values[:12] = [0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 1]
+    found = value_onset(values, np.zeros(900), np.arange(400) / 4)
+    assert found is not None
+    assert found.at == 0
 
 
 def test_benjamini_hochberg_as_in_its_paper() -> None:

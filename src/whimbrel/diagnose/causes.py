@@ -19,7 +19,7 @@ from whimbrel.diagnose.displaced import displaced
 from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, inherited, led, taken_along, unread
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL
-from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of, overlap
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, not_yet, order_of, overlap
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
 
@@ -449,6 +449,8 @@ def _located(case: Case, cause: Cause, soft: Sequence[Suspect]) -> Cause:
     for one in (*cause.witnesses, *beside):
         if one.hit.channel.signature == "identity" or order_of(case, one.component) < order_of(case, lead.component):
             continue
+        if not_yet(case, lead, one.since_us):
+            continue  # what was there before it does not say when it began
         told = overlap(lead.bad, one.affected) >= CLEARER_ROWS and overlap(one.affected, lead.affected) > 0.1
         if told and _clarity(one) > CLEARER * _clarity(clearest):
             clearest = one

@@ -17,6 +17,7 @@ from itertools import combinations
 import numpy as np
 
 from whimbrel.diagnose.case import Case, Dimension
+from whimbrel.diagnose.gather import onset
 from whimbrel.diagnose.judged import SAMPLED, as_before, judged
 from whimbrel.diagnose.matrices import clocked, role
 from whimbrel.diagnose.scan import Channel, Hit
@@ -330,14 +331,13 @@ def _usual(case: Case, ratios: _Ratios, groups: list[_Group]) -> dict[str, float
 
 def _suspect(case: Case, best: _Weighed, threshold: float) -> Suspect:
     reading, inside = best.found.reading, best.inside
-    since = int(case.ts[best.rows[0]])
-    start = int(case.ts[case.window & inside].min())
     asked = np.flatnonzero(case.window & inside & np.isfinite(best.ratios.own))
-    from_start = bool((case.ts[asked] < since).sum() <= 0.01 * asked.size)
-    since = start if from_start else since
-    affected = inside & _while(case, best.rows, asked) & (case.ts >= since)
-    known = case.golden & np.isfinite(best.ratios.own)
     ratio = np.where(np.isfinite(best.ratios.own), best.ratio, np.nan)
+    holds = _while(case, best.rows, asked)
+    paused = case.window & ~holds & (case.ts >= case.ts[best.rows[0]])  # says nothing of when it began
+    since, from_start = onset(case, np.where(paused, np.nan, ratio), inside)
+    affected = inside & holds & (case.ts >= since)
+    known = case.golden & np.isfinite(best.ratios.own)
     values = np.clip((ratio - ratio[known].mean()) / (float(ratio[known].std()) or 1.0), -8, 8)
     signature = "row off" if reading.lag and best.by_others >= OTHERS else "disagree"
     channel = Channel("label", "labels", signature, "invariant", values, binary=False, floor=0.1)

@@ -21,6 +21,7 @@ from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.report import NearEvent
 from whimbrel.model.rows import Bools
 from whimbrel.model.window import Where, micros
+from whimbrel.stats.onset import SURER
 
 _EVENT_BEFORE_S, _EVENT_AFTER_S = 7_200, 300
 
@@ -94,6 +95,21 @@ def abrupt(case: Case, suspect: Suspect) -> bool:
     after = after[np.argsort(case.ts[after], kind="stable")][:200]
     start = float(excess[after].mean())
     return abs(float(excess[before].mean())) < 0.35 * abs(start) and abs(start) > 0.6 * abs(suspect.shift)
+
+
+def not_yet(case: Case, suspect: Suspect, since_us: int) -> bool:
+    """Whether it was surely not there between that time and its own onset: too many rows of its slice show nothing."""
+    sign = 1.0 if suspect.shift >= 0 else -1.0
+    judged = suspect.inside & np.isfinite(suspect.hit.excess)
+    shows = judged & (np.nan_to_num(suspect.hit.excess) * sign > 0.5 * abs(suspect.shift))
+    between = judged & case.window & (case.ts >= since_us) & (case.ts < suspect.since_us)
+
+    def share(rows: Bools) -> float:
+        return float(((shows & rows).sum() + 0.5) / ((judged & rows).sum() + 1))
+
+    usual, now = share(case.golden), share(suspect.affected)
+    seen, none = int((shows & between).sum()), int((between & ~shows).sum())
+    return bool(seen * np.log(now / usual) + none * np.log((1 - now) / (1 - usual)) < -SURER)
 
 
 def events_near(case: Case, suspect: Suspect) -> tuple[NearEvent, ...]:

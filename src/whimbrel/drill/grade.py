@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Graded:
     components: tuple[str, ...]
     where: Mapping[str, str]
     onset_s: float | None
-    """The answer's onset minus the true one; None where it names none."""
+    """The answer's onset minus the true one of the fault that it names; None where it names none."""
     took_s: float
     sentence: str
     confidence: float | None = None
@@ -137,11 +137,12 @@ def grade(
 ) -> Graded:
     """Hold one report against the truth; the window's rows are needed for the overlap of slices alone."""
     first = report.findings[0] if report.findings else None
+    about = truth if first is None else _about(truth, first.layer, first.component)
     onset = overlap = None
-    if first is not None and first.since is not None and truth.since is not None:
-        onset = (first.since - truth.since).total_seconds()
-    if window is not None and truth.layer and (truth.where or first is not None):
-        overlap = 0.0 if first is None else f1(window, truth, first.where)
+    if first is not None and first.since is not None and about.since is not None:
+        onset = (first.since - about.since).total_seconds()
+    if window is not None and truth.layer and (about.where or first is not None):
+        overlap = 0.0 if first is None else f1(window, about, first.where)
     return Graded(
         truth=truth, seed=seed, verdict=report.verdict,
         layers=tuple(f.layer for f in report.findings), components=tuple(f.component for f in report.findings),
@@ -149,6 +150,14 @@ def grade(
         took_s=report.took_s if took_s is None else took_s, sentence=report.sentence,
         confidence=first.confidence if first else None, overlap=overlap,
     )  # fmt: skip
+
+
+def _about(truth: Truth, layer: str, component: str) -> Truth:
+    """Of two faults at once the one that is named, by its component or else its layer; the first where neither is."""
+    both = [replace(one, second=None) for one in (truth, truth.second) if one is not None]
+    found = [one for one in both if named(component, one)]
+    found += [one for one in both if layer in {right for right, _ in roots(one)}]
+    return (found or both)[0]
 
 
 def f1(window: Columns, truth: Truth, where: Where) -> float:

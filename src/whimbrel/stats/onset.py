@@ -27,7 +27,11 @@ class Onset:
 CLOSE = 1.92
 """Log-likelihood within which a point is nearly as likely: half of chi-square's 95% point, one degree of freedom."""
 SURER = 4.0
-"""Log-likelihood by which a point must be surer than the first one: what is looked at has often begun before, and there are many later points."""
+"""Log-likelihood by which what was seen before a point must be surer to move the change there."""
+ALREADY, MARKED = 0.5, 0.25
+"""Chances that what is looked at had begun before, and that it began with something that was noted down; else anywhere."""
+HARDLY = 0.95
+"""The part of the greatest chance that is hardly worse than it."""
 SPARED = 0.02
 """The share of points that may be as before although they lie after: a single one of them proves nothing."""
 TAIL = 1 / 128
@@ -55,15 +59,18 @@ def share_onset(hits: Ints | Floats, totals: Ints | Floats, *, prior: tuple[floa
     return _best(gains, before_hits, before_rows, all_hits, all_rows)
 
 
-def value_onset(values: Floats, known: Floats) -> Onset | None:
+def value_onset(values: Floats, known: Floats, times: Floats | Ints, marks: Ints | None = None) -> Onset | None:
     """The likeliest point from which on values are drawn as `known` are not, by likelihood ratio; None where none rose.
 
     How much a value says for the new is learned from the values themselves, so that neither long tails nor what is nought nearly
     always mislead; and learned twice: from the point at which the mean rose, by normal likelihood, then from the likeliest one.
+    Of points that are nearly as likely it is the one that is least often wrong by more than a unit of time.
 
     Args:
         values: one at each point, shape (n,).
         known: values that are known to lie before, shape (m,).
+        times: when, in units within which an onset is as good as right, shape (n,), none before the last.
+        marks: points at which something was noted down that may have brought it.
     """
     values, known = np.asarray(values, np.float64), np.asarray(known, np.float64)
     end = max(values.size - LAST, 1)
@@ -76,11 +83,32 @@ def value_onset(values: Floats, known: Floats) -> Onset | None:
         at = int(gains.argmax())
         if at == learned:
             break
-    if gains[at] - gains[0] < SURER:
-        at = 0
+    chance = gains + np.log(_prior(end, marks))
+    at = _surest(chance, np.asarray(times, np.float64)[:end])
     near = np.flatnonzero(gains >= min(gains.max() - CLOSE, gains[at]))
     before = np.concatenate([known, values[:at]])
     return Onset(at, int(near[0]), int(near[-1]), float(gains[at]), float(before.mean()), float(values[at:].mean()))
+
+
+def _prior(n: int, marks: Ints | None) -> Floats:
+    """How likely each of n points is before any value is seen, shape (n,)."""
+    marks = np.unique(marks[marks < n]) if marks is not None else np.zeros(0, dtype=np.int64)
+    out = np.full(n, (1 - ALREADY - MARKED * bool(marks.size)) / n)
+    out[marks] += MARKED / max(marks.size, 1)
+    out[0] += ALREADY
+    return out
+
+
+def _surest(chance: Floats, times: Floats) -> int:
+    """The point least likely to be wrong by more than a unit of time, of log chances; the likeliest of those that are hardly worse.
+
+    The first is its own case: that all was so before is said where it is likelier than not.
+    """
+    sums = np.append(0.0, np.cumsum(np.exp(chance - chance.max())))
+    if sums[1] > 0.5 * sums[-1]:
+        return 0
+    near = sums[np.searchsorted(times, times + 1.0, "right")] - sums[np.searchsorted(times, times - 1.0)]
+    return int(np.where(near >= HARDLY * near.max(), chance, -np.inf).argmax())
 
 
 def _from(values: Floats) -> Floats:
