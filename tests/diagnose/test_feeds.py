@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from whimbrel.diagnose import diagnose, feeds
-from whimbrel.diagnose.case import HOUR_US, Variable
+from whimbrel.diagnose.case import HOUR_US, Variable, build
 from whimbrel.diagnose.feeds import end
+from whimbrel.diagnose.gather import gather
+from whimbrel.diagnose.scan import Scan
 from whimbrel.diagnose.suspects import Proof
 from whimbrel.drill.table import to_arrow
-from whimbrel.model.fields import Field, Kind
+from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.report import Report
-from whimbrel.model.rows import Bools
+from whimbrel.model.rows import Bools, Numbers, Rows
 
 START = 1_790_000_000
 Broken = Callable[[dict[str, Any], Bools, np.random.Generator], None]
@@ -108,6 +110,23 @@ def _other_taste(rows: dict[str, Any], hit: Bools, rng: np.random.Generator) -> 
 def test_what_people_do_is_no_broken_feed(change: Broken) -> None:
     report = _report(change)
     assert report.verdict != "fault", report.sentence
+
+
+@pytest.mark.parametrize(("now", "proofs"), [("held", [Proof.HARD]), ("flat", [Proof.SOFT]), ("usual", [])])
+def test_a_coarse_price_stutters_where_it_repeats_more_than_in_any_order(now: str, proofs: list[Proof]) -> None:
+    """Of sixty prices one of the last five comes again by chance; one in stretches of twenty rows is a feed's, one for most of the day a shop's."""
+    rng = np.random.default_rng(6)
+    rows = np.arange(8_000)
+    price = rng.integers(0, 60, rows.size).astype(float)
+    late = rows >= 7_000
+    price = np.where(late & (now == "held"), price[rows // 20 * 20], price)
+    price = np.where(late & (now == "flat") & (rng.random(rows.size) < 0.7), 9.0, price)
+    columns = {"inputs.price": Numbers(price), "inputs.weight": Numbers(rng.gamma(2, 1, rows.size))}
+    table = Rows(tuple(map(str, rows)), rows * (HOUR_US // 30), columns, rows.size)
+    schema = Schema.from_pairs([(path, Kind.NUMBER) for path in columns])
+    case = build(table.take(rows < 6_000), table.take(rows >= 6_000), schema)
+    channels = feeds._stutters(case, [case.variables["inputs.price"]])
+    assert [s.proof for s in gather(case, Scan(case).hits(channels))] == proofs
 
 
 def test_an_end_is_found_where_there_is_one() -> None:

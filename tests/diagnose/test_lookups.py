@@ -176,7 +176,7 @@ def test_a_queue_in_golden_s_busiest_hours_is_held_against_its_curve_s_end() -> 
     n = load.size
     case = cast("Case", SimpleNamespace(
         golden=np.arange(n) < 3_000, window=np.arange(n) >= 3_000, load=load, ts=np.arange(n) * 3_600_000_000,
-        weekly_hour=np.full(n, 12),
+        weekly_hour=np.full(n, 12), blocks=np.arange(n) // 300, block_count=10,
     ))  # fmt: skip
     channel = Channel("spans.queue", "serving", "slower", "marginal", values)
     left = _given_load(case, channel).values

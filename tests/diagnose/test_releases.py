@@ -82,6 +82,25 @@ def test_scores_that_are_too_high_for_all_do_harm(
     assert releases.judged(case, parts, cause, {})[1] is harms
 
 
+@pytest.mark.parametrize(("events", "harms"), [((), False), (("a deploy of something else",), True)])
+def test_silence_says_nothing_where_nothing_is_ever_announced(
+    events: tuple[str, ...], harms: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model as good as the one before, which no event names: it came unasked where others were named."""
+    rng = np.random.default_rng(4)
+    promised = rng.random(9_000)
+    golden = np.arange(9_000) < 5_000
+    case = cast("Any", SimpleNamespace(golden=golden, variables={}, events=events))
+    rows = np.arange(9_000)
+    suspect = SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=())
+    monkeypatch.setattr(releases, "announced", lambda *_: False)
+    monkeypatch.setattr(releases, "_scores", lambda *_: (promised + rng.normal(0, 0.01, 9_000), promised))
+    judged = releases.judged(
+        case, Split(rows[:2_500], rows[2_500:5_000]), cast("Any", SimpleNamespace(suspect=suspect)), {}
+    )
+    assert judged[1] is harms
+
+
 @pytest.mark.parametrize(
     ("begins", "known", "meant"), [(600, False, True), (800, False, False), (600, True, False), (500, False, False)]
 )

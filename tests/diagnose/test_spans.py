@@ -1,4 +1,4 @@
-"""How long a part of a request takes goes by what was asked for: pages to read take their time."""
+"""How long a part of a request takes goes by what was asked for, how busy its host is, and which model answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from whimbrel.diagnose import surroundings
-from whimbrel.diagnose.case import HOUR_US, Case, build
-from whimbrel.model.fields import Kind, Schema
+from whimbrel.diagnose.case import HOUR_US, Case, Variable, build
+from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
 
 ROWS, GOLDEN = 6_000, 4_800
@@ -47,3 +47,64 @@ def test_more_pages_take_longer(slower: float, pages: float, asked: bool, signat
         before=before, after=after, shift=after - before,
     )  # fmt: skip
     assert surroundings.asked_for(case, cast("Any", suspect)) is asked
+
+
+def _served(rows: int, hosts: np.ndarray, *, busier: float = 1.0, slower: float = 1.0, golden: float = 0.75) -> Case:
+    """Twenty days, the last five of which may be busier or slower: a time that varies by half goes up a little with the requests of the hour."""
+    rng = np.random.default_rng(5)
+    hours = np.arange(20 * 24)
+    late = hours >= golden * hours.size
+    weights = (1 + 0.6 * np.sin(hours % 24 / 24 * 2 * np.pi)) * np.where(late, busier, 1.0)
+    at = np.sort(rng.choice(hours, rows, p=weights / weights.sum()))
+    took = 90 * np.exp(0.5 * rng.normal(size=rows)) * (1 + 0.1 * weights[at]) * np.where(late[at], slower, 1.0)
+    columns: dict[str, Column] = {
+        "hardware.host": Categories(hosts[late[at].astype(int), rng.integers(0, hosts.shape[1], rows)], ("a", "b", "c", "d")),
+        "spans.read": Numbers(took),
+    }  # fmt: skip
+    table = Rows(tuple(map(str, range(rows))), at * HOUR_US + rng.integers(0, HOUR_US, rows), columns, rows)
+    schema = Schema.from_pairs([("hardware.host", Kind.TEXT), ("spans.read", Kind.NUMBER)])
+    return build(table.take(~late[at]), table.take(late[at]), schema)
+
+
+@pytest.mark.parametrize(("busier", "slower", "left"), [(1.35, 1.0, False), (1.0, 1.09, True)])
+def test_a_busy_week_takes_a_little_longer(busier: float, slower: float, left: bool) -> None:
+    """Golden's busy hours say how much, however little of a single time they explain; what is slower at the usual load stands out."""
+    case = _served(30_000, np.array([[0, 1, 2, 3]] * 2), busier=busier, slower=slower)
+    channel = next(c for c in surroundings._span(case, case.variables["spans.read"], None) if c.signature == "slower")
+    rise = np.nanmean(channel.values[case.window]) - np.nanmean(channel.values[case.golden])
+    assert bool(rise > 0.05) is left
+
+
+def test_a_host_that_bears_another_s_requests_is_busier_and_a_small_one_that_grew_is_not() -> None:
+    plain, gone, grown = (
+        _served(12_000, np.array(hosts))
+        for hosts in (
+            [[0, 1, 2, 3]] * 2,
+            [[0, 1, 2, 3], [0, 0, 2, 3]],
+            [[0, 1, 2, 2, 0, 1, 2, 3], [0, 0, 1, 1, 2, 2, 3, 3]],
+        )
+    )
+    crowded = [case._crowded()[case.window & (case.variables["hardware.host"].codes == host)] for case, host in
+               ((plain, 0), (gone, 0), (gone, 2), (grown, 3))]  # fmt: skip
+    assert [round(float(np.median(times)), 1) for times in crowded] == [0.0, 0.7, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("slower", "where", "begins", "priced_in"),
+    [(1.2, "all", 0, True), (1.8, "all", 0, False), (1.3, "host", 0, False), (1.3, "all", 300, False)],
+)
+def test_a_new_model_may_take_a_little_longer(slower: float, where: str, begins: int, priced_in: bool) -> None:
+    """Not half as long again, not on one host alone, and not from some later time on."""
+    rng = np.random.default_rng(8)
+    rows = np.arange(2_000)
+    golden, host = rows < 1_000, rng.integers(0, 8, 2_000)
+    inside = (host == 3) | (where == "all")
+    new = rows >= 1_400
+    affected = inside & (rows >= 1_400 + begins)
+    took = 12 * np.exp(0.15 * rng.normal(size=2_000)) * np.where(affected, slower, 1.0)
+    variable = Variable("spans.model", Field("spans.model", Kind.NUMBER), numbers=took)
+    case = cast("Any", SimpleNamespace(golden=golden, variables={"spans.model": variable}))
+    hit = SimpleNamespace(channel=SimpleNamespace(signature="slower"))
+    span = SimpleNamespace(component="spans.model", hit=hit, hits=(hit,), inside=inside, affected=affected)
+    identity = SimpleNamespace(inside=np.ones_like(new), affected=new)
+    assert surroundings.of_new_model(case, cast("Any", span), cast("Any", identity)) is priced_in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.diagnose import helpline
-from whimbrel.diagnose import contracts, diagnose_rows
+from whimbrel.diagnose import contracts, diagnose_rows, learning
 from whimbrel.diagnose.case import Variable, _is_text
 from whimbrel.diagnose.contrast import contrast
 from whimbrel.diagnose.language import declines, language
@@ -365,3 +366,15 @@ def test_the_same_text_again_says_something_where_golden_s_are_all_different(dif
     )  # fmt: skip
     found = contracts._texts(cast("Any", case), answers)
     assert [(c.signature, c.detail["text"]) for c in found] == [("repeated", names[-1])] * channels
+
+
+def test_a_rule_is_silent_where_no_language_is_told() -> None:
+    """Golden's letters of no language that is known were answered in English; the next may be short and French."""
+    letters, answers = (
+        Variable(f"{path}#language", Field(path, Kind.TEXT), codes=np.array([0, 1, 1]), vocabulary=("fr", last))
+        for path, last in (("inputs.letter", "unclear"), ("outputs.body", "en"))
+    )
+    case = cast("Any", SimpleNamespace(ts=np.arange(3), variables={letters.name: letters}))
+    assert learning._in_no_language(case, answers, (letters.name,)).tolist() == [False, True, True]
+    signed = replace(answers, name="outputs.body#ending")
+    assert not learning._in_no_language(case, signed, (letters.name,)).any()

@@ -34,6 +34,8 @@ NEWCOMERS = 0.03
 """The share of each quarter of golden whose value was new from which on a category keeps growing."""
 ALIKE = 0.2
 """The share of golden's requests that may repeat another of their hour before inputs are called coarse."""
+CHANCE = 3.0
+"""Standard errors by which a host must have more requests than its share, or fewer, before it is busier."""
 DIMENSION_ROLES = (Role.CONTEXT, Role.HARDWARE, Role.MODEL, Role.CODE)
 
 
@@ -186,11 +188,32 @@ class Case:
 
     @cached_property
     def load(self) -> Floats:
-        """How busy the app was around each row: the logarithm of predictions in the same hour."""
+        """How busy each row's host was: the logarithm of predictions in the same hour, and of how many times its usual share the host had."""
         out = np.zeros(len(self.ts))
         for rows, behind in ((self.golden, self.sampled[0]), (self.window, self.sampled[1])):
             _, index, counts = np.unique(self.ts[rows] // HOUR_US, return_inverse=True, return_counts=True)
             out[rows] = np.log(counts[index] * behind)
+        return out + self._crowded()
+
+    def _crowded(self) -> Floats:
+        """The logarithm of how many times its share of golden's requests a host had in a quarter of a day, where that is no chance, shape (n,).
+
+        Where a host is taken away, the others of its place bear what it bore. A small one that bears as much as others is not crowded.
+        """
+        hosts = self.variables.get("hardware.host")
+        if hosts is None or hosts.codes is None:
+            return np.zeros(len(self.ts))
+        size = len(hosts.vocabulary) + 1
+        quarter = np.unique(self.ts // (DAY_US // 4), return_inverse=True)[1]
+        came = np.bincount(quarter * size + hosts.codes + 1, minlength=(int(quarter.max()) + 1) * size).reshape(
+            -1, size
+        )
+        share = np.bincount(hosts.codes[self.golden] + 1, minlength=size) / self.golden.sum()
+        own, like = (came.sum(axis=1, keepdims=True) * of for of in (share, share.sum() / max((share > 0).sum(), 1)))
+        usual = np.where(came > own, np.maximum(own, like), own)
+        clear = (came > 0) & ((came - own) * (came - usual) > 0) & (np.abs(came - usual) > CHANCE * np.sqrt(usual))
+        times = np.log(np.where(clear, came, 1.0) / np.where(clear, usual, 1.0))
+        out: Floats = times[quarter, hosts.codes + 1]
         return out
 
     @cached_property

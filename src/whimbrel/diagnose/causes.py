@@ -18,7 +18,7 @@ from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.displaced import displaced
 from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, inherited, led, taken_along, unread
 from whimbrel.diagnose.relations import Relation
-from whimbrel.diagnose.surroundings import TOTAL
+from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, not_yet, order_of, overlap
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
@@ -68,6 +68,7 @@ def settle(
     identities = [s for s in suspects if s.hit.channel.signature == "identity"]
     others = [s for s in suspects if s.hit.channel.signature != "identity"]
     others = [taken_along(inherited(case, s, others, relations), others) for s in others]
+    others = [_at_its_price(case, s, identities) for s in others]
     others = led(case, [_promote(case, s, identities, others) for s in others])
     proofs = [_whose(case, s, relations) for s in others if s.proof > Proof.SOFT]
     soft = [s for s in others if s.proof is Proof.SOFT]
@@ -381,6 +382,13 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     trial = role is Role.OUTPUT and not passed_on and _on_one_host(suspect)
     alone |= trial and clear
     return replace(suspect, proof=Proof.FIRM) if found or alone else suspect
+
+
+def _at_its_price(case: Case, suspect: Suspect, identities: Sequence[Suspect]) -> Suspect:
+    """The suspect, which proves nothing where it is the time that a new model takes."""
+    models = [s for s in identities if role_of(s.component) is Role.MODEL]
+    priced_in = role_of(suspect.component) is Role.SPAN and any(of_new_model(case, suspect, s) for s in models)
+    return replace(suspect, proof=Proof.SOFT) if priced_in else suspect
 
 
 def _strangers(identities: Sequence[Suspect], causes: Sequence[Cause]) -> list[Cause]:

@@ -35,7 +35,7 @@ LEAST_ROWS = 60
 """Rows on either side that shares are taken of."""
 GONE = 0.25
 """The part of its share that a category may keep whose rows arrive as another's: an onset is found to the hour."""
-_BACK = (400, 100, 25)
+_BACK = (400, 100, 25, 5, 1)
 """Predictions to look back for the same value; the most of them in which golden hardly ever finds it."""
 NEARLY_ALL = 0.9
 """The share of a slice's values beyond an end, and of nobody else's, that no world brings about, however slowly."""
@@ -67,7 +67,9 @@ def proof(case: Case, suspect: Suspect) -> Proof:
     if channel.signature == "times":
         return Proof.HARD
     if channel.signature == "stutter":
-        sure = suspect.after >= _OFTEN and suspect.before < _RARE and abrupt(case, suspect)
+        said = np.bincount(variable.kinds[suspect.affected & ~variable.missing])
+        by_chance = float(np.sum((said / max(said.sum(), 1)) ** 2))  # one price for nearly all repeats in any order
+        sure = suspect.after >= _OFTEN + by_chance and suspect.before < _RARE and abrupt(case, suspect)
         return Proof.HARD if sure else Proof.SOFT
     if channel.signature == "standing":
         said = variable.kinds[suspect.bad]
@@ -186,12 +188,14 @@ def _stutters(case: Case, inputs: list[Variable]) -> list[Channel]:
     if max(case.sampled) > 1.05:
         return []
     graded = [v for v in inputs if np.unique(v.kinds[case.golden & ~v.missing]).size >= GRADED]
-    for back in _BACK:
-        asked = ((v, _repeats(case, v, back)) for v in graded)
-        rare = [(v, flags) for v, flags in asked if flags[case.golden & ~v.missing].mean() < _RARE]
-        if rare:
-            break
-    else:
+    rare = []
+    for variable in graded:
+        known = case.golden & ~variable.missing
+        asked = (_repeats(case, variable, back) for back in _BACK)
+        seldom = next((flags for flags in asked if flags[known].mean() < _RARE), None)
+        if seldom is not None:
+            rare.append((variable, seldom))
+    if not rare:
         return []
     # A request that is sent again repeats all that it says.
     again = np.mean([flags for _, flags in rare], axis=0) > 0.5 if len(rare) > 1 else np.zeros(len(case.ts), dtype=bool)

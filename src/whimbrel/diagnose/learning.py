@@ -29,6 +29,7 @@ from whimbrel.diagnose import models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.cuts import Cut, cut
 from whimbrel.diagnose.forms import EXACT_SHARE, clipped, gated, linear, single_parent_relations
+from whimbrel.diagnose.language import UNCLEAR
 from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.relations import Relation, Split
 from whimbrel.diagnose.support import MOST_CODES, Design, alike, design_of, familiar, supported, thin
@@ -315,10 +316,25 @@ def _ruled(
     loose = target.field.role is Role.OUTPUT or any("#" in name for name in used)
     judged = supported(design, train, read | loose) & (y >= 0) & _confirmed(case, rule.apply(design.x), check, right)
     judged &= ~_between(rule, design, train)
+    judged &= ~_in_no_language(case, target, used)
     judged &= ~_errs_often(rule.predict(design.x[check]), right, len(target.vocabulary))[expected.astype(np.int64)]
     surprise = np.where(judged, (expected != y).astype(float), np.nan)
     surprise[parts.train] = np.nan
     return Relation(target.name, used, "rule", True, float(right.mean()), expected, surprise)
+
+
+def _in_no_language(case: Case, target: Variable, used: Sequence[str]) -> Bools:
+    """Where a rule tells a text's language by texts whose own is unclear, shape (n,): those of golden say nothing of others."""
+    out = np.zeros(len(case.ts), dtype=bool)
+    read = (
+        [case.variables[name] for name in used if name.endswith("#language")]
+        if target.name.endswith("#language")
+        else []
+    )
+    for text in read:
+        if text.codes is not None and UNCLEAR in text.vocabulary:
+            out |= text.codes == text.vocabulary.index(UNCLEAR)
+    return out
 
 
 def _rules(design: Design, y: Ints, train: Ints, check: Ints) -> Iterator[Any]:

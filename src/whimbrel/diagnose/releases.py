@@ -54,7 +54,7 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
 
     The loss of its scores is held against that of the scores that golden's model would have given, and so is how far they are off on
     average: too high for all, they cost little and decide much. Where no labels have come, an announced release is no fault unless it
-    distorts; one that nobody announced is one.
+    distorts; one that nobody announced is one, where anything is announced at all.
     """
     said = announced(case, cause)
     if not said and any(c.path == "hardware.host" for c in cause.suspect.where):
@@ -74,7 +74,7 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
             grown, error = _bias(case, score, promised, rows)
             wrong = grown > 4 * error and grown > LEVEL
             return numbers, wrong or (worse > (3.0 if said else 2.0) * noise and worse > 0.03 * before)
-    if not said:
+    if not said and case.events:
         return numbers, True
     flipped = numbers.get("decisions_flipped", 0.0)
     told = _slope(parts, cause, score, promised)

@@ -14,10 +14,11 @@ import numpy as np
 from whimbrel.diagnose.atoms import channels_of_atoms
 from whimbrel.diagnose.boundaries import Boundaries, priced
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
+from whimbrel.diagnose.followers import SAME
 from whimbrel.diagnose.learning import foretold
-from whimbrel.diagnose.relations import Relation, split
+from whimbrel.diagnose.relations import Relation, held_out, split
 from whimbrel.diagnose.scan import LAYER_OF, Channel
-from whimbrel.diagnose.suspects import Suspect
+from whimbrel.diagnose.suspects import Suspect, overlap
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats
 
@@ -194,12 +195,42 @@ def asked_for(case: Case, suspect: Suspect) -> bool:
     return bool((here.mean() - base.mean()) * np.sign(suspect.shift) < abs(suspect.shift) / 2)
 
 
-def _given_load(case: Case, channel: Channel) -> Channel:
-    """A span given how busy the app was: golden's own curve over the load, where it has one, is taken off.
+def of_new_model(case: Case, suspect: Suspect, identity: Suspect) -> bool:
+    """Whether a span merely takes longer, by less than half, from a new model's first row on and wherever that answers: that is its price.
 
-    Beyond the load that golden has seen nothing is said: growth is not a fault of the code that it slows. Nor is it a fault to
-    take as long as ever while fewer predictions come (others may use the same servers): what departs, departs from what the load
-    leads to expect and from what is usual at the hour.
+    What waits takes longer still, what fails is counted by itself, and what is slow on one host is so whatever answers.
+    """
+    variable, signature = case.variables[suspect.component], suspect.hit.channel.signature
+    halted = any(hit.channel.signature == "halted" for hit in suspect.hits)
+    if (
+        variable.field.role is not Role.SPAN
+        or variable.numbers is None
+        or signature not in ("slower", "tail")
+        or halted
+    ):
+        return False
+    answers = identity.affected & suspect.inside
+    if min(overlap(answers, suspect.affected), overlap(suspect.affected, answers)) < SAME:
+        return False
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(variable.numbers)
+    logs[~np.isfinite(logs)] = np.nan
+
+    def rise(inside: Bools, after: Bools) -> float:
+        before = logs[inside & case.golden]
+        return float(np.nanmean(logs[after]) - np.nanmean(before if before.size else logs[case.golden]))
+
+    there = rise(suspect.inside, answers)
+    return 0 < there < UNHEARD and 2 * rise(identity.inside, identity.affected) >= there
+
+
+def _given_load(case: Case, channel: Channel) -> Channel:
+    """A span given how busy its host was: golden's own curve over the load, where it has one, is taken off.
+
+    It has one where the curve of half its blocks foretells the other half: however much else varies, a little that goes with the load
+    is enough to slow a day of twice the requests. Beyond the load that golden has seen nothing is said: growth is not a fault of the
+    code that it slows. Nor is it a fault to take as long as ever while fewer predictions come (others may use the same servers): what
+    departs, departs from what the load leads to expect and from what is usual at the hour.
     """
     known = case.golden & np.isfinite(channel.values)
     load = case.load
@@ -207,10 +238,17 @@ def _given_load(case: Case, channel: Channel) -> Channel:
     if knots.size < 5:
         return channel
     # Linear between the knots, the first and the last among them: a curve of means would be flat where the app is busiest.
-    basis = np.stack([np.interp(load[known], knots, one) for one in np.eye(knots.size)], axis=1)
-    heights = np.linalg.lstsq(basis, channel.values[known], rcond=1e-6)[0]
-    if float(np.var(basis @ heights)) < 0.02 * (float(np.var(channel.values[known])) or 1.0):
+    basis = np.stack([np.interp(load, knots, one) for one in np.eye(knots.size)], axis=1)
+    rows = np.flatnonzero(known)
+    later = held_out(case, rows)
+    train, check = rows[~later], rows[later]
+    if not train.size or not check.size:
         return channel
+    half = basis[check] @ np.linalg.lstsq(basis[train], channel.values[train], rcond=1e-6)[0]
+    found, plain = channel.values[check], float(channel.values[train].mean())
+    if float(((found - half) ** 2).sum()) >= float(((found - plain) ** 2).sum()):
+        return channel
+    heights = np.linalg.lstsq(basis[known], channel.values[known], rcond=1e-6)[0]
     expected, usual = (np.interp(x, knots, heights) for x in (load, _usual_load(case, known)))
     values = _nearer(case, channel.values - expected, channel.values - usual)
     return replace(channel, values=np.where(load > 1.02 * knots[-1] + 0.02, np.nan, values))
