@@ -32,6 +32,7 @@ from whimbrel.diagnose import (
     senders,
     several,
     surroundings,
+    vanished,
     words,
 )
 from whimbrel.diagnose.case import Case, build
@@ -89,6 +90,7 @@ def _judge(
         *fills.channels(case, learned.relations),
         *senders.channels(case),
         *copies.channels(case),
+        *vanished.channels(case),
         *boundaries.shares(case, learned.relations),
         *boundaries.marginals(case, learned.relations),
         *surroundings.channels(case, learned),
