@@ -33,7 +33,7 @@ def _hourly(days: range, seed: int, event: str = "") -> Rows:
         front = np.clip((hours - (days.start + 1) * 24) / 8, 0, 1) * 8.0
         moved[:, 1] += front
     warm = 4 * np.sin((hours % 24 - 8) / 24 * 2 * np.pi)
-    temperature = (level + moved + warm[:, None])[:, region].ravel().round(1)
+    temperature = (level + moved + warm[:, None])[:, region].ravel().round(1).astype(np.float64)
     outages = 12 + world.permutation(FEEDERS)[feeder]
     outages = outages + (np.repeat(hours // 60, FEEDERS) + feeder) % 3
     if event == "one feeder":
@@ -50,8 +50,8 @@ def _hourly(days: range, seed: int, event: str = "") -> Rows:
     load = 2 + 0.2 * heating + 0.03 * outages
     columns: dict[str, Column] = {
         "inputs.feeder": Categories(feeder, tuple(f"F{i:03}" for i in range(FEEDERS))),
-        "inputs.hour": Numbers(hour % 24.0), "inputs.temperature": Numbers(temperature), "inputs.outages": Numbers(outages.astype(float)),
-        "steps.derived.heating": Numbers(heating), "outputs.load": Numbers(load.round(4)),
+        "inputs.hour": Numbers((hour % 24).astype(np.float64)), "inputs.temperature": Numbers(temperature),
+        "inputs.outages": Numbers(outages.astype(np.float64)), "steps.derived.heating": Numbers(heating), "outputs.load": Numbers(load.round(4)),
         "decision": Categories((load > 4.5).astype(np.int64), ("none", "watch")), "context.region": Categories(region[feeder], REGIONS),
     }  # fmt: skip
     ts = hour * HOUR_US + feeder * 1_000_000

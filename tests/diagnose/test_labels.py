@@ -205,6 +205,18 @@ def test_golden_may_be_taken_out_later_than_the_window() -> None:
     assert not report.findings
 
 
+def test_a_window_without_a_single_label_is_one_whose_labels_nobody_has_joined_yet() -> None:
+    """Whether they are lost cannot be told, and is said so; where some have come, the others are."""
+
+    def unjoined(c: Cells, _: np.ndarray) -> None:
+        c["label"][:], c["label_ts"][:] = np.nan, -1
+
+    report = asked(labels=unjoined)
+    assert report.verdict == "healthy"
+    assert "labels" in [unknown.layer for unknown in report.cannot_tell]
+    assert asked(labels=lost, depot="hill").findings[0].layer == "labels"
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_only_what_was_acted_upon_may_be_labelled(lost: bool) -> None:
     """Shorter ways, fewer warnings, and of what is not warned of hardly any label: none is lost, unless some are."""

@@ -9,15 +9,16 @@ may call. The rooms inside, in the order in which a case goes through them:
     contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs, `judged` for
                   what labels say, `readings` for whose they are by golden's `terms`; `feeds`, `senders`
                   and `copies` know what only a broken source does to numbers, texts and what is a tag as well, `ids` to keys,
-                  `bygone` what a store does that goes back to an older version; `atoms` are single values that stand out, `fills` those
-                  that stand for nothing
+                  `bygone` what a store does that goes back to an older version; `atoms` are single values that stand out, `fills` what
+                  a step does where it falls back, `vanished` decisions that are taken no more
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that
                   the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums, `wobble` its noise,
                   `whom` its slices
     suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name, `state` knows
                   what is the weather's, `tables` what it proves that inputs came apart
     causes        who did it, who passed it on, what is merely traffic; `followers` tells who moved first,
-                  `displaced` whose request a value belongs to
+                  `displaced` whose request a value belongs to, `refuted` which input moved and nothing came of it,
+                  `unrecorded` which answers the log alone lost
     harm          what it did to decisions, score, time and cost; `releases` judges a model that is meant to answer otherwise
     several       a slice of several values, where these say it better than one or all traffic
     verdict       the chain as a whole; `words` and `drawing` say and show it

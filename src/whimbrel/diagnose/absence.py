@@ -97,7 +97,15 @@ def _expected(case: Case, variable: Variable, lacking: set[str]) -> Floats | Non
     lost = absent(case)
     if lost is not None:
         parents.append(Variable("label?", Field("label", Kind.NUMBER), numbers=lost))
-    # Whole blocks of time learn and are asked in turn, so that no row vouches for itself.
+    return chances(case, missing, parents)
+
+
+def chances(case: Case, flags: Bools, parents: Sequence[Variable]) -> Floats | None:
+    """How likely golden's rows of this kind were to have the flag, shape (n,); None where golden cannot say.
+
+    Whole blocks of time learn and are asked in turn, so that no row vouches for itself.
+    """
+    golden = np.flatnonzero(case.golden)
     first = ~held_out(case, golden)
     models.ready()
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -106,13 +114,13 @@ def _expected(case: Case, variable: Variable, lacking: set[str]) -> Floats | Non
     for rows, asked in ((golden[first], golden[~first]), (golden[~first], golden[first])):
         rows = thin(rows, _ROWS)
         design = design_of(case, parents, rows)
-        if design is None or not 5 <= missing[rows].sum() <= rows.size - 5:
+        if design is None or not 5 <= flags[rows].sum() <= rows.size - 5:
             return None
         model = HistGradientBoostingClassifier(
             max_iter=40, learning_rate=0.15, max_leaf_nodes=8, min_samples_leaf=20, random_state=0,
             categorical_features=design.categorical,
         )  # fmt: skip
-        answers.append((model.fit(design.x[rows], missing[rows]).predict_proba(design.x)[:, 1], asked))
+        answers.append((model.fit(design.x[rows], flags[rows]).predict_proba(design.x)[:, 1], asked))
     out: Floats = np.mean([answer for answer, _ in answers], axis=0)
     for answer, asked in answers:
         out[asked] = answer[asked]

@@ -17,9 +17,11 @@ from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.displaced import displaced
 from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, inherited, led, taken_along, unread
+from whimbrel.diagnose.refuted import refuted
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, not_yet, order_of, overlap
+from whimbrel.diagnose.unrecorded import unrecorded
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
 
@@ -69,10 +71,11 @@ def settle(
     others = [s for s in suspects if s.hit.channel.signature != "identity"]
     others = [taken_along(inherited(case, s, others, relations), others) for s in others]
     others = [_at_its_price(case, s, identities) for s in others]
-    others = led(case, [_promote(case, s, identities, others) for s in others])
+    others = refuted(case, led(case, [_promote(case, s, identities, others) for s in others]))
     proofs = [_whose(case, s, relations) for s in others if s.proof > Proof.SOFT]
     soft = [s for s in others if s.proof is Proof.SOFT]
-    causes = [*_of_other_requests(case, proofs), *_host_slow(case, proofs, soft, identities)]
+    causes = [*_of_other_requests(case, proofs), *_of_lost_records(case, proofs)]
+    causes += _host_slow(case, proofs, soft, identities)
     taken = {id(s) for cause in causes for s in (cause.suspect, *cause.witnesses)}
     rest = [s for s in proofs if id(s) not in taken]
     for suspect in sorted(rest, key=lambda s: _turn(case, s, rest)):
@@ -114,6 +117,14 @@ def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
         return [Cause(lead, "recorder.record", "recorder", tuple(s.component for s in (lead, *several)), several)]
     output = role_of(lead.component) is Role.OUTPUT
     return [Cause(lead, lead.component, "serving" if output else "features")]
+
+
+def _of_lost_records(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
+    """Outputs that the record alone lost: the recorder dropped them."""
+    lost = [replace(s, note=why) for s in proofs if (why := unrecorded(case, s))]
+    found = sorted(lost, key=lambda s: order_of(case, s.component))
+    names = tuple(s.component for s in found)
+    return [Cause(found[0], "recorder.record", "recorder", names, tuple(found[1:]))] if found else []
 
 
 def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float, ...]:

@@ -35,6 +35,8 @@ _WHOLE, _FINER = 0.5, 0.2
 """Shares of golden that may be whole numbers, or on a wider mark by chance (one in ten is), where their digits can be lost."""
 _CROWDED, _USUAL = 0.005, 5.0
 """The share of golden, and the times as often as its other values, from which on a value is the end of a scale, or usual otherwise."""
+_KEPT, _THEIRS = 0.998, 0.02
+"""Shares of values that keep to their marks, and of golden's rows whose category has wider marks than all rows have, for that to count."""
 LEAST_FIXED = 200
 """Values that golden must have of a field before one that never varied, or a form that never came, says anything."""
 
@@ -121,7 +123,7 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
         out += _cut(case, variable)
     if not variable.derived or variable.name.endswith("]"):
         out += _fraction(case, variable, golden)
-        out += _grid(variable, golden)
+        out += _grid(case, variable, golden)
     outside = (values < low) | (values > high)
     if (outside & case.window).any():
         out.append(invariant(variable, "range", np.where(known, outside, np.nan), floor=0.02,
@@ -175,21 +177,50 @@ def _fraction(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
     return [invariant(variable, "whole", np.where(known, on, np.nan), floor=0.3, detail={"mark": 10.0**-chosen})]
 
 
-def _grid(variable: Variable, golden: Floats) -> list[Channel]:
-    """Values between the marks that golden kept to (whole numbers, tenths, cents): converted, averaged, or made up."""
+def _grid(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
+    """Values between the marks that golden kept to (whole numbers, tenths, cents): converted, averaged, or made up.
+
+    Marks may go by who asks or what is asked about: prices in crowns are whole ones where those in euros have cents.
+    """
     assert variable.numbers is not None
+    values, known = variable.numbers, np.isfinite(variable.numbers)
     if np.unique(golden).size < GRADED:
         return []  # a short scale may have a step that its fair days never needed
-    for decimals in range(4):
-        if np.mean(multiples_of(10.0**-decimals, golden)) > 0.998:
-            known = np.isfinite(variable.numbers)
-            between = np.where(known, ~multiples_of(10.0**-decimals, np.where(known, variable.numbers, 0.0)), np.nan)
-            return [
-                invariant(
-                    variable, "grid", between, floor=0.03, detail={"mark": 10.0**-decimals, "variable": variable.name}
-                )
-            ]
-    return []
+    marks = np.full(values.size, _mark(golden))
+    own = [(path, _marks(case, variable, codes)) for path, codes in case.categories.items() if path != variable.path]
+    coarser = [float(np.mean(by[case.golden & known] > np.nan_to_num(marks[case.golden & known]))) for _, by in own]
+    detail: dict[str, object] = {"variable": variable.name}
+    if coarser and max(coarser) >= _THEIRS:
+        detail["by"], by = own[int(np.argmax(coarser))]
+        marks = np.fmax(marks, by)
+    judged = known & np.isfinite(marks)
+    if not judged.any():
+        return []
+    between = np.full(values.size, np.nan)
+    for mark in np.unique(marks[judged]):
+        rows = judged & (marks == mark)
+        between[rows] = ~multiples_of(mark, values[rows])
+    rows = case.window & (between == 1)
+    detail["mark"] = float(np.median(marks[rows])) if rows.any() else 1.0
+    return [invariant(variable, "grid", between, floor=0.03, detail=detail)]
+
+
+def _mark(values: Floats) -> float:
+    """The widest mark that values keep to, as hardly any of them fails to; NaN where they keep to none."""
+    marks = (10.0**-decimals for decimals in range(4))
+    return next((mark for mark in marks if np.mean(multiples_of(mark, values)) > _KEPT), np.nan)
+
+
+def _marks(case: Case, variable: Variable, codes: Ints) -> Floats:
+    """The marks that golden's values of a row's category kept to, shape (n,); NaN where they are few, or kept to none."""
+    assert variable.numbers is not None
+    known = case.golden & np.isfinite(variable.numbers) & (codes >= 0)
+    out = np.full(int(codes.max(initial=0)) + 2, np.nan)
+    for code in np.unique(codes[known]):
+        values = variable.numbers[known & (codes == code)]
+        if values.size >= LEAST_FIXED and np.unique(values).size >= GRADED:
+            out[code] = _mark(values)
+    return np.where(codes >= 0, out[codes], np.nan)
 
 
 def _fixed(case: Case, variable: Variable) -> list[Channel]:

@@ -87,9 +87,16 @@ def _one_parent(parts: Split, target: Variable, parent: Variable, *, share: floa
 
 
 def _judge(
-    parts: Split, target: Variable, expected: Floats, share: float, *, form: str, parents: tuple[str, ...]
+    parts: Split,
+    target: Variable,
+    expected: Floats,
+    share: float,
+    *,
+    form: str,
+    parents: tuple[str, ...],
+    slack: float = 0.0,
 ) -> Relation | None:
-    """Keep a numeric relation if it holds on enough held-out rows that it speaks about."""
+    """Keep a numeric relation if it holds on enough held-out rows that it speaks about; `slack` is what its parent's rounding leaves open."""
     assert target.numbers is not None
     values = target.numbers
     judged = np.isfinite(expected[parts.check]) & np.isfinite(values[parts.check])
@@ -97,7 +104,7 @@ def _judge(
     if judged.sum() < max(20, 0.6 * known):
         return None
     checked = parts.check[judged]
-    tolerance = _tolerance(values[checked])
+    tolerance = _tolerance(values[checked]) + slack
     with np.errstate(invalid="ignore"):
         error = np.abs(values - expected)
     strength = float(np.mean(error[checked] <= tolerance))
@@ -130,11 +137,16 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
         return None
     offset = b[left] - slope * a[left]
     copied = abs(slope - 1) < 1e-9 and abs(offset) <= 1e-9 * max(1.0, float(np.abs(b).max()))
-    off = np.abs(b - slope * a - offset) > 3 * _tolerance(b)
+    slack, near = abs(float(slope)) * _half(a), 3 * _tolerance(b)
+    if slack and not copied:  # two rounded points say a slope only roughly: so do all that lie near
+        fit = np.abs(b - slope * a - offset) <= 3 * (near + slack)
+        slope, offset = np.polyfit(a[fit], b[fit], 1)
+    off = np.abs(b - slope * a - offset) > near + 3 * slack
     seen = _unclipped(a, off)
     line = np.where((x >= seen.min()) & (x <= seen.max()), slope * x + offset, np.nan)
     expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), line)
-    return _judge(parts, target, expected, share, form="copy" if copied else "affine", parents=(parent.name,))
+    form = "copy" if copied else "affine"
+    return _judge(parts, target, expected, share, form=form, parents=(parent.name,), slack=slack)
 
 
 def gated(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
@@ -462,8 +474,16 @@ def _tolerance(values: Floats) -> float:
     spread = high - low if high > low else float(np.ptp(values))
     large = 1e-6 * float(np.max(np.abs(values)) or 1.0)
     noise = max(1e-3 * spread, min(large, 5e-3 * spread) if spread > 0 else large)
-    rounded = (0.5 * 10.0**-decimals for decimals in range(7) if _FINE * spread >= 0.5 * 10.0**-decimals > noise)
-    return float(next((half for half in rounded if multiples_of(2 * half, values).all()), noise))
+    return max(_half(values, spread), noise)
+
+
+def _half(values: Floats, spread: float | None = None) -> float:
+    """Half of the mark that all values were rounded to, where it is fine beside their spread; else 0."""
+    if spread is None:
+        low, high = _ends(values, 0.05)
+        spread = high - low
+    halves = (0.5 * 10.0**-decimals for decimals in range(7))
+    return next((half for half in halves if _FINE * spread >= half and multiples_of(2 * half, values).all()), 0.0)
 
 
 def _ends(values: Floats, share: float) -> tuple[float, float]:

@@ -61,7 +61,8 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "beyond": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,  # a few are outliers; most are another unit
     # a few are a new kind's; most are another key
     "reshaped": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,
-    "grid": lambda hit, _: Proof.HARD if hit.after > 0.5 else Proof.FIRM,
+    # of one category's own marks a few are a newcomer's
+    "grid": lambda hit, _: Proof.HARD if hit.after > 0.5 else Proof.SOFT if "by" in hit.channel.detail else Proof.FIRM,
     "null": lambda hit, _: Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM,
 }
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""

@@ -165,17 +165,17 @@ def came_apart(case: Case, suspect: Suspect) -> bool:
     residual, middle = found.residual, float(np.mean(before))
     shared = found.target * (found.lift - middle)
     lost = shared[rows].mean() - found.target[rows].mean() * (here.mean() - middle) < LOST * shared[base].mean()
-    if lost and _z(case, -residual * (found.lift - middle), suspect.affected, base) >= ODD:
+    if lost and standard_errors(case, -residual * (found.lift - middle), suspect.affected, base) >= ODD:
         return True
     low, high = found.lift < middle, found.lift >= middle
-    up = _z(case, np.where(low, residual, np.nan), suspect.affected, base)
-    down = _z(case, np.where(high, -residual, np.nan), suspect.affected, base)
+    up = standard_errors(case, np.where(low, residual, np.nan), suspect.affected, base)
+    down = standard_errors(case, np.where(high, -residual, np.nan), suspect.affected, base)
     return min(up, down) >= ENDS
 
 
 def as_before(case: Case, suspect: Suspect, found: Judged) -> bool:
     """Whether the rows are scored as before, by a model of before, and no input tells what their scores now fail to."""
-    if _new_model(case, suspect):
+    if new_model(case, suspect):
         return False
     rows, base = _judged_rows(case, found, suspect)
     if min(rows.sum(), base.sum()) < 2:
@@ -213,7 +213,7 @@ def widened(case: Case, suspect: Suspect) -> Suspect:
             values, names = codes[condition.path]
             inside &= values == names.index(str(condition.value))
         rest = inside & ~suspect.inside
-        z = _z(case, inward, rest & on, rest & case.golden)
+        z = standard_errors(case, inward, rest & on, rest & case.golden)
         if z > best:
             best, out = z, replace(suspect, where=kept, inside=inside, affected=inside & on)
     return out
@@ -258,7 +258,7 @@ def _judged_rows(case: Case, found: Judged, suspect: Suspect) -> tuple[Bools, Bo
     return suspect.affected & known, base if base.sum() >= 5 * FEW else case.golden & known
 
 
-def _z(case: Case, values: Floats, rows: Bools, base: Bools) -> float:
+def standard_errors(case: Case, values: Floats, rows: Bools, base: Bools) -> float:
     """How far the mean over `rows` lies above that over golden's, in standard errors: rows', and of golden's blocks as well."""
     known = np.isfinite(values)
     here, before = values[rows & known], values[base & known]
@@ -275,7 +275,7 @@ def _z(case: Case, values: Floats, rows: Bools, base: Bools) -> float:
     return float((here.mean() - before.mean()) / np.sqrt(noise + 1e-18))
 
 
-def _new_model(case: Case, suspect: Suspect) -> bool:
+def new_model(case: Case, suspect: Suspect) -> bool:
     """Whether a model answers most of these rows that golden did not know."""
     for variable in case.of(Role.MODEL):
         if variable.codes is not None:

@@ -172,8 +172,8 @@ def _arrived(case: Case) -> _Arrival | None:
     if label is None or case.label_ts is None:
         return None
     delay = np.where((case.label_ts >= 0) & ~label.missing, (case.label_ts - case.ts) / 1e6, np.nan)
-    if np.isfinite(delay[case.golden]).sum() < 30:
-        return None
+    if np.isfinite(delay[case.golden]).sum() < 30 or not np.isfinite(delay[case.window]).any():
+        return None  # where not one has come, nobody knows whether they were looked for yet
     # The log was read when the window's newest row or label came in, for all that is known: golden may have been taken out of it later.
     now = max(int(case.ts[case.window].max()), int(case.label_ts[case.window].max()))
     age = (now - case.ts) / 1e6

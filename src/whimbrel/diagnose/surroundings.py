@@ -295,13 +295,21 @@ def _nearer(case: Case, values: Floats, others: Floats) -> Floats:
     return values + (agreed - one)[index]
 
 
-def _errors(case: Case) -> list[Channel]:
+def failed(case: Case) -> Bools | None:
+    """Which requests failed, shape (n,); None where nobody records errors."""
     variable = case.variables.get("error")
     if variable is None or variable.codes is None:
+        return None
+    empty = [i for i, text in enumerate(variable.vocabulary) if not text.strip()]
+    out: Bools = (variable.codes >= 0) & ~np.isin(variable.codes, empty)
+    return out
+
+
+def _errors(case: Case) -> list[Channel]:
+    wrong = failed(case)
+    if wrong is None or not wrong[case.window].any():
         return []
-    empty = {i for i, text in enumerate(variable.vocabulary) if not text.strip()}
-    failed = (variable.codes >= 0) & ~np.isin(variable.codes, list(empty))
-    return [_channel(variable, "errors", failed, "marginal", floor=0.005)] if failed[case.window].any() else []
+    return [_channel(case.variables["error"], "errors", wrong, "marginal", floor=0.005)]
 
 
 def _freshness(case: Case, variable: Variable) -> list[Channel]:

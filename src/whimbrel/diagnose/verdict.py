@@ -32,6 +32,7 @@ from whimbrel.diagnose import (
     senders,
     several,
     surroundings,
+    vanished,
     words,
 )
 from whimbrel.diagnose.case import Case, build
@@ -89,6 +90,7 @@ def _judge(
         *fills.channels(case, learned.relations),
         *senders.channels(case),
         *copies.channels(case),
+        *vanished.channels(case),
         *boundaries.shares(case, learned.relations),
         *boundaries.marginals(case, learned.relations),
         *surroundings.channels(case, learned),
@@ -213,12 +215,17 @@ def _layers(
 ) -> tuple[tuple[str, ...], tuple[CannotTell, ...]]:
     """Layers that were judged and found whole, and layers that could not be judged, with what is missing."""
     related = {case.variables[name].field.role for name in learned.relations}
+    label = case.variables.get("label")
     judged: list[tuple[str, bool, str]] = [
         ("data", bool(case.of(Role.INPUT)), "recorded inputs (inputs.<name>)"),
         ("features", bool(case.of(Role.STEP)), "recorded steps (steps.<step>.<name>)"),
         ("model", Role.OUTPUT in related, _model_needs(case)),
         ("decision", Role.DECISION in related, _decision_needs(case)),
-        ("labels", "label" in case.variables, "labels (label, label_ts)"),
+        (
+            "labels",
+            label is not None and not label.missing[case.window].all(),
+            "labels of the window (label, label_ts)",
+        ),
         ("training", False, "a recorded training run of the model"),
         ("serving", bool(case.of(Role.SPAN, Role.ERROR)), "spans (spans.<name>, in ms) or errors"),
         ("hardware", bool(case.of(Role.HARDWARE)), "hardware facts (hardware.host, …)"),

@@ -69,7 +69,7 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "type":
             return f"{after} of values came in another type than the field has (golden {before})"
         case "null":
-            return f"null in {after} of predictions, {before} in golden"
+            return f"null in {after} of predictions, {before} in golden{note}"
         case "infinite":
             return f"infinite in {after} of predictions"
         case "range":
@@ -78,6 +78,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             place = "outside golden's range" if detail["outside"] else "within golden's range"
             filled = f" that stand for no {detail['filled']}" if "filled" in detail else ""
             return f"{after} of values{filled} are exactly {detail['value']:g}, {place}; golden had {before}"
+        case "vanished":
+            return f"{detail['value']!r} is never decided any more: {after} of those whom golden mostly gave it are given another ({before} in golden)"
         case "displaced":
             return f"{after} of values are not their own: {note}"
         case "fixed":
@@ -125,7 +127,7 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
                 return f"unit changed: {note}"
             pair = note[note.find(" (") :] if suspect.conversion.known and "(" in note else ""
             return f"unit changed: values are {factor_words(suspect.conversion.factor)}{pair}"
-        case "renamed" | "codebook" | "constant" | "offset":
+        case "renamed" | "codebook" | "constant" | "offset" | "refuted":
             return note
         case "broken":
             return _broken(case, suspect)
@@ -184,13 +186,16 @@ def _broken(case: Case, suspect: Suspect) -> str:
     relation: Relation = suspect.hit.channel.detail["relation"]
     variable = case.variables[relation.target]
     rows = suspect.bad
-    share = percent(float(rows.sum() / max(suspect.affected.sum(), 1)))
+    way = suspect.hit.channel.detail.get("way")
+    among = suspect.affected & np.isfinite(suspect.hit.excess) if way else suspect.affected
+    share = percent(float(rows.sum() / max(among.sum(), 1)))
     if variable.numbers is not None:
         taken = _taken_for(case, relation, rows)
         if taken:
             return f"values are those of `{taken}`, unchanged, in {share} of predictions"
         said = difference_words(variable.numbers[rows], relation.expected[rows])
-        return f"{said}, against what golden made of the same inputs ({share} of predictions)"
+        there = f"of those that went by {way!r}" if way else "of predictions"
+        return f"{said}, against what golden made of the same inputs ({share} {there})"
     assert variable.codes is not None
     pairs = [
         (variable.vocabulary[int(e)], variable.vocabulary[c])

@@ -1,0 +1,122 @@
+"""An input that moved in one place, took the scores along, and was refuted by what came of it: it was measured otherwise, and nothing moved.
+
+In: a `Case` and its suspects. Out: the same, with those inputs proved. Where the world moves (other people come, other prices, more snow),
+labels move as well, by more or by less than the scores do; that they stay just where they were, at once and in one place, while nobody
+more or fewer came and all others are as before, is a sensor's, a unit's or a feed's doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from whimbrel.diagnose import judged, matrices
+from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.judged import Judged
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, overlap
+from whimbrel.model.fields import Role, role_of
+from whimbrel.model.rows import Bools, Floats
+
+SIGNATURE = "refuted"
+STAYED = 0.25
+"""The part of what scores moved by that labels may have moved as well and still be where they were."""
+AS_MANY = float(np.log(1.25))
+"""How far the number of those who ask may have moved, as a logarithm, beside all others': who brings another kind brings more of it."""
+MOVED = 0.2
+"""Golden spreads of its own slice by which an input must have moved to have taken scores along."""
+ALONE, SAME = 0.3, 0.6
+"""Shares of the rows at which something else that broke may have moved the scores; at which two inputs moved together."""
+
+
+def refuted(case: Case, suspects: Sequence[Suspect]) -> list[Suspect]:
+    """The suspects, with the inputs proved that labels refute; of several on the same rows the one that moved most by itself."""
+    found = judged.judged(case)
+    if found is None:
+        return list(suspects)
+    moved = {s.component: _moved(case, s) for s in suspects if _may_be(case, s, suspects) and _unfelt(case, found, s)}
+    chosen = {
+        s.component
+        for s in suspects
+        if moved.get(s.component, 0.0) >= MOVED
+        and all(moved[s.component] >= moved[o.component] for o in suspects if o.component in moved and _beside(s, o))
+    }
+    return [_proved(s) if s.component in chosen else s for s in suspects]
+
+
+def _may_be(case: Case, suspect: Suspect, suspects: Sequence[Suspect]) -> bool:
+    """Whether a measured input moved at once for some who ask, as many of them as ever, and nothing else broke that leads to their scores."""
+    variable = case.variables.get(suspect.component)
+    measured = variable is not None and variable.numbers is not None and role_of(suspect.component) is Role.INPUT
+    if not measured or suspect.proof is not Proof.SOFT or not matrices.of_who(case, suspect.where):
+        return False
+    roles = (Role.INPUT, Role.STEP, Role.AGE, Role.MODEL, Role.OUTPUT)
+    others = [s for s in suspects if s.proof > Proof.SOFT or s.hit.channel.signature == "identity"]
+    others = [s for s in others if role_of(s.component) in roles]
+    if any(overlap(suspect.affected, s.affected) >= ALONE for s in others):
+        return False
+    return abrupt(case, suspect) and _as_many(case, suspect)
+
+
+def _as_many(case: Case, suspect: Suspect) -> bool:
+    """Whether the slice is as large a part of the traffic as in golden, by chance at most not."""
+    here, there = suspect.inside[case.window & (case.ts >= suspect.since_us)], suspect.inside[case.golden]
+    if not (here.any() and there.any()):
+        return False
+    by_chance = judged.BY_CHANCE * float(np.sqrt(1 / here.sum() + 1 / there.sum()))
+    return bool(abs(np.log(here.mean() / there.mean())) < max(AS_MANY, by_chance))
+
+
+def _rest(case: Case, suspect: Suspect) -> Bools:
+    """The window's other rows since then."""
+    out: Bools = case.window & ~suspect.inside & (case.ts >= suspect.since_us)
+    return out
+
+
+def _unfelt(case: Case, found: Judged, suspect: Suspect) -> bool:
+    """Whether scores say that labels would move, and beside all others they did not."""
+    rest = _rest(case, suspect)
+    if _few(found, rest) or _few(found, suspect.affected) or judged.new_model(case, suspect):
+        return False
+    base, rest_base = suspect.inside & case.golden, ~suspect.inside & case.golden
+    said, came = (
+        _mean(values, suspect.affected) - _mean(values, base) - (_mean(values, rest) - _mean(values, rest_base))
+        for values in (np.where(np.isfinite(found.target), found.expected, np.nan), found.target)
+    )
+    sure = judged.standard_errors(case, np.sign(-said) * found.residual, suspect.affected, base)
+    return sure >= judged.LEAST and abs(came) <= STAYED * abs(said)
+
+
+def _few(found: Judged, rows: Bools) -> bool:
+    return int(np.isfinite(found.residual[rows]).sum()) < judged.FEW
+
+
+def _mean(values: Floats, rows: Bools) -> float:
+    known = values[rows & np.isfinite(values)]
+    return float(known.mean()) if known.size else 0.0
+
+
+def _moved(case: Case, suspect: Suspect) -> float:
+    """How far the input's own values moved, in golden's spread within the slice, by rank: one that another foretells moved not."""
+    values = case.variables[suspect.component].numbers
+    assert values is not None
+    known = np.isfinite(values)
+    before, after = (values[rows & known] for rows in (suspect.inside & case.golden, suspect.affected))
+    if min(before.size, after.size) < judged.FEW:
+        return 0.0
+    ordered = np.sort(before)
+    below = (np.searchsorted(ordered, after, "left") + np.searchsorted(ordered, after, "right")) / (2 * before.size)
+    return float(abs(below.mean() - 0.5) * np.sqrt(12.0))
+
+
+def _beside(one: Suspect, other: Suspect) -> bool:
+    return min(overlap(one.affected, other.affected), overlap(other.affected, one.affected)) >= SAME
+
+
+def _proved(suspect: Suspect) -> Suspect:
+    note = "moved by {:+.2f} golden spreads and took the scores along, but what came of it stayed as it was"
+    channel = replace(suspect.hit.channel, signature=SIGNATURE)
+    return replace(
+        suspect, proof=Proof.FIRM, note=note.format(suspect.shift), hit=replace(suspect.hit, channel=channel)
+    )

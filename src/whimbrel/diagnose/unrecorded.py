@@ -1,0 +1,70 @@
+"""Answers that are missing in the record alone: the model gave them, and the log lost them.
+
+In: a `Case` and a suspect whose outputs are null. Out: how one knows that they were there, in words. A model that gives none fails, and
+leaves an error or a fallback behind it; a log that drops a part of a record takes all of that part, and what came of the answer goes on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.surroundings import failed
+from whimbrel.diagnose.suspects import Suspect
+from whimbrel.model.fields import Role, role_of
+from whimbrel.model.rows import Bools, Ints
+
+_ALONE = "; the record alone lost them"
+_LEAST = 20
+"""Missing answers that show what else is missing."""
+_NEARLY, _SELDOM = 0.9, 0.1
+"""Shares of those rows that are as good as all, and as none."""
+_AS_LONG = 0.8
+"""The part of the time that others' requests take which theirs must have taken, for them to have been worked on."""
+_APART, _BY_CHANCE = 0.1, 2.5
+"""How far decisions may be from those of others, as a share of rows (total variation), beyond chance in standard errors."""
+
+
+def unrecorded(case: Case, suspect: Suspect) -> str:
+    """What tells that the record alone lost the answers; empty where it may be that nobody gave any."""
+    if role_of(suspect.component) is not Role.OUTPUT or suspect.hit.channel.signature != "null":
+        return ""
+    lost = suspect.bad
+    others = suspect.affected & ~lost
+    wrong = failed(case)
+    if min(lost.sum(), others.sum()) < _LEAST or (wrong is not None and wrong[lost].mean() > _SELDOM):
+        return ""
+    outputs = [v for v in case.of(Role.OUTPUT) if not v.derived and v.missing[others].mean() < _SELDOM]
+    decided = [v for v in case.of(Role.DECISION) if not v.derived and v.missing[others].mean() < _SELDOM]
+    if not decided or any(v.missing[lost].mean() < _NEARLY for v in outputs):
+        return ""
+    if all(v.missing[lost].mean() > _NEARLY for v in decided):
+        kept = all(v.missing[case.golden].mean() < _SELDOM for v in decided)
+        return (
+            f"{_ALONE}: what was decided is gone as well, without an error"
+            if kept and _worked_on(case, lost, others)
+            else ""
+        )
+    goes_on = all(v.missing[lost].mean() < _SELDOM and _alike(v.kinds, lost, others) for v in decided)
+    return f"{_ALONE}: what was decided is there, as varied as ever, without an error" if goes_on else ""
+
+
+def _worked_on(case: Case, lost: Bools, others: Bools) -> bool:
+    """Whether the requests took as long as others', in each part; where nobody measured it, whether labels came for them."""
+    spans = [v.numbers for v in case.of(Role.SPAN) if v.numbers is not None and not v.missing[others].all()]
+    if spans:
+        return all(
+            np.isfinite(values[lost]).any() and np.nanmedian(values[lost]) >= _AS_LONG * np.nanmedian(values[others])
+            for values in spans
+        )
+    label = case.variables.get("label")
+    return label is not None and (~label.missing[lost]).mean() > 0.5 * (~label.missing[others]).mean() > 0
+
+
+def _alike(kinds: Ints, lost: Bools, others: Bools) -> bool:
+    """Whether decisions are those of others, and not one and the same: what falls back says the same to all."""
+    size = int(kinds.max()) + 1
+    here, there = (np.bincount(kinds[rows], minlength=size) / rows.sum() for rows in (lost, others))
+    chance = float(np.sqrt(here * (1 - here) / lost.sum() + there * (1 - there) / others.sum()).sum()) / 2
+    varied = max(float(here.max()), float(there.max())) < _NEARLY
+    return varied and float(np.abs(here - there).sum()) / 2 <= _APART + _BY_CHANCE * chance
