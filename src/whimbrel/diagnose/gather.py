@@ -63,6 +63,8 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "reshaped": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,
     # of one category's own marks a few are a newcomer's
     "grid": lambda hit, _: Proof.HARD if hit.after > 0.5 else Proof.SOFT if "by" in hit.channel.detail else Proof.FIRM,
+    # never is never; a decision that other people are given instead is still given to some of those
+    "vanished": lambda _, shift: Proof.FIRM if shift > 0.8 else Proof.SOFT,
     "null": lambda hit, _: Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM,
 }
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""

@@ -2,7 +2,8 @@
 
 In: a `Case` and its suspects. Out: the same, with those inputs proved. Where the world moves (other people come, other prices, more snow),
 labels move as well, by more or by less than the scores do; that they stay just where they were, at once and in one place, while nobody
-more or fewer came and all others are as before, is a sensor's, a unit's or a feed's doing.
+more or fewer came and all others are as before, is a sensor's, a unit's or a feed's doing. What labels follow is the world: an input that
+came apart from the others there proves nothing (a plant that stands still draws no load).
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ AS_MANY = float(np.log(1.25))
 """How far the number of those who ask may have moved, as a logarithm, beside all others': who brings another kind brings more of it."""
 MOVED = 0.2
 """Golden spreads of its own slice by which an input must have moved to have taken scores along."""
+CAME = 0.5
+"""The part of what scores moved by that labels must have moved as well to show that it was the world that did."""
 ALONE, SAME = 0.3, 0.6
 """Shares of the rows at which something else that broke may have moved the scores; at which two inputs moved together."""
 
 
 def refuted(case: Case, suspects: Sequence[Suspect]) -> list[Suspect]:
-    """The suspects, with the inputs proved that labels refute; of several on the same rows the one that moved most by itself."""
+    """The suspects, with the inputs proved that labels refute (of several on the same rows the one that moved most by itself), none that they bear out."""
     found = judged.judged(case)
     if found is None:
         return list(suspects)
@@ -42,7 +45,8 @@ def refuted(case: Case, suspects: Sequence[Suspect]) -> list[Suspect]:
         if moved.get(s.component, 0.0) >= MOVED
         and all(moved[s.component] >= moved[o.component] for o in suspects if o.component in moved and _beside(s, o))
     }
-    return [_proved(s) if s.component in chosen else s for s in suspects]
+    out = [_proved(s) if s.component in chosen else s for s in suspects]
+    return [replace(s, proof=Proof.SOFT) if _borne_out(case, found, s) else s for s in out]
 
 
 def _may_be(case: Case, suspect: Suspect, suspects: Sequence[Suspect]) -> bool:
@@ -79,13 +83,36 @@ def _unfelt(case: Case, found: Judged, suspect: Suspect) -> bool:
     rest = _rest(case, suspect)
     if _few(found, rest) or _few(found, suspect.affected) or judged.new_model(case, suspect):
         return False
+    said, came = _moves(case, found, suspect)
+    base = suspect.inside & case.golden
+    sure = judged.standard_errors(case, np.sign(-said) * found.residual, suspect.affected, base)
+    return sure >= judged.LEAST and abs(came) <= STAYED * abs(said)
+
+
+def _moves(case: Case, found: Judged, suspect: Suspect) -> tuple[float, float]:
+    """By how much scores say that labels would move, beside all others, and by how much they did."""
+    rest = _rest(case, suspect)
     base, rest_base = suspect.inside & case.golden, ~suspect.inside & case.golden
     said, came = (
         _mean(values, suspect.affected) - _mean(values, base) - (_mean(values, rest) - _mean(values, rest_base))
         for values in (np.where(np.isfinite(found.target), found.expected, np.nan), found.target)
     )
-    sure = judged.standard_errors(case, np.sign(-said) * found.residual, suspect.affected, base)
-    return sure >= judged.LEAST and abs(came) <= STAYED * abs(said)
+    return said, came
+
+
+def _borne_out(case: Case, found: Judged, suspect: Suspect) -> bool:
+    """Whether an input merely came apart from the others, and labels moved beside all others as the scores that it moved say."""
+    channel = suspect.hit.channel
+    if role_of(suspect.component) is not Role.INPUT or channel.kind != "residual" or channel.exact or suspect.note:
+        return False
+    if _few(found, _rest(case, suspect)) or _few(found, suspect.affected) or judged.new_model(case, suspect):
+        return False
+    said, came = _moves(case, found, suspect)
+    base, sign = suspect.inside & case.golden, np.sign(said)
+    scored = np.where(np.isfinite(found.target), found.lift, np.nan)
+    sure = judged.standard_errors(case, sign * scored, suspect.affected, base) >= judged.BY_CHANCE
+    sure &= judged.standard_errors(case, sign * found.target, suspect.affected, base) >= judged.LEAST
+    return bool(sure) and sign * came >= CAME * abs(said)
 
 
 def _few(found: Judged, rows: Bools) -> bool:
