@@ -241,20 +241,30 @@ def test_a_source_of_another_name_feeds_what_the_rest_of_the_row_foretells_least
     assert causes._served(cast("Any", SimpleNamespace(schema=fields)), stale, [], cast("Any", relations)) == named
 
 
-@pytest.mark.parametrize(("wrong", "explained"), [("a part", True), ("the sum", False)])
-def test_a_sum_of_parts_that_follow_from_each_other_is_wrong_in_step_with_one(wrong: str, explained: bool) -> None:
-    """Golden cannot tell 2·z from 2·(oil − air): when z alone breaks, the learned sum breaks by a fixed multiple of it."""
+@pytest.mark.parametrize(("wrong", "form", "explained"), [
+    ("a part", "logistic", True), ("the whole", "logistic", False), ("a part", "product", True), ("the whole", "product", False),
+])  # fmt: skip
+def test_a_whole_of_parts_that_follow_from_each_other_is_wrong_in_step_with_one(
+    wrong: str, form: str, explained: bool
+) -> None:
+    """Golden cannot tell 2·z from 2·(oil − air), nor load from rate·meters: when one part breaks, what was learned of the whole breaks with it."""
     rng = np.random.default_rng(1)
-    part, other = rng.normal(size=ROWS.size), rng.normal(size=ROWS.size)
-    gap = np.round(part) - part if wrong == "a part" else other
-    fields = {"steps.z.value": part + (np.round(part) - part), "outputs.score": 1 / (1 + np.exp(-(other + 2 * gap)))}
-    right = {"steps.z.value": part, "outputs.score": 1 / (1 + np.exp(-other))}
+    part, other = rng.uniform(1, 9, ROWS.size), rng.normal(size=ROWS.size)
+    broke = np.round(part)
+    if form == "product":
+        right = {"steps.z.value": part, "outputs.score": np.exp(other)}
+        factor = part / broke if wrong == "a part" else 1 + 0.3 * rng.random(ROWS.size)
+        fields = {"steps.z.value": broke, "outputs.score": np.exp(other) * factor}
+    else:
+        gap = broke - part if wrong == "a part" else other
+        right = {"steps.z.value": part, "outputs.score": 1 / (1 + np.exp(-other))}
+        fields = {"steps.z.value": broke, "outputs.score": 1 / (1 + np.exp(-(other + 2 * gap)))}
     variables = {n: Variable(n, Field(n, Kind.NUMBER), numbers=v) for n, v in fields.items()}
     pair = []
-    for name, form in (("steps.z.value", "affine"), ("outputs.score", "logistic")):
+    for name, learned in (("steps.z.value", "affine"), ("outputs.score", form)):
         one = suspect(name, "broken", 1.0, proof=Proof.HARD)
         relation = SimpleNamespace(
-            parents=("steps.z.value", "steps.oil.value"), expected=right[name], exact=True, form=form
+            parents=("steps.z.value", "steps.oil.value"), expected=right[name], exact=True, form=learned
         )
         pair.append(replace(one, hit=replace(one.hit, channel=replace(one.hit.channel, detail={"relation": relation}))))
     case = SimpleNamespace(variables=variables)

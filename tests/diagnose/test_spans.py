@@ -106,5 +106,5 @@ def test_a_new_model_may_take_a_little_longer(slower: float, where: str, begins:
     case = cast("Any", SimpleNamespace(golden=golden, variables={"spans.model": variable}))
     hit = SimpleNamespace(channel=SimpleNamespace(signature="slower"))
     span = SimpleNamespace(component="spans.model", hit=hit, hits=(hit,), inside=inside, affected=affected)
-    identity = SimpleNamespace(inside=np.ones_like(new), affected=new)
-    assert surroundings.of_new_model(case, cast("Any", span), cast("Any", identity)) is priced_in
+    identity = SimpleNamespace(component="model.version", inside=np.ones_like(new), affected=new)
+    assert surroundings.of_new_model(case, cast("Any", span), cast("Any", [identity])) is priced_in

@@ -15,7 +15,7 @@ import numpy as np
 
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
-from whimbrel.diagnose.displaced import displaced
+from whimbrel.diagnose.displaced import of_another
 from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, inherited, led, taken_along, unread
 from whimbrel.diagnose.refuted import refuted
 from whimbrel.diagnose.relations import Relation
@@ -70,9 +70,9 @@ def settle(
     identities = [s for s in suspects if s.hit.channel.signature == "identity"]
     others = [s for s in suspects if s.hit.channel.signature != "identity"]
     others = [taken_along(inherited(case, s, others, relations), others) for s in others]
-    others = [_at_its_price(case, s, identities) for s in others]
+    others = [replace(s, proof=Proof.SOFT) if of_new_model(case, s, identities) else s for s in others]
     others = refuted(case, led(case, [_promote(case, s, identities, others) for s in others]))
-    proofs = [_whose(case, s, relations) for s in others if s.proof > Proof.SOFT]
+    proofs = [of_another(case, s, relations.get(s.component)) for s in others if s.proof > Proof.SOFT]
     soft = [s for s in others if s.proof is Proof.SOFT]
     causes = [*_of_other_requests(case, proofs), *_of_lost_records(case, proofs)]
     causes += _host_slow(case, proofs, soft, identities)
@@ -94,15 +94,6 @@ def settle(
     causes = [_located(case, _with_victims(cause, soft), soft) for cause in causes]
     named = {v for cause in causes for v in (*cause.victims, cause.component)}
     return causes, [s for s in soft if s.component not in named]
-
-
-def _whose(case: Case, suspect: Suspect, relations: Mapping[str, Relation]) -> Suspect:
-    """The suspect, named for it where its values are another request's."""
-    whose = displaced(case, suspect, relations.get(suspect.component))
-    if not whose:
-        return suspect
-    channel = replace(suspect.hit.channel, signature="displaced")
-    return replace(suspect, hit=replace(suspect.hit, channel=channel), note=whose)
 
 
 def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
@@ -393,13 +384,6 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     trial = role is Role.OUTPUT and not passed_on and _on_one_host(suspect)
     alone |= trial and clear
     return replace(suspect, proof=Proof.FIRM) if found or alone else suspect
-
-
-def _at_its_price(case: Case, suspect: Suspect, identities: Sequence[Suspect]) -> Suspect:
-    """The suspect, which proves nothing where it is the time that a new model takes."""
-    models = [s for s in identities if role_of(s.component) is Role.MODEL]
-    priced_in = role_of(suspect.component) is Role.SPAN and any(of_new_model(case, suspect, s) for s in models)
-    return replace(suspect, proof=Proof.SOFT) if priced_in else suspect
 
 
 def _strangers(identities: Sequence[Suspect], causes: Sequence[Cause]) -> list[Cause]:

@@ -7,6 +7,8 @@ no request farther off; or they are anybody's, as if dealt out at random.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from whimbrel.diagnose.case import Case
@@ -29,7 +31,16 @@ _TOLD, _ALIKE = 0.3, 0.05
 """The share of values dealt out at random that must lie far off; by how much shares may differ that are the same, however many there are."""
 
 
-def displaced(case: Case, suspect: Suspect, relation: Relation | None) -> str:
+def of_another(case: Case, suspect: Suspect, relation: Relation | None) -> Suspect:
+    """The suspect, named for it where its values are another request's."""
+    whose = _displaced(case, suspect, relation)
+    if not whose:
+        return suspect
+    channel = replace(suspect.hit.channel, signature="displaced")
+    return replace(suspect, hit=replace(suspect.hit, channel=channel), note=whose)
+
+
+def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> str:
     """Whose a step's or an output's values are, in words; empty where they are no other request's."""
     variable = case.variables.get(suspect.component)
     made = role_of(suspect.component) in (Role.STEP, Role.OUTPUT)

@@ -83,7 +83,7 @@ def _proved_by(first: Suspect, follower: Suspect) -> Suspect:
 
 
 def in_step(case: Case, suspect: Suspect, guilty: Suspect) -> bool:
-    """Whether a sum is wrong by a fixed multiple of what one of its parts is wrong by.
+    """Whether a sum is wrong by a fixed multiple of what one of its parts is wrong by, or a product by a fixed power of it.
 
     Of parts that follow from each other golden cannot say which of them the sum is made of: until one broke, each did as well.
     """
@@ -93,9 +93,10 @@ def in_step(case: Case, suspect: Suspect, guilty: Suspect) -> bool:
     sides = [(case.variables[s.component].numbers, r.expected) for s, r in ((suspect, relation), (guilty, other))]
     if any(values is None for values, _ in sides):
         return False
-    into = {"logistic": logit, "log": np.log}.get(relation.form, np.asarray)
+    into = {"logistic": logit, "log": np.log, "product": np.log}.get(relation.form, np.asarray)
+    of_part = np.log if relation.form == "product" else np.asarray
     with np.errstate(divide="ignore", invalid="ignore"):
-        gap, part = into(sides[0][0]) - into(sides[0][1]), sides[1][0] - sides[1][1]
+        gap, part = (scale(is_) - scale(was) for scale, (is_, was) in zip((into, of_part), sides, strict=True))
     rows = suspect.bad & np.isfinite(gap) & np.isfinite(part)
     if rows.sum() < _FEW or not part[rows].any():
         return False

@@ -6,7 +6,7 @@ sources, hardware counters, fingerprints and versions that golden never saw, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Relation, held_out, split
 from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.diagnose.suspects import Suspect, overlap
-from whimbrel.model.fields import Role
+from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats
 
 TOTAL = "spans.total"
@@ -195,25 +195,23 @@ def asked_for(case: Case, suspect: Suspect) -> bool:
     return bool((here.mean() - base.mean()) * np.sign(suspect.shift) < abs(suspect.shift) / 2)
 
 
-def of_new_model(case: Case, suspect: Suspect, identity: Suspect) -> bool:
+def of_new_model(case: Case, suspect: Suspect, identities: Sequence[Suspect]) -> bool:
     """Whether a span merely takes longer, by less than half, from a new model's first row on and wherever that answers: that is its price.
 
     What waits takes longer still, what fails is counted by itself, and what is slow on one host is so whatever answers.
     """
-    variable, signature = case.variables[suspect.component], suspect.hit.channel.signature
     halted = any(hit.channel.signature == "halted" for hit in suspect.hits)
-    if (
-        variable.field.role is not Role.SPAN
-        or variable.numbers is None
-        or signature not in ("slower", "tail")
-        or halted
-    ):
+    if role_of(suspect.component) is not Role.SPAN or suspect.hit.channel.signature not in ("slower", "tail") or halted:
         return False
-    answers = identity.affected & suspect.inside
-    if min(overlap(answers, suspect.affected), overlap(suspect.affected, answers)) < SAME:
+    return any(_from_its_first_row(case, suspect, s) for s in identities if role_of(s.component) is Role.MODEL)
+
+
+def _from_its_first_row(case: Case, suspect: Suspect, identity: Suspect) -> bool:
+    values, answers = case.variables[suspect.component].numbers, identity.affected & suspect.inside
+    if values is None or min(overlap(answers, suspect.affected), overlap(suspect.affected, answers)) < SAME:
         return False
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(variable.numbers)
+        logs = np.log(values)
     logs[~np.isfinite(logs)] = np.nan
 
     def rise(inside: Bools, after: Bools) -> float:
