@@ -106,9 +106,29 @@ def _other_taste(rows: dict[str, Any], hit: Bools, rng: np.random.Generator) -> 
     rows["inputs.grade"] = np.where(gone, rng.choice(["b", "c", "d"], hit.size), rows["inputs.grade"])
 
 
+def _weighed_roughly(rows: dict[str, Any], _hit: Bools, _rng: np.random.Generator) -> None:
+    rows["inputs.grams"] = np.round(rows["inputs.grams"], -1)
+
+
 @pytest.mark.parametrize("change", [_heavy, _sent_again, _other_taste])
 def test_what_people_do_is_no_broken_feed(change: Broken) -> None:
     report = _report(change)
+    assert report.verdict != "fault", report.sentence
+
+
+def test_orders_that_come_again_among_others_are_known_by_all_that_they_say() -> None:
+    """A coarse weight is looked for among fewer orders before than a fine one: what comes again there is still the whole order."""
+
+    def again(rows: dict[str, Any], hit: Bools, rng: np.random.Generator) -> None:
+        _weighed_roughly(rows, hit, rng)
+        at = np.flatnonzero(hit)
+        mixed = np.argsort(np.arange(at.size) // 40 + 0.99 * rng.random(at.size))
+        for name in ("inputs.grams", "inputs.fill", "inputs.grade"):
+            rows[name] = rows[name].copy()
+            rows[name][at[mixed]] = rows[name][at[np.arange(at.size) // 4 * 4]]
+
+    golden, window = _orders(6_000, 1, 0, 240, _weighed_roughly), _orders(2_400, 2, 240, 48, again)
+    report = diagnose(to_arrow(golden), to_arrow(window))
     assert report.verdict != "fault", report.sentence
 
 

@@ -17,7 +17,7 @@ from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role
-from whimbrel.model.rows import Bools, Floats, Ints
+from whimbrel.model.rows import Floats, Ints
 
 SIGNATURES = ("over", "times", "stutter", "standing")
 ENOUGH = 500
@@ -188,34 +188,33 @@ def _stutters(case: Case, inputs: list[Variable]) -> list[Channel]:
     if max(case.sampled) > 1.05:
         return []
     graded = [v for v in inputs if np.unique(v.kinds[case.golden & ~v.missing]).size >= GRADED]
-    rare = []
+    out = []
     for variable in graded:
         known = case.golden & ~variable.missing
-        asked = (_repeats(case, variable, back) for back in _BACK)
-        seldom = next((flags for flags in asked if flags[known].mean() < _RARE), None)
-        if seldom is not None:
-            rare.append((variable, seldom))
-    if not rare:
-        return []
-    # A request that is sent again repeats all that it says.
-    again = np.mean([flags for _, flags in rare], axis=0) > 0.5 if len(rare) > 1 else np.zeros(len(case.ts), dtype=bool)
-    return [
-        Channel(variable.path, "data", "stutter", "invariant", np.where(variable.missing, np.nan, flags & ~again),
-                floor=0.1, detail={"variable": variable.name})
-        for variable, flags in rare
-    ]  # fmt: skip
+        asked = (_before_within(case, variable, back) for back in _BACK)
+        before = next((rows for rows in asked if np.mean(rows[known] >= 0) < _RARE), None)
+        if before is None:
+            continue
+        # A request that is sent again repeats all that it says.
+        others = [v.kinds == v.kinds[before] for v in graded if v is not variable]
+        again = np.mean(others, axis=0) > 0.5 if others else np.zeros(before.size, dtype=bool)
+        flags = np.where(variable.missing, np.nan, (before >= 0) & ~again)
+        out.append(
+            Channel(variable.path, "data", "stutter", "invariant", flags, floor=0.1, detail={"variable": variable.name})
+        )
+    return out
 
 
-def _repeats(case: Case, variable: Variable, back: int) -> Bools:
-    """Whether one of the `back` predictions before, in order of time, had the same value; shape (n,)."""
+def _before_within(case: Case, variable: Variable, back: int) -> Ints:
+    """The row among the `back` predictions before, in order of time, that had the same value, shape (n,); -1 where none had."""
     place = np.empty(len(case.ts), dtype=np.int64)
     place[np.lexsort((case.ts, case.window))] = np.arange(len(case.ts))
     order = np.lexsort((place, variable.kinds))
     kinds, places = variable.kinds[order], place[order]
     near = (np.diff(kinds) == 0) & (np.diff(places) <= back)
-    out = np.zeros(len(case.ts), dtype=bool)
-    out[order[1:]] = near
-    return out & ~variable.missing
+    out = np.full(len(case.ts), -1, dtype=np.int64)
+    out[order[1:][near]] = order[:-1][near]
+    return np.where(variable.missing, -1, out)
 
 
 def _standing(case: Case) -> list[Channel]:
