@@ -134,8 +134,7 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "residual" | "spread":
             relation: Relation = detail["relation"]
             how = f"{suspect.shift:+.2f} golden spreads" if channel.signature == "residual" else "less predictable"
-            how = note or how
-            return f"no longer what golden made of the same upstream ({relation.words}): {how}"
+            return f"no longer what golden made of the same upstream ({relation.words}): {note or how}"
         case "astray":
             return f"far from what golden made of the same upstream in {suspect.after:.1%} of predictions, {suspect.before:.1%} in golden"
         case "rekeyed":
