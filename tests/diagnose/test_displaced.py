@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,30 @@ def test_somebody_elses_value_has_nothing_to_do_with_its_row(wrong: str, verdict
     if verdict == "fault":
         assert (report.findings[0].layer, report.findings[0].component) == ("data", "inputs.heat")
         assert "anybody's" in report.findings[0].what
+
+
+@pytest.mark.parametrize(("again", "verdict"), [(True, "healthy"), (False, "fault")])
+def test_one_request_that_is_sent_again_is_one_witness(again: bool, verdict: str) -> None:
+    """A sum that is wrong for sixty requests is wrong; for one that came sixty times within the hour it may be its own."""
+    window = _readings(range(10, 12), 3)
+    speed, load = (window.columns[path] for path in ("inputs.speed", "inputs.load"))
+    assert isinstance(speed, Numbers)
+    assert isinstance(load, Numbers)
+    wrong = np.arange(2_340, 2_400)
+    window.ts[wrong] = window.ts[wrong[0]] // HOUR_US * HOUR_US + np.arange(60)
+    if again:
+        for column in window.columns.values():
+            if isinstance(column, Numbers):
+                column.values[wrong] = column.values[wrong[0]]
+    tables = []
+    for rows in (_readings(range(10), 2), window):
+        parts = [rows.columns[path] for path in ("inputs.speed", "inputs.load")]
+        total = sum(part.values for part in parts if isinstance(part, Numbers))
+        tables.append(
+            replace(rows, columns={**rows.columns, "steps.sum.total": Numbers(np.array(total, dtype=np.float64))})
+        )
+    sums = tables[1].columns["steps.sum.total"]
+    assert isinstance(sums, Numbers)
+    sums.values[wrong] += 40.0
+    schema = Schema.from_pairs([*((f.path, f.kind) for f in READINGS), ("steps.sum.total", Kind.NUMBER)])
+    assert diagnose_rows(tables[0], tables[1], schema, app="mill").verdict == verdict

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from whimbrel.errors import InputError, StoreError, UsageError
@@ -229,6 +229,7 @@ def _plain(row: Row) -> str:
 
 @settings(max_examples=80, deadline=None)
 @given(table, table)
+@example([(math.nan, None, [])], [(-math.nan, None, [])])
 def test_rows_gone_and_new_are_those_of_a_count_by_hand(before: list[Row], after: list[Row]) -> None:
     from collections import Counter
 

@@ -35,7 +35,7 @@ NEWCOMERS = 0.03
 ALIKE = 0.2
 """The share of golden's requests that may repeat another of their hour before inputs are called coarse."""
 CHANCE = 3.0
-"""Standard errors by which a host must have more requests than its share, or fewer, before it is busier."""
+"""Standard errors by which a host must have more requests than its share before it is busier."""
 DIMENSION_ROLES = (Role.CONTEXT, Role.HARDWARE, Role.MODEL, Role.CODE)
 
 
@@ -198,7 +198,8 @@ class Case:
     def _crowded(self) -> Floats:
         """The logarithm of how many times its share of golden's requests a host had in a quarter of a day, where that is no chance, shape (n,).
 
-        Where a host is taken away, the others of its place bear what it bore. A small one that bears as much as others is not crowded.
+        Where a host is taken away, the others of its place bear what it bore. A small one that bears as much as others is not crowded; one that
+        bears less than ever is no quicker for that, for requests may wait for what all hosts share.
         """
         hosts = self.variables.get("hardware.host")
         if hosts is None or hosts.codes is None:
@@ -209,12 +210,24 @@ class Case:
             -1, size
         )
         share = np.bincount(hosts.codes[self.golden] + 1, minlength=size) / self.golden.sum()
-        own, like = (came.sum(axis=1, keepdims=True) * of for of in (share, share.sum() / max((share > 0).sum(), 1)))
-        usual = np.where(came > own, np.maximum(own, like), own)
-        clear = (came > 0) & ((came - own) * (came - usual) > 0) & (np.abs(came - usual) > CHANCE * np.sqrt(usual))
+        all_of = came.sum(axis=1, keepdims=True)
+        usual = np.maximum(all_of * share, all_of * share.sum() / max((share > 0).sum(), 1))
+        clear = came - usual > CHANCE * np.sqrt(usual)
         times = np.log(np.where(clear, came, 1.0) / np.where(clear, usual, 1.0))
         out: Floats = times[quarter, hosts.codes + 1]
         return out
+
+    @cached_property
+    def requests(self) -> Ints:
+        """A number for each request, shape (n,), the same for those of one hour that are alike in all inputs: it was sent again."""
+        same = np.unique(self.ts // HOUR_US, return_inverse=True)[1]
+        for variable in self.of(Role.INPUT):
+            if same.size and int(same.max()) + 1 == same.size:
+                break  # no two are alike any more
+            if not variable.derived:
+                same = np.unique(same * (int(variable.kinds.max()) + 1) + variable.kinds, return_inverse=True)[1]
+        alike = self.golden.sum() - np.unique(same[self.golden]).size
+        return same if alike < ALIKE * self.golden.sum() else np.arange(same.size)
 
     @cached_property
     def repeated(self) -> Bools:
@@ -222,15 +235,9 @@ class Case:
 
         None where inputs are so few and so coarse that many requests look alike.
         """
-        same = np.unique(self.ts // HOUR_US, return_inverse=True)[1]
-        for variable in self.of(Role.INPUT):
-            if same.size and int(same.max()) + 1 == same.size:
-                break  # no two are alike any more
-            if not variable.derived:
-                same = np.unique(same * (int(variable.kinds.max()) + 1) + variable.kinds, return_inverse=True)[1]
-        out = np.ones(same.size, dtype=bool)
-        out[np.unique(same, return_index=True)[1]] = False
-        return out if out[self.golden].mean() < ALIKE else np.zeros_like(out)
+        out = np.ones(self.requests.size, dtype=bool)
+        out[np.unique(self.requests, return_index=True)[1]] = False
+        return out
 
     @cached_property
     def growing(self) -> frozenset[str]:

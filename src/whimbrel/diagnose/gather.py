@@ -70,6 +70,8 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""
 ASIDE, LEAST_EARLIER = 0.1, 30
 """A share of rows that is too small to say anything beside the others; rows before an onset that say what was usual until then."""
+ONCE = 3
+"""Requests that must break an exact relation, however often each was sent again, before it proves anything."""
 SCARCE = 0.02
 """The rarest part of golden's rows, by what they have: too few to have taught a model anything."""
 _PLAIN = (
@@ -175,7 +177,8 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
         return replace(suspect, proof=bygone.proof(case, suspect))
     if channel.signature == "rekeyed":
         return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)
-    if channel.signature == "broken" and not keys.of_a_table(case, suspect):
+    once = np.unique(case.requests[suspect.bad]).size < ONCE <= suspect.bad.sum()
+    if channel.signature == "broken" and (once or not keys.of_a_table(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     of_labels = suspect.layer == "labels"
     stands_out = suspect.proof > Proof.SOFT and channel.signature in ("null", "atom") and not of_labels

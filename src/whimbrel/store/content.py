@@ -59,8 +59,8 @@ def row_text(cells: Sequence[str]) -> str:
 
 
 def is_nan(sql: str) -> str:
-    """Whether a float is NaN. Asked of its text: DuckDB answers `isnan` from a Parquet file's least and greatest value, which leave NaN out."""
-    return f"({sql}::VARCHAR = 'nan')"
+    """Whether a float is NaN, of either sign. Asked of its text: DuckDB answers `isnan` from a Parquet file's least and greatest value, which leave NaN out."""
+    return f"({sql}::VARCHAR IN ('nan', '-nan'))"
 
 
 def canonical(sql: str, kind: Any, depth: int = 0) -> str:
