@@ -191,30 +191,32 @@ def _stutters(case: Case, inputs: list[Variable]) -> list[Channel]:
     out = []
     for variable in graded:
         known = case.golden & ~variable.missing
-        asked = (_before_within(case, variable, back) for back in _BACK)
-        before = next((rows for rows in asked if np.mean(rows[known] >= 0) < _RARE), None)
-        if before is None:
+        before, ago = _last_alike(case, variable)
+        back = next((most for most in _BACK if np.mean(ago[known] <= most) < _RARE), None)
+        if back is None:
             continue
+        rows = np.flatnonzero(ago <= back)
         # A request that is sent again repeats all that it says.
-        others = [v.kinds == v.kinds[before] for v in graded if v is not variable]
-        again = np.mean(others, axis=0) > 0.5 if others else np.zeros(before.size, dtype=bool)
-        flags = np.where(variable.missing, np.nan, (before >= 0) & ~again)
+        others = [v.kinds[rows] == v.kinds[before[rows]] for v in graded if v is not variable]
+        flags = np.where(variable.missing, np.nan, 0.0)
+        flags[rows] = np.mean(others, axis=0) <= 0.5 if others else 1.0
         out.append(
             Channel(variable.path, "data", "stutter", "invariant", flags, floor=0.1, detail={"variable": variable.name})
         )
     return out
 
 
-def _before_within(case: Case, variable: Variable, back: int) -> Ints:
-    """The row among the `back` predictions before, in order of time, that had the same value, shape (n,); -1 where none had."""
-    place = np.empty(len(case.ts), dtype=np.int64)
-    place[np.lexsort((case.ts, case.window))] = np.arange(len(case.ts))
+def _last_alike(case: Case, variable: Variable) -> tuple[Ints, Ints]:
+    """The last row before, in order of time, that had the same value, and how many predictions ago that was (more than there are: none), shape (n,) each."""
+    n = len(case.ts)
+    place = np.empty(n, dtype=np.int64)
+    place[np.lexsort((case.ts, case.window))] = np.arange(n)
     order = np.lexsort((place, variable.kinds))
-    kinds, places = variable.kinds[order], place[order]
-    near = (np.diff(kinds) == 0) & (np.diff(places) <= back)
-    out = np.full(len(case.ts), -1, dtype=np.int64)
-    out[order[1:][near]] = order[:-1][near]
-    return np.where(variable.missing, -1, out)
+    alike = (np.diff(variable.kinds[order]) == 0) & ~variable.missing[order[1:]]
+    before, ago = np.zeros(n, dtype=np.int64), np.full(n, n + max(_BACK), dtype=np.int64)
+    before[order[1:][alike]] = order[:-1][alike]
+    ago[order[1:][alike]] = np.diff(place[order])[alike]
+    return before, ago
 
 
 def _standing(case: Case) -> list[Channel]:

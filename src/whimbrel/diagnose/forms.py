@@ -474,16 +474,17 @@ def _tolerance(values: Floats) -> float:
     spread = high - low if high > low else float(np.ptp(values))
     large = 1e-6 * float(np.max(np.abs(values)) or 1.0)
     noise = max(1e-3 * spread, min(large, 5e-3 * spread) if spread > 0 else large)
-    return max(_half(values, spread), noise)
+    return _half(values, spread, above=noise) or noise
 
 
-def _half(values: Floats, spread: float | None = None) -> float:
-    """Half of the mark that all values were rounded to, where it is fine beside their spread; else 0."""
+def _half(values: Floats, spread: float | None = None, *, above: float = 0.0) -> float:
+    """Half of the mark that all values were rounded to, where it is fine beside their spread and more than `above`; else 0."""
     if spread is None:
         low, high = _ends(values, 0.05)
         spread = high - low
     halves = (0.5 * 10.0**-decimals for decimals in range(7))
-    return next((half for half in halves if _FINE * spread >= half and multiples_of(2 * half, values).all()), 0.0)
+    halves = (half for half in halves if _FINE * spread >= half > above)
+    return next((half for half in halves if multiples_of(2 * half, values).all()), 0.0)
 
 
 def _ends(values: Floats, share: float) -> tuple[float, float]:

@@ -177,8 +177,7 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
         return replace(suspect, proof=bygone.proof(case, suspect))
     if channel.signature == "rekeyed":
         return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)
-    once = np.unique(case.requests[suspect.bad]).size < ONCE <= suspect.bad.sum()
-    if channel.signature == "broken" and (once or not keys.of_a_table(case, suspect)):
+    if channel.signature == "broken" and (_of_one_request(case, suspect) or not keys.of_a_table(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     of_labels = suspect.layer == "labels"
     stands_out = suspect.proof > Proof.SOFT and channel.signature in ("null", "atom") and not of_labels
@@ -188,6 +187,12 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     decision = named.hit.channel.signature in _DECIDED and role_of(named.component) is Role.INPUT
     theirs = decision and keys.decided(case, named.component, named.bad)
     return replace(named, proof=Proof.SOFT) if theirs or keys.of_newcomers(case, named) else named
+
+
+def _of_one_request(case: Case, suspect: Suspect) -> bool:
+    """Whether the rows that show it are one request, or two, that were sent again."""
+    bad = np.flatnonzero(suspect.bad)
+    return bad.size >= ONCE > np.unique(case.requests[bad]).size
 
 
 def _drifted(case: Case, suspect: Suspect) -> bool:
