@@ -37,6 +37,9 @@ _CROWDED, _USUAL = 0.005, 5.0
 """The share of golden, and the times as often as its other values, from which on a value is the end of a scale, or usual otherwise."""
 _KEPT, _THEIRS = 0.998, 0.02
 """Shares of values that keep to their marks, and of golden's rows whose category has wider marks than all rows have, for that to count."""
+_DECIMALS = range(4)
+_FINEST = 10.0 ** -max(_DECIMALS)
+"""The decimals of marks that are looked for, and the finest of these."""
 LEAST_FIXED = 200
 """Values that golden must have of a field before one that never varied, or a form that never came, says anything."""
 
@@ -186,8 +189,13 @@ def _grid(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
     values, known = variable.numbers, np.isfinite(variable.numbers)
     if np.unique(golden).size < GRADED:
         return []  # a short scale may have a step that its fair days never needed
-    marks = np.full(values.size, _mark(golden))
-    own = [(path, _marks(case, variable, codes)) for path, codes in case.categories.items() if path != variable.path]
+    usual = _mark(golden)
+    marks = np.full(values.size, usual)
+    # A tenth of what has a mark lies on one ten times as wide by chance: where hardly more do, nobody keeps to it.
+    wider, by_chance = (_FINEST, 0.0) if np.isnan(usual) else (10 * usual, 0.1)
+    on = float(np.mean(multiples_of(wider, golden))) >= by_chance + (1 - by_chance) * _THEIRS
+    named = case.categories.items() if on and wider <= 1 else ()
+    own = [(path, _marks(case, variable, codes)) for path, codes in named if path != variable.path]
     coarser = [float(np.mean(by[case.golden & known] > np.nan_to_num(marks[case.golden & known]))) for _, by in own]
     detail: dict[str, object] = {"variable": variable.name}
     if coarser and max(coarser) >= _THEIRS:
@@ -207,7 +215,7 @@ def _grid(case: Case, variable: Variable, golden: Floats) -> list[Channel]:
 
 def _mark(values: Floats) -> float:
     """The widest mark that values keep to, as hardly any of them fails to; NaN where they keep to none."""
-    marks = (10.0**-decimals for decimals in range(4))
+    marks = (10.0**-decimals for decimals in _DECIMALS)
     return next((mark for mark in marks if np.mean(multiples_of(mark, values)) > _KEPT), np.nan)
 
 
