@@ -241,6 +241,16 @@ def test_a_source_of_another_name_feeds_what_the_rest_of_the_row_foretells_least
     assert causes._served(cast("Any", SimpleNamespace(schema=fields)), stale, [], cast("Any", relations)) == named
 
 
+@pytest.mark.parametrize("moves", [False, True])
+def test_of_several_fields_of_its_name_a_source_feeds_the_one_that_moved(moves: bool) -> None:
+    """A kitchen's capacity stays what it is when its queue is no longer read."""
+    fields = [Field(path, Kind.NUMBER) for path in ("inputs.kitchen_queue", "steps.join.kitchen_cap")]
+    stale = suspect("age.kitchen", "stale", 1.0, kind="invariant")
+    queue = suspect("inputs.kitchen_queue", "level", -0.8, kind="marginal", proof=Proof.SOFT)
+    named = causes._served(cast("Any", SimpleNamespace(schema=fields)), stale, [queue] if moves else [], {})
+    assert named == ("inputs.kitchen_queue" if moves else "steps.join.kitchen_cap")
+
+
 @pytest.mark.parametrize(("wrong", "form", "explained"), [
     ("a part", "logistic", True), ("the whole", "logistic", False), ("a part", "product", True), ("the whole", "product", False),
 ])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -126,6 +127,27 @@ def test_a_mix_shift_is_traffic() -> None:
     found = diagnose_rows(rows(golden, "g"), rows(window, "w"), SCHEMA, app="shop")
     assert found.verdict == "healthy", found.sentence
     assert any("context.country" in t.what for t in found.traffic)
+
+
+@pytest.mark.parametrize("sent_again", [False, True])
+def test_records_that_were_written_twice_are_the_recorders(sent_again: bool) -> None:
+    """Field for field and to the moment; what was asked again came a second later, and is traffic."""
+    golden = rows(serve(cells(20_000, 0, hours=240, start_hour=0), np.zeros(20_000, dtype=bool)), "g")
+    made = serve(cells(6_000, 1, hours=24, start_hour=240), np.zeros(6_000, dtype=bool))
+    hit = (np.arange(6_000) >= 2_400) & (made["hardware.host"] == "h2")
+    window = rows(made, "w")
+    copies = replace(window.take(hit), ids=tuple(f"again {i}" for i in range(int(hit.sum()))))
+    found = diagnose_rows(
+        golden, window + replace(copies, ts=copies.ts + 1_000_000 * sent_again), SCHEMA, app="shop"
+    ).findings
+    named = [(f.layer, f.component, {c.path: c.value for c in f.where}) for f in found]
+    assert named == ([] if sent_again else [("recorder", "recorder.record", {"hardware.host": "h2"})])
+    assert all(f.since is not None and abs(f.since - ONSET) < timedelta(hours=1) for f in found)
+
+
+def test_a_window_that_golden_holds_as_well_was_not_written_twice() -> None:
+    golden = rows(serve(cells(20_000, 0, hours=240, start_hour=0), np.zeros(20_000, dtype=bool)), "g")
+    assert not diagnose_rows(golden, golden.take(np.arange(16_000, 20_000)), SCHEMA, app="shop").findings
 
 
 def test_too_few_rows_are_insufficient() -> None:

@@ -290,16 +290,16 @@ def _torn_most(suspect: Suspect, others: Sequence[Suspect], relations: Mapping[s
 def _served(case: Case, suspect: Suspect, soft: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
     """The field that a source feeds: the one of its name; else, of those that nothing recorded determines, the likeliest.
 
-    Steps come before inputs: what has an age was looked up. A source of another name is told by what moved on the same rows,
-    then by what the rest of the row foretells least.
+    Of several the one that moved on the same rows; steps come before inputs, for what has an age was looked up. A source of
+    another name is told by what the rest of the row foretells least.
     """
     name = split(suspect.component)[1]
+    moved = {s.component: overlap(suspect.affected, s.affected) for s in soft}
     fields = [f for f in case.schema if f.role in (Role.STEP, Role.INPUT)]
-    fields.sort(key=lambda f: f.role is not Role.STEP)
+    fields.sort(key=lambda f: (-moved.get(f.path, 0.0), f.role is not Role.STEP))
     called = [f.path for f in fields if split(f.path)[-1] == name] or [f.path for f in fields if f.step == name]
     words = set(re.split(r"[^a-z0-9]+", name.casefold()))
     likened = [f.path for f in fields if words & set(re.split(r"[^a-z0-9]+", f.path.casefold()))]
-    moved = {s.component: overlap(suspect.affected, s.affected) for s in soft}
     looked_up = [f.path for f in fields if f.role is Role.STEP and not _determined(f.path, relations)]
     looked_up.sort(key=lambda path: (-moved.get(path, 0.0), relations[path].strength if path in relations else 0.0))
     return (called or likened or looked_up or [suspect.component])[0]

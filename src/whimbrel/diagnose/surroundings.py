@@ -30,6 +30,8 @@ UNHEARD = float(np.log(1.5))
 
 _DEPARTS = 3.0
 """Golden's own spreads by which an amount must leave what came before it to be no longer what that leads to."""
+TWICE, NEVER_TWICE = 0.02, 0.0005
+"""The least share of rows that are copies of others before it matters, and the most that golden may have: of coarse records more are alike where more come."""
 _FEWER = 3.0
 """Standard errors by which a day's predictions must fall short of what is usual before they are fewer."""
 
@@ -177,9 +179,10 @@ def asked_for(case: Case, suspect: Suspect) -> bool:
 
     What is taken off beforehand is what any prediction's tokens and load do to it; that pages are read of a scan alone only trees can say.
     """
-    variable, signature = case.variables[suspect.component], suspect.hit.channel.signature
-    if variable.field.role is not Role.SPAN or variable.numbers is None or signature not in ("slower", "tail"):
+    variable, signature = case.variables.get(suspect.component), suspect.hit.channel.signature
+    if variable is None or variable.field.role is not Role.SPAN or signature not in ("slower", "tail"):
         return False
+    assert variable.numbers is not None
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(variable.numbers)
     time = replace(variable, numbers=np.where(np.isfinite(logs), logs, np.nan))
@@ -383,6 +386,25 @@ def _recorder(case: Case) -> list[Channel]:
     if gaps is not None:
         variable = case.variables["recorder.seq"]
         out.append(_channel(variable, "gaps", gaps, "invariant", floor=0.003, binary=False))
+    twice = written_twice(case)
+    if twice[case.window].any() and twice[case.golden].mean() < NEVER_TWICE:
+        out.append(Channel("recorder.record", "recorder", "twice", "invariant", twice.astype(np.float64), floor=TWICE))
+    return out
+
+
+def written_twice(case: Case) -> Bools:
+    """Rows that say what another of the same moment says, in every field, shape (n,): the other is the record, this one its copy.
+
+    What is asked again comes at another moment, and takes another time.
+    """
+    same = np.unique(2 * case.ts + case.golden, return_inverse=True)[1]  # a window may be part of golden
+    for variable in case.variables.values():
+        if int(same.max()) + 1 == same.size:
+            break  # no two are alike any more
+        if not variable.derived:
+            same = np.unique(same * (int(variable.kinds.max()) + 1) + variable.kinds, return_inverse=True)[1]
+    out = np.ones(same.size, dtype=bool)
+    out[np.unique(same, return_index=True)[1]] = False
     return out
 
 

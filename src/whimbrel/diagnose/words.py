@@ -173,6 +173,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return note or "labels no longer agree with the score: the join or the meaning of the label changed"
         case "gaps":
             return f"{suspect.after:.2f} predictions a row are missing in the recorder's own count"
+        case "twice":
+            return f"{after} of records are copies of another, field for field and to the moment ({before} in golden): they were written twice"
         case "level" if role_of(suspect.component) is Role.USAGE:
             return f"{np.exp(suspect.shift):.2f} times golden's for the same traffic"
         case signature if signature.startswith("share:"):
