@@ -13,7 +13,7 @@ from whimbrel.diagnose import causes, followers, gather
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect
-from whimbrel.model.fields import Field, Kind
+from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.window import Condition
 
 ROWS = np.ones(200, dtype=bool)
@@ -239,6 +239,33 @@ def test_a_source_of_another_name_feeds_what_the_rest_of_the_row_foretells_least
     relations = {path: Reads((), strength=s) for path, s in zip(paths, strengths, strict=True)}
     stale = suspect("age.feed", "stale", 1.0, kind="invariant")
     assert causes._served(cast("Any", SimpleNamespace(schema=fields)), stale, [], cast("Any", relations)) == named
+
+
+@pytest.mark.parametrize(("score", "hardly"), [(5.5, True), (15.0, False)])
+def test_a_rule_that_broke_just_visibly_follows_from_what_plainly_broke(score: float, hardly: bool) -> None:
+    """No rule was learned for values that golden never had; one that broke plainly was changed."""
+    unit = suspect("inputs.share", "unit", 3.0, kind="invariant", score=300.0, proof=Proof.HARD)
+    broken = suspect("decision", "broken", 0.03, score=score, proof=Proof.HARD)
+    rule = replace(broken.hit.channel, detail={"relation": SimpleNamespace(form="rule")})
+    assert followers.hardly(replace(broken, hit=replace(broken.hit, channel=rule)), unit) is hardly
+
+
+@pytest.mark.parametrize(("halted", "first"), [(1.4, "spans.market"), (0.3, "steps.market.rate")])
+def test_a_dependency_that_halts_is_heard_before_what_falls_back_on_some_of_its_calls(
+    halted: float, first: str
+) -> None:
+    """All calls wait, and a few time out and fall back."""
+    slow = suspect("spans.market", "slower", halted, kind="marginal")
+    hit = replace(slow.hit, channel=replace(slow.hit.channel, binary=False))
+    slow = replace(slow, hit=hit, hits=(hit,))
+    wrong = suspect("steps.market.rate", "atom", 0.3, kind="invariant", proof=Proof.HARD)
+    wrong = replace(wrong, affected=np.arange(ROWS.size) < 60)
+    case = SimpleNamespace(
+        answers=(), after=set(), variables={},
+        schema=Schema.from_pairs([("spans.market", Kind.NUMBER), ("steps.market.rate", Kind.NUMBER)]),
+    )  # fmt: skip
+    heard = sorted([wrong, slow], key=lambda s: causes._turn(cast("Any", case), s, [wrong, slow]))
+    assert heard[0].component == first
 
 
 @pytest.mark.parametrize("moves", [False, True])

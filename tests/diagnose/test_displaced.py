@@ -45,6 +45,16 @@ def _asked(wrong: str) -> Report:
     return diagnose_rows(_rows(range(10), 2), _rows(range(10, 12), 3, wrong), SCHEMA, app="triage")
 
 
+def test_a_decision_that_does_not_follow_from_the_answer_beside_it_was_written_down_wrongly() -> None:
+    """Answers alone are another's, and what was decided is not what follows from them: each request had its own."""
+    window = _rows(range(10, 12), 3, "batch")
+    clean = _rows(range(10, 12), 3)
+    kept = replace(window, columns={**window.columns, "decision": clean.columns["decision"]})
+    assert _asked("batch").findings[0].layer == "serving"
+    found = diagnose_rows(_rows(range(10), 2), kept, SCHEMA, app="triage").findings[0]
+    assert (found.layer, found.component) == ("recorder", "recorder.record")
+
+
 @pytest.mark.parametrize(("wrong", "layer", "component"), [
     ("batch", "serving", "outputs.score"), ("log", "recorder", "recorder.record"), ("shuffled", "hardware", "hardware.host"),
 ])  # fmt: skip

@@ -13,7 +13,8 @@ import pytest
 from whimbrel.diagnose import diagnose, diagnose_rows, keys
 from whimbrel.diagnose.case import Case, Variable, build
 from whimbrel.drill.table import to_arrow
-from whimbrel.model.fields import Field, Kind
+from whimbrel.model.fields import Field, Kind, Schema
+from whimbrel.model.rows import Categories, Column, Numbers, Rows
 
 from .shop import SCHEMA, Cells, cells, rows, serve
 
@@ -230,8 +231,26 @@ def test_who_shows_it_may_be_few_or_new(machines: list[int], few: bool, stranger
     case, _ = fleet(np.append(hit, np.arange(700) % 100))
     rows = np.zeros(5_000, dtype=bool)
     rows[4_000:4_300] = True
-    shows = cast("Any", SimpleNamespace(affected=rows, bad=rows))
+    shows = cast("Any", SimpleNamespace(component="inputs.load", affected=rows, bad=rows))
     assert (keys.of_few(case, shows), keys.of_strangers(case, shows)) == (few, strangers)
+
+
+@pytest.mark.parametrize(("new", "strangers"), [(0.9, True), (0.2, False)])
+def test_what_a_new_make_brings_is_its_own(new: float, strangers: bool) -> None:
+    """Of few makes one that golden never had may have values of its own; where others have them too they are not its own."""
+    rng = np.random.default_rng(1)
+    make = rng.integers(0, 3, 5_000)
+    hit = (np.arange(5_000) >= 4_000) & (np.arange(5_000) < 4_300)
+    make[hit] = np.where(rng.random(300) < new, 3, 0)
+    columns: dict[str, Column] = {
+        "inputs.make": Categories(make, ("a", "b", "c", "new")),
+        "inputs.km": Numbers(rng.random(5_000)),
+    }
+    every = Rows(tuple(map(str, range(5_000))), np.arange(5_000) * 10**8, columns, 5_000)
+    schema = Schema.from_pairs([("inputs.make", Kind.TEXT), ("inputs.km", Kind.NUMBER)])
+    case = build(every.take(np.arange(5_000) < 4_000), every.take(np.arange(5_000) >= 4_000), schema)
+    shows = cast("Any", SimpleNamespace(component="inputs.km", affected=hit, bad=hit))
+    assert keys.of_strangers(case, shows) is strangers
 
 
 @pytest.mark.parametrize(("machines", "table"), [([7], False), ([1, 2, 3, 4, 5, 6, 7, 8], True)])

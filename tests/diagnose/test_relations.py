@@ -295,6 +295,30 @@ def test_a_decision_is_read_off_the_last_word(form: str, read: set[str]) -> None
     assert boundaries._last_words([raw, score], score, {"outputs.score": made}) == [raw, score]
 
 
+@pytest.mark.parametrize("sign", ["/", "-"])
+def test_a_decision_may_read_two_numbers_as_one(sign: str) -> None:
+    """A price by its estimate, or what is left of a budget: neither alone decides, and golden's rule holds for all sizes."""
+    rng = np.random.default_rng(9)
+    price = np.exp(rng.normal(9, 0.8, N + M))
+    estimate = price * np.exp(rng.normal(0, 0.2, N + M))
+    good = price / estimate < 0.9 if sign == "/" else price - estimate < -2_000
+    columns: dict[str, Column] = {
+        "inputs.price": Numbers(price), "outputs.estimate": Numbers(estimate),
+        "decision": Categories(good.astype(np.int64), ("fair", "good")),
+    }  # fmt: skip
+    every = Rows(tuple(map(str, range(N + M))), np.arange(N + M, dtype=np.int64) * 60_000_000, columns, N + M)
+    schema = Schema.from_pairs(
+        [("inputs.price", Kind.NUMBER), ("outputs.estimate", Kind.NUMBER), ("decision", Kind.TEXT)]
+    )
+    case = build(every.take(np.arange(N + M) < N), every.take(np.arange(N + M) >= N), schema)
+    parents = [case.variables["outputs.estimate"], case.variables["inputs.price"]]
+    found = exact(case, split(case), case.variables["decision"], parents)
+    assert found is not None
+    assert (found.form, set(found.parents)) == ("rule", {"inputs.price", "outputs.estimate"})
+    assert np.nanmean(found.surprise) < 0.01
+    assert np.isfinite(found.surprise[case.window]).mean() > 0.9
+
+
 def test_a_rule_says_nothing_of_numbers_between_the_two_that_it_parts() -> None:
     """Golden's answers were sure or refused: where between them the threshold lies it cannot say."""
     x = np.concatenate([np.linspace(0.1, 0.4, 200), np.linspace(0.7, 0.9, 600), [0.39, 0.55, 0.69, 0.75]])

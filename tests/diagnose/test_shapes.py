@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from whimbrel.diagnose.case import Variable
-from whimbrel.diagnose.naming import _a_price
+from whimbrel.diagnose.naming import _a_price, _of_a_season
 from whimbrel.diagnose.shapes import (
+    Conversion,
     conversion_of,
     difference_words,
     factor_words,
@@ -79,6 +80,15 @@ def test_more_large_amounts_are_no_unit() -> None:
     found = conversion_of(before, 1.609344 * np.exp(rng.normal(3.2, 1.1, 4_000)))
     assert found is not None
     assert found.factor == pytest.approx(1.609344)
+
+
+@pytest.mark.parametrize(("kept", "season"), [(0.1, True), (0.0, False)])
+def test_what_people_do_less_of_they_still_do(kept: float, season: bool) -> None:
+    """Most wait half as long, and the longest waits are as long as ever: another season. A unit makes those shorter as well."""
+    rng = np.random.default_rng(12)
+    before, after = (np.round(np.exp(rng.normal(2.4, 0.9, n))).astype(np.float64) for n in (20_000, 5_000))
+    after = np.where(rng.random(5_000) < kept, after + 40, after / 1.852)
+    assert _of_a_season(before, after, Conversion(1 / 1.852, 0.0, "", known=True), sudden=True) is season
 
 
 def test_an_offset_is_the_same_everywhere(sample: np.ndarray) -> None:

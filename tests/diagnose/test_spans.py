@@ -49,6 +49,32 @@ def test_more_pages_take_longer(slower: float, pages: float, asked: bool, signat
     assert surroundings.asked_for(case, cast("Any", suspect)) is asked
 
 
+@pytest.mark.parametrize("more", [0.7, 0.45])
+def test_an_image_that_came_at_all_takes_its_time(more: float) -> None:
+    """Nothing can be learned of an image's name but that there is one; with as many as ever nothing explains a slower reader."""
+    rng = np.random.default_rng(5)
+    late = np.arange(ROWS) >= GOLDEN
+    image = rng.random(ROWS) < np.where(late, more, 0.45)
+    slower = np.where(late & (more == 0.45), 3.0, 1.0)
+    took = np.where(image, 20.0, 0.1) * np.exp(rng.normal(0, 0.1, ROWS)) * slower
+    columns: dict[str, Column] = {
+        "inputs.image": Categories(np.where(image, np.arange(ROWS), -1), tuple(f"img{i}" for i in range(ROWS))),
+        "inputs.length": Numbers(rng.integers(0, 500, ROWS).astype(float)), "spans.hash": Numbers(took),
+    }  # fmt: skip
+    rows = Rows(tuple(map(str, range(ROWS))), np.arange(ROWS) * (HOUR_US // 20), columns, ROWS)
+    schema = Schema.from_pairs(
+        [("inputs.image", Kind.TEXT), ("inputs.length", Kind.NUMBER), ("spans.hash", Kind.NUMBER)]
+    )
+    case = build(rows.take(~late), rows.take(late), schema)
+    channel = next(c for c in surroundings._span(case, case.variables["spans.hash"], None) if c.signature == "slower")
+    before, after = (float(channel.values[side].mean()) for side in (case.golden, case.window))
+    suspect = SimpleNamespace(
+        component="spans.hash", hit=SimpleNamespace(channel=channel), inside=np.ones(ROWS, dtype=bool),
+        affected=case.window, before=before, after=after, shift=after - before,
+    )  # fmt: skip
+    assert surroundings.asked_for(case, cast("Any", suspect)) is (more > 0.45)
+
+
 def _served(rows: int, hosts: np.ndarray, *, busier: float = 1.0, slower: float = 1.0, golden: float = 0.75) -> Case:
     """Twenty days, the last five of which may be busier or slower: a time that varies by half goes up a little with the requests of the hour."""
     rng = np.random.default_rng(5)

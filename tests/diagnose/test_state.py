@@ -107,3 +107,33 @@ def test_a_rate_of_exchange_walks_on_after_golden(step: float, drifted: bool) ->
         since_us=int(case.ts[case.window].min()),
     )
     assert gather._drifted(case, cast("Any", suspect)) is drifted
+
+
+@pytest.mark.parametrize(("leap", "drifted"), [(0.0, True), (0.3, False)])
+def test_an_index_by_fuel_and_country_walks_inside_golden_s_range(leap: float, drifted: bool) -> None:
+    """One value a day for each pair: whose it is two fields tell together, and where it went is the market's, unless it leapt."""
+    day, place = np.arange(12_000) // 800, np.arange(12_000) % 6
+    walk = np.cumsum(np.random.default_rng(6).uniform(-0.01, 0.01, (15, 6)), axis=0)
+    walk[12:] = walk[11] - 0.01 * np.arange(1, 4)[:, None] - leap
+    values = np.round(np.linspace(0.8, 1.4, 6)[place] + walk[day, place], 3)
+    columns: dict[str, Column] = {
+        "inputs.fuel": Categories(place % 2, ("petrol", "diesel")), "context.country": Categories(place // 2, ("de", "pl", "cz")),
+        "steps.market.index": Numbers(values),
+    }  # fmt: skip
+    every = Rows(tuple(map(str, range(12_000))), np.arange(12_000) * (24 * HOUR_US // 800), columns, 12_000)
+    schema = Schema.from_pairs(
+        [("inputs.fuel", Kind.TEXT), ("context.country", Kind.TEXT), ("steps.market.index", Kind.NUMBER)]
+    )
+    case = build(every.take(day < 12), every.take(day >= 12), schema)
+    suspect = SimpleNamespace(
+        component="steps.market.index", proof=Proof.FIRM, inside=np.ones(12_000, dtype=bool), bad=day >= 12,
+        since_us=int(case.ts[case.window].min()),
+    )  # fmt: skip
+    assert gather._drifted(case, cast("Any", suspect)) is drifted
+    place_of = state.places(case, values, state.EXACTLY, pairs=True)
+    assert place_of is not None
+    assert not state.of_the_clock(case, place_of, values)
+    hour = np.floor(case.hour + place) % 24
+    place_of = state.places(case, hour, state.EXACTLY, pairs=True)
+    assert place_of is not None
+    assert state.of_the_clock(case, place_of, hour)

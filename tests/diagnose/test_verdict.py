@@ -145,6 +145,26 @@ def test_records_that_were_written_twice_are_the_recorders(sent_again: bool) -> 
     assert all(f.since is not None and abs(f.since - ONSET) < timedelta(hours=1) for f in found)
 
 
+def test_a_count_that_is_always_nought_in_one_slice_is_constant() -> None:
+    """Most had none before as well; of many, all of them having none is no chance."""
+
+    def counted(c: Cells, lost: np.ndarray) -> Cells:
+        many = np.random.default_rng(len(lost)).poisson(20, len(lost)) * (c["noise"][0] < 0.25)
+        c["inputs.weight"] = np.where(lost, 0.0, many)
+        return c
+
+    clean = np.zeros(20_000, dtype=bool)
+    window = cells(6_000, 1, hours=24, start_hour=240)
+    lost = (np.arange(6_000) >= 2_400) & (window["context.country"] == "US")
+    golden = serve(counted(cells(20_000, 0, hours=240, start_hour=0), clean), clean)
+    found = diagnose_rows(
+        rows(golden, "g"), rows(serve(counted(window, lost), lost), "w"), SCHEMA, app="shop"
+    ).findings[0]
+    assert (found.layer, found.component) == ("data", "inputs.weight")
+    assert found.what.startswith("every value is '0'")
+    assert {c.path: c.value for c in found.where} == {"context.country": "US"}
+
+
 def test_a_window_that_golden_holds_as_well_was_not_written_twice() -> None:
     golden = rows(serve(cells(20_000, 0, hours=240, start_hour=0), np.zeros(20_000, dtype=bool)), "g")
     assert not diagnose_rows(golden, golden.take(np.arange(16_000, 20_000)), SCHEMA, app="shop").findings

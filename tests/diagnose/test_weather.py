@@ -93,6 +93,20 @@ def test_as_slow_as_ever_with_half_the_traffic_is_not_slower(kept: float, slow: 
     assert abs(float(slower.values[case.window].mean()) - moved) < 0.08
 
 
+@pytest.mark.parametrize(("times", "slow", "moved"), [(2, 1.1, 0.0), (2, 1.5, 0.22), (1, 1.1, 0.1)])
+def test_a_little_slower_is_what_growth_does(times: int, slow: float, moved: float) -> None:
+    """Where twice as many come as ever did, a tenth more time is theirs; half as much again is not, nor a tenth on a day like others."""
+    rng = np.random.default_rng(15)
+    days = np.repeat(np.arange(11), np.where(np.arange(11) < 10, 1_200, 1_200 * times))
+    window = days == 10
+    ts = days * 24 * HOUR_US + rng.integers(0, 24 * HOUR_US, days.size)
+    ms = 8 * np.exp(0.2 * rng.standard_normal(days.size)) * np.where(window, slow, 1.0)
+    every = Rows(tuple(map(str, range(days.size))), ts, {"spans.queue": Numbers(ms)}, days.size)
+    case = build(every.take(~window), every.take(window), Schema.from_pairs([("spans.queue", Kind.NUMBER)]))
+    slower = next(c for c in channels(case, Boundaries({}, ())) if c.signature == "slower")
+    assert abs(float(np.nanmean(slower.values[case.window])) - moved) < 0.04
+
+
 def _weaker_model(c: Cells, hit: np.ndarray) -> None:
     c["outputs.score"] = np.where(hit, 0.04 + 0.92 * c["outputs.score"], c["outputs.score"])
     c["model.version"] = np.where(hit, "v0", c["model.version"])

@@ -15,7 +15,7 @@ import numpy as np
 
 from whimbrel.diagnose import models
 from whimbrel.diagnose.boundaries import upstream
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import SELDOM, Case, Variable
 from whimbrel.diagnose.labels import absent
 from whimbrel.diagnose.learning import exact
 from whimbrel.diagnose.relations import held_out, split
@@ -29,8 +29,6 @@ LEAST = 30
 NEVER = 0.95
 """The share of golden's rows without a value that have no label either, from which on no label is due there."""
 
-_SELDOM = 0.02
-"""Share of golden's rows that must lack a field, and have it, before a rule is sought for when it does."""
 _ROWS = 8_000
 
 
@@ -43,7 +41,7 @@ def channels(case: Case) -> list[Channel]:
         missing = variable.missing
         share = float(missing[case.golden].mean())
         known = any(np.array_equal(missing, other) for other in asked)
-        if variable.derived or known or not _SELDOM < share < 1 - _SELDOM or not missing[case.window].any():
+        if variable.derived or known or not SELDOM < share < 1 - SELDOM or not missing[case.window].any():
             continue
         asked.append(missing)
         lacks = Variable(

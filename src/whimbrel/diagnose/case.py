@@ -27,6 +27,10 @@ MAX_VALUES = 60
 """Values of one dimension that are looked at one by one; the rest are taken together."""
 MOSTLY_ONCE = 0.05
 """Different values a row from which on values are as good as all different: the same again says something."""
+MOST_CODES = 200
+"""Values of a category that trees tell apart; ids have more."""
+SELDOM = 0.02
+"""The share of golden's rows that must lack a field, and have it, before it can be learned what that changes."""
 LONG = 40
 """Characters that names, codes and addresses seldom have."""
 
@@ -314,9 +318,18 @@ def _variables(path: str, owner: Field, column: Column, golden: Bools) -> list[V
         return [Variable(path, owner, numbers=values, infinite=infinite if infinite.any() else None)]
     own = Variable(path, owner, codes=column.codes, vocabulary=column.vocabulary)
     if not _is_text(own):
-        return [own]
+        return [own, *_whether_given(own, golden)]
     made = text.marks(own.vocabulary, column.codes, golden, received=owner.role is Role.INPUT)
     return [own, *(Variable(f"{path}#{m.name}", owner, m.numbers, m.codes, m.vocabulary) for m in made)]
+
+
+def _whether_given(variable: Variable, golden: Bools) -> list[Variable]:
+    """Whether an input of very many values came at all, as a variable of its own: of an image's name nothing can be learned, but there may be none."""
+    lacks = float((variable.missing & golden).sum() / max(golden.sum(), 1))
+    many = len(variable.vocabulary) > MOST_CODES and variable.field.role is Role.INPUT
+    if not (many and SELDOM < lacks < 1 - SELDOM):
+        return []
+    return [Variable(f"{variable.name}#given", variable.field, numbers=(~variable.missing).astype(np.float64))]
 
 
 def _is_text(variable: Variable) -> bool:

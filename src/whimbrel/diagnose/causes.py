@@ -16,17 +16,15 @@ import numpy as np
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.displaced import of_another
-from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, inherited, led, taken_along, unread
+from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, hardly, in_step, inherited, led, taken_along, unread
 from whimbrel.diagnose.refuted import refuted
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
-from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, not_yet, order_of, overlap
+from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, not_yet, order_of, overlap
 from whimbrel.diagnose.unrecorded import unrecorded
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
 
-CLEAR = 2.0
-"""Times its threshold from which a rough relation that broke with its own code is that code's doing."""
 GOOD = 0.8
 """The share of an output's variance that a fitted model must tell before it says who is answered otherwise."""
 MOSTLY = 0.75
@@ -97,15 +95,21 @@ def settle(
 
 
 def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
-    """Steps and outputs that are another request's: the record is, if several are, and an answer alone was handed to the wrong one."""
+    """Steps and outputs that are another request's: the record is, if several are, and an answer alone was handed to the wrong one.
+
+    What was decided then is what follows from the answer. Where it does not, each request got its own answer and decision, and the record mixed them up.
+    """
     moved = [s for s in proofs if s.hit.channel.signature == "displaced"]
     moved.sort(key=lambda s: order_of(case, s.component))
     if not moved:
         return []
     lead = max(moved, key=lambda s: int(s.bad.sum()))
-    several = tuple(s for s in moved if s is not lead and (s.where == lead.where or _together(s, lead)))
+    decided = [s for s in proofs if role_of(s.component) is Role.DECISION and s.hit.channel.exact]
+    several = [s for s in moved if s is not lead and (s.where == lead.where or _together(s, lead))]
+    several += [s for s in decided if overlap(s.bad, lead.affected) >= MOSTLY]
     if several:
-        return [Cause(lead, "recorder.record", "recorder", tuple(s.component for s in (lead, *several)), several)]
+        names = tuple(s.component for s in (lead, *several))
+        return [Cause(lead, "recorder.record", "recorder", names, tuple(several))]
     output = role_of(lead.component) is Role.OUTPUT
     return [Cause(lead, lead.component, "serving" if output else "features")]
 
@@ -126,7 +130,7 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
         # A slow span that goes with wrong values explains them; one that goes with none stands for itself, last.
         wrong = [s for s in rest if role_of(s.component) in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.ERROR)]
         halted = suspect.shift > HALTED or any(h.channel.binary for h in suspect.hits)
-        takes_down = halted and any(_together(suspect, s) for s in wrong)
+        takes_down = halted and any(overlap(s.bad, _worst(suspect)) >= MOSTLY for s in wrong)
         first = -1.0 if takes_down else 1.0
         if suspect.component == TOTAL:
             first = 2.0
@@ -189,7 +193,8 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     if suspect.hit.channel.signature == "broken" and suspect.hit.channel.exact:
         # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
         marks = [name.startswith(f"{guilty.component}#") for name in suspect.hit.channel.detail["relation"].parents]
-        return (all(marks) and shared >= SAME) or in_step(case, suspect, guilty) or unread(case, suspect, guilty)
+        told = (all(marks) and shared >= SAME) or (hardly(suspect, guilty) and shared >= CLEARER_ROWS)
+        return told or in_step(case, suspect, guilty) or unread(case, suspect, guilty)
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
         shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY
     )
@@ -371,7 +376,7 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
         return suspect
     code = f"code.{split(suspect.component)[1]}" if role is Role.STEP else ""
     anew = [s for s in identities if s.component == code and _coincide(suspect, s)]
-    rewritten, clear = bool(anew), suspect.hit.score >= CLEAR * suspect.hit.threshold
+    rewritten, clear = bool(anew), suspect.clarity >= CLEAR
     if kind == "residual":  # upstream foretells it only roughly, and may have changed in what was not recorded
         rewritten &= clear or any(_only_there(suspect, s) for s in anew)
         otherwise = role is Role.OUTPUT and clear and _controlled(suspect) and not _passed_on(case, suspect, all_of)
@@ -455,7 +460,7 @@ def _located(case: Case, cause: Cause, soft: Sequence[Suspect]) -> Cause:
         if not_yet(case, lead, one.since_us):
             continue  # what was there before it does not say when it began
         told = overlap(lead.bad, one.affected) >= CLEARER_ROWS and overlap(one.affected, lead.affected) > 0.1
-        if told and _clarity(one) > CLEARER * _clarity(clearest):
+        if told and one.clarity > CLEARER * clearest.clarity:
             clearest = one
     if clearest is lead:
         return cause
@@ -464,10 +469,6 @@ def _located(case: Case, cause: Cause, soft: Sequence[Suspect]) -> Cause:
         from_start=clearest.from_start,
     )  # fmt: skip
     return replace(cause, suspect=there)
-
-
-def _clarity(suspect: Suspect) -> float:
-    return suspect.hit.score / suspect.hit.threshold
 
 
 def _with_victims(cause: Cause, soft: Sequence[Suspect]) -> Cause:

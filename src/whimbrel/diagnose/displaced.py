@@ -17,7 +17,7 @@ from whimbrel.diagnose.judged import SAMPLED
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role, role_of
-from whimbrel.model.rows import Floats, Ints
+from whimbrel.model.rows import Bools, Floats, Ints
 
 _LEAST = 20
 """Values that show whose they are."""
@@ -25,6 +25,8 @@ _FITS, _BY_CHANCE = 0.6, 0.25
 """The share of them that must be another request's, and what of it a request farther off may have as well."""
 _LAGS, _FARTHER = (1, -1, 2, -2), (7, 11, -13)
 """Places from a request to whose its values may be, and to some whose they are not."""
+_SIZES = 10
+"""Parts, by size, in which golden's values say how far off they may be: the large ones are often harder to foretell."""
 _MANY, _DEALS = 100, 5
 """Values far from what is expected of them that show that they are anybody's; how often values are dealt out to be held against them."""
 _TOLD, _ALIKE = 0.3, 0.05
@@ -50,8 +52,7 @@ def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> str:
     judged = case.golden & np.isfinite(relation.surprise) & np.isfinite(values)
     if bad.size < _LEAST or not judged.any():
         return ""
-    errors = np.abs(values - relation.expected)[judged]
-    near = max(float(np.quantile(errors, 0.9)), 1e-6 * float(np.ptp(values[judged])))
+    near = _reach(relation, values, judged)
     best, words = 0.0, ""
     for path, place in {"": np.zeros(len(case.ts), np.int64), **_places(case)}.items():
         line = np.flatnonzero(case.window & (place >= 0))
@@ -105,7 +106,21 @@ def _places(case: Case) -> dict[str, Ints]:
     }
 
 
-def _share(relation: Relation, values: Floats, bad: Ints, place: Ints, line: Ints, lag: int, near: float) -> float:
+def _reach(relation: Relation, values: Floats, judged: Bools) -> Floats:
+    """How far nine in ten of golden's values of like size are from what is expected of them at most, shape (n,)."""
+    known = values[judged]
+    errors = np.abs(known - relation.expected[judged])
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, _SIZES + 1)[1:-1]))
+    among, of = np.searchsorted(edges, known), np.searchsorted(edges, values)
+    least = 1e-6 * float(np.ptp(known))
+    reach = np.array(
+        [np.quantile(errors[among == one], 0.9) if (among == one).any() else 0.0 for one in range(edges.size + 1)]
+    )
+    out: Floats = np.maximum(reach, least)[of]
+    return out
+
+
+def _share(relation: Relation, values: Floats, bad: Ints, place: Ints, line: Ints, lag: int, near: Floats) -> float:
     """The share of these rows whose value is what is expected of the one so many places on in its line; 0 where too few have one."""
     at = np.full(values.size, -1)
     at[line] = np.arange(line.size)
@@ -114,4 +129,4 @@ def _share(relation: Relation, values: Floats, bad: Ints, place: Ints, line: Int
     same = (place[other] == place[here]) & np.isfinite(relation.expected[other])
     if same.sum() < max(_LEAST, bad.size / 2):
         return 0.0
-    return float(np.mean(np.abs(values[here] - relation.expected[other])[same] <= near))
+    return float(np.mean(np.abs(values[here] - relation.expected[other])[same] <= near[here][same]))

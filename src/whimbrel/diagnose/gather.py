@@ -17,7 +17,7 @@ from whimbrel.diagnose.displaced import dealt
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit
 from whimbrel.diagnose.surroundings import asked_for
-from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, order_of
+from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, order_of
 from whimbrel.diagnose.tables import TORN
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -51,8 +51,6 @@ SLIGHT = 0.5
 """Golden spreads by which a step or an output must leave its fitted model before that counts on traffic that may be of another kind."""
 BARELY = 1.5
 """Times its threshold below which a departure of twice that is no more than a fitted model's own error, where rows share their weather."""
-CLEAR = 2.0
-"""Times its threshold from which what departs on ground that golden never saw is no chance, where others are there as well, or it was not from the first."""
 OFTEN = 5.0
 """Times as often as in golden that answers must go astray."""
 _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
@@ -196,17 +194,22 @@ def _of_one_request(case: Case, suspect: Suspect) -> bool:
 
 
 def _drifted(case: Case, suspect: Suspect) -> bool:
-    """Whether a step is handed a state of the world (a rate of exchange, by the day and currency) that walked out of golden's range.
+    """Whether a step is handed a state of the world (a rate of exchange, by the day and currency) that walked on.
 
-    Where it stands is not its upstream's to foretell, as long as it nowhere goes farther at once than it did in golden.
+    Where it stands is not its upstream's to foretell, as long as it nowhere goes farther at once than it did in golden. What is not
+    the very same for all of an hour and place must have walked out of golden's range.
     """
     values = case.variables[suspect.component].numbers
     if values is None or role_of(suspect.component) is not Role.STEP or suspect.proof is Proof.SOFT:
         return False
     known, here = values[case.golden & suspect.inside], values[suspect.bad]
-    if np.isnan(known).all() or np.mean((here < np.nanmin(known)) | (here > np.nanmax(known))) < 0.5:
+    if np.isnan(known).all():
         return False
-    place = state.places(case, values)
+    place = state.places(case, values, state.EXACTLY, pairs=True)
+    if place is not None and state.of_the_clock(case, place, values):
+        return False
+    if place is None and np.mean((here < np.nanmin(known)) | (here > np.nanmax(known))) >= 0.5:
+        place = state.places(case, values)
     inside = np.where(suspect.inside, values, np.nan)
     return place is not None and not state.leapt(case, place, inside, suspect.since_us, later=True)
 
@@ -274,7 +277,7 @@ def _unknown_ground(case: Case, suspect: Suspect) -> bool:
     if own and channel.values is channel.beside and _where_familiar(suspect) < alone:
         return True
     # What was new before the onset as well, and did no harm then, is no excuse for what came at once.
-    clear = suspect.hit.score >= CLEAR * suspect.hit.threshold
+    clear = suspect.clarity >= CLEAR
     earlier = case.window & ~since if clear and abrupt(case, suspect) else np.zeros_like(since)
     for parent in parents:
         new = _new(parent, known, earlier & suspect.inside) if own else _new(parent, case.golden, earlier)

@@ -81,7 +81,8 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     if errors:
         numbers["errors"] = round(errors, 4)
         matters = matters or errors > FAILING
-    if cause.layer in ("serving", "hardware") and cause.suspect.hit.channel.signature in ("skipped", "atom", "errors"):
+    lost = cause.suspect.hit.channel.signature in ("skipped", "atom", "errors", "displaced")
+    if cause.layer in ("serving", "hardware") and lost:
         matters = True
     if cause.layer == "model" and role_of(cause.component) is Role.MODEL:
         return Harm(*releases.judged(case, parts, cause, numbers))

@@ -59,7 +59,7 @@ class Hopes:
             values, which = np.unique(codes[known], return_inverse=True)
             if values.size > MAX_VALUES:
                 return True
-            return any(_told_apart(which, values.size, bins[known]) >= LEAST_TOLD for bins in every)
+            return any(told_apart(which, values.size, bins[known]).max(initial=0.0) >= LEAST_TOLD for bins in every)
         y = target.numbers[self._rows]
         known = np.isfinite(y)
         ordered = np.sort(y[known])
@@ -69,11 +69,12 @@ class Hopes:
     def _binned(self, variable: Variable) -> Ints:
         """The bin of each row, 0 where null, shape (rows,)."""
         if variable.name not in self._bins:
-            self._bins[variable.name] = _bins(variable.only(self._rows))
+            self._bins[variable.name] = bins_of(variable.only(self._rows))
         return self._bins[variable.name]
 
 
-def _bins(variable: Variable) -> Ints:
+def bins_of(variable: Variable) -> Ints:
+    """The bin of each row, 0 where null, shape (n,): golden's and the window's own quantiles, or the value itself where it is none of numbers."""
     if variable.codes is not None:
         return np.unique(variable.codes, return_inverse=True)[1]
     assert variable.numbers is not None
@@ -99,14 +100,15 @@ def _told(y: Floats, known: Bools, bins: Ints) -> float:
     return 1 - within / free / (total / (y.size - 1))
 
 
-def _told_apart(which: Ints, values: int, bins: Ints) -> float:
-    """The like share for whether a category has a value, of the value that is told best; `which` are 0 to `values`."""
+def told_apart(which: Ints, values: int, bins: Ints) -> Floats:
+    """The like share for whether a category has each value, shape (values,); `which` are 0 to `values`."""
     if values < 2:
-        return 0.0
+        return np.zeros(values)
     counts = np.bincount(bins * values + which, minlength=(int(bins.max()) + 1) * values).reshape(-1, values)
     sizes, n, every = counts.sum(axis=1, keepdims=True), which.size, counts.sum(axis=0)
     free = n - int((sizes > 0).sum())
     if free < 1:
-        return 0.0
+        return np.zeros(values)
     within = (counts - counts**2 / np.maximum(sizes, 1)).sum(axis=0)
-    return float((1 - within / free / ((every - every**2 / n) / (n - 1))).max())
+    out: Floats = 1 - within / free / ((every - every**2 / n) / (n - 1))
+    return out

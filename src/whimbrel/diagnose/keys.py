@@ -158,10 +158,13 @@ def of_crowd(case: Case, rows: Bools) -> bool:
 
 
 def of_strangers(case: Case, suspect: Suspect) -> bool:
-    """Whether those who show it are mostly such as golden never had, while others are not: their values are their own."""
+    """Whether those who show it are mostly such as golden never had (a new make, a new shop), while others are not: their values are their own."""
     others = case.window & ~suspect.affected
-    many = [key for key in named(case) if key.distinct > MAX_VALUES]
-    return any(_theirs(case, key, suspect.bad, others, STRANGE) and _is_id(case, key) for key in many)
+    keys = [key for key in named(case) if key.path != suspect.component]
+    return any(
+        _theirs(case, key, suspect.bad, others, STRANGE) and (key.distinct <= MAX_VALUES or _is_id(case, key))
+        for key in keys
+    )
 
 
 def of_newcomers(case: Case, suspect: Suspect) -> bool:

@@ -101,7 +101,7 @@ def may_be_theirs(case: Case, suspect: Suspect) -> bool:
 
 def _sudden(case: Case, suspect: Suspect) -> bool:
     """Whether labels moved in one slice from one hour to the next, by far more than golden's ever did, and all others stayed."""
-    clear = suspect.hit.score >= CLEAR * suspect.hit.threshold
+    clear = suspect.clarity >= CLEAR
     return clear and matrices.of_who(case, suspect.where) and abrupt(case, suspect)
 
 

@@ -29,6 +29,8 @@ SEASON = 3.0
 """Times as much, or as little, that sales and holidays make of what everybody pays or buys."""
 CLOSELY = 0.01
 """The part by which values may miss the unit that they are in now."""
+_LARGEST, _ALONG = 0.98, 0.25
+"""Where the largest values begin, and the part of the way by which they may fall short of it: what people do less of they still do."""
 _MOSTLY = 0.6
 """The share of a slice that a value may have had before all of it has it, from which on rows that are missing do not show."""
 NEARLY_ALL = 0.9
@@ -58,6 +60,9 @@ def name_shape(case: Case, suspect: Suspect) -> Suspect:
 
 def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Suspect:
     """A unit or an offset, where it goes beyond what golden's own blocks do among themselves."""
+    held = _held(case, suspect, *_codes(case.variables[suspect.component]), base) if suspect.where else ""
+    if held:
+        return _named(suspect, "constant", note=held)
     hit = np.flatnonzero(suspect.affected)
     before, after = numbers[base], numbers[hit[np.argsort(case.ts[hit], kind="stable")]]
     again = undone(before, after)
@@ -113,26 +118,24 @@ def _with_others(case: Case, suspect: Suspect, numbers: Floats, ratio: float) ->
 
 
 def _of_a_season(before: Floats, after: Floats, conversion: Conversion, sudden: bool) -> bool:
-    """Whether amounts are a few times what they were, as in a sale, and not by a known unit, as closely as it can be told, at once."""
+    """Whether amounts are a few times what they were, as in a sale, and not by a known unit, as closely as it can be told, the largest too, at once."""
     if conversion.offset != 0 or not 1 / SEASON < conversion.factor < SEASON:
         return False
     then, now = (np.log(sizes[sizes > 0]) for sizes in (np.abs(before), np.abs(after)))
     gap = float(np.median(now) - np.median(then) - np.log(conversion.factor))
     noise = 1.25 * float(np.sqrt(then.var() / then.size + now.var() / now.size))  # of a difference of medians
-    return not (conversion.known and sudden and abs(gap) < CLOSELY + 1.5 * noise)
+    unit = float(np.log(conversion.factor))
+    end = float(np.quantile(now, _LARGEST) - np.quantile(then, _LARGEST)) - unit
+    along = abs(end) < _ALONG * abs(unit) + 3 / float(np.sqrt(min(then.size, now.size)))
+    return not (conversion.known and sudden and along and abs(gap) < CLOSELY + 1.5 * noise)
 
 
 def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Suspect:
     """A constant, a rename or a renumbered code book."""
     codes, names = _codes(variable)
-    after = codes[suspect.affected]
-    counts = np.bincount(after[after >= 0], minlength=len(names))
-    if counts.sum() >= 30 and counts.max() >= 0.99 * counts.sum():
-        only = int(counts.argmax())
-        held = _longest_run(codes[base][np.argsort(case.ts[base], kind="stable")]) >= 0.4 * counts.sum()
-        if not held and not _others_gone(case, suspect, codes[base] == only):
-            several = int(np.unique(codes[base]).size)
-            return _named(suspect, "constant", note=f"every value is {names[only]!r}, where golden had {several}")
+    held = _held(case, suspect, codes, names, base)
+    if held:
+        return _named(suspect, "constant", note=held)
     renamed = renamed_to(codes[base], codes[suspect.affected], len(names))
     # A month, a season, a tariff: what all rows of a time have is the calendar's to change.
     if (
@@ -152,6 +155,19 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
             said = ", ".join(f"{names[a]} → {names[b]}" for a, b in list(moved.items())[:4])
             return _named(one, "codebook", note=f"codes stand for others than before: {said}")
     return suspect
+
+
+def _held(case: Case, suspect: Suspect, codes: Ints, names: Sequence[str], base: Bools) -> str:
+    """Whether one value is all that is left of several, longer than golden ever had it, in words; empty where not."""
+    after = codes[suspect.affected]
+    counts = np.bincount(after[after >= 0], minlength=len(names))
+    if counts.sum() < 30 or counts.max() < 0.99 * counts.sum():
+        return ""
+    only = int(counts.argmax())
+    longest = _longest_run(codes[base][np.argsort(case.ts[base], kind="stable")])
+    if longest >= 0.4 * counts.sum() or _others_gone(case, suspect, codes[base] == only):
+        return ""
+    return f"every value is {names[only]!r}, where golden had {int(np.unique(codes[base]).size)}"
 
 
 def _others_gone(case: Case, suspect: Suspect, own: Bools) -> bool:

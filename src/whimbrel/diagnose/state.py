@@ -6,6 +6,8 @@ window. What the world did for five hours in golden it may do for fifteen.
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
 from whimbrel.diagnose.case import HOUR_US, Case
@@ -17,6 +19,8 @@ ROUGHLY = 0.4
 """The same, for a field whose rows are no witnesses of a unit, or of what usually goes with it."""
 LONGER = 3.0
 """Times golden's longest stretch that a stretch may last and still be the world's."""
+EXACTLY = 0.02
+"""The same, for what is looked up of the world: rows of one hour and place have as good as one value."""
 _CROWD, _FARTHER = 3, 1.5
 _FEW, _SLIGHT = 20, 0.05
 """Rows that must have sisters of another slice to be held against; the part of a spread that is no difference."""
@@ -29,12 +33,13 @@ NEARLY = 0.95
 _SOON_US = 3 * HOUR_US
 
 
-def places(case: Case, values: Floats, shared: float = SHARED) -> Ints | None:
+def places(case: Case, values: Floats, shared: float = SHARED, *, pairs: bool = False) -> Ints | None:
     """The place of each row, shape (n,), where rows of one hour and place share a value on golden; None for no state.
 
     `shared` is the share of the variance that may be left among such rows; where few share an hour, between a row and the next.
 
-    A place is a value of whichever category, of who asks or of what is asked, makes the rows most alike, or everywhere.
+    A place is a value of whichever category, of who asks or of what is asked, makes the rows most alike, or everywhere; with `pairs`
+    one of two of them (a fuel's price in a country).
     """
     rows = np.flatnonzero(case.golden & np.isfinite(values))
     if rows.size < 40 or np.ptp(values[rows]) == 0:
@@ -42,7 +47,9 @@ def places(case: Case, values: Floats, shared: float = SHARED) -> Ints | None:
     whole = float(np.var(values[rows]))
     best: tuple[float, Ints] | None = None
     everywhere = np.zeros(len(case.ts), dtype=np.int64)
-    for codes in (everywhere, *case.categories.values()):
+    single = list(case.categories.values())
+    both = (np.where((a < 0) | (b < 0), -1, a * (int(b.max(initial=0)) + 1) + b) for a, b in combinations(single, 2))
+    for codes in (everywhere, *single, *(both if pairs else ())):
         left = _left(case, codes, rows, values[rows])
         if left is not None and (best is None or left < 0.9 * best[0]):
             best = (left, codes)
@@ -89,6 +96,20 @@ def of_the_hour(case: Case, values: Floats) -> bool:
         if left is not None and left < ROUGHLY * usual:
             return True
     return False
+
+
+def of_the_clock(case: Case, place: Ints, values: Floats) -> bool:
+    """Whether a state of each place is what the hour of the day says: it comes round, and is code's to tell."""
+    rows = np.flatnonzero(case.golden & np.isfinite(values))
+    hour = case.hour[rows].astype(np.int64)
+    usual, left = (_within(values[rows], cells) for cells in (place[rows] + 1, 24 * (place[rows] + 1) + hour))
+    return left < EXACTLY * usual
+
+
+def _within(values: Floats, cells: Ints) -> float:
+    """The variance of values about the means of their cells."""
+    sums, counts = np.bincount(cells, weights=values), np.maximum(np.bincount(cells), 1)
+    return float(((values - (sums / counts)[cells]) ** 2).mean())
 
 
 def of_calendar(case: Case, values: Floats) -> bool:

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from whimbrel.diagnose import models
-from whimbrel.diagnose.case import DAY_US, SATURDAY, Case, Variable
+from whimbrel.diagnose.case import DAY_US, MOST_CODES, SATURDAY, Case, Variable
 from whimbrel.model.rows import Bools, Floats, Ints
 
 FAMILIAR = 0.65
 """The share of golden's own rows that are like enough to others for a fitted model to be a witness on them."""
-
-MOST_CODES = 200
-"""Values of a category that trees tell apart; ids have more."""
 
 WEEKS = 1.9
 """Weeks that golden must span before its weekdays are told apart."""

@@ -20,7 +20,7 @@ from whimbrel.diagnose.relations import Relation, held_out, split
 from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.diagnose.suspects import Suspect, overlap
 from whimbrel.model.fields import Role, role_of
-from whimbrel.model.rows import Bools, Floats
+from whimbrel.model.rows import Bools, Floats, Ints
 
 TOTAL = "spans.total"
 
@@ -34,6 +34,12 @@ TWICE, NEVER_TWICE = 0.02, 0.0005
 """The least share of rows that are copies of others before it matters, and the most that golden may have: of coarse records more are alike where more come."""
 _FEWER = 3.0
 """Standard errors by which a day's predictions must fall short of what is usual before they are fewer."""
+
+
+_A_LITTLE = 1.2
+"""Times as long as a call may take because more came than ever did: golden may be a part of the traffic, and the window all of it."""
+_OF_A_DAY = 30
+"""Rows from which on a day of golden says how many more than usual may come."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +232,7 @@ def _from_its_first_row(case: Case, suspect: Suspect, identity: Suspect) -> bool
 
 
 def _given_load(case: Case, channel: Channel) -> Channel:
-    """A span given how busy its host was: golden's own curve over the load, where it has one, is taken off.
+    """A span given how busy its host was: golden's own curve over the load, where it has one, is taken off, and what a day's growth may do.
 
     It has one where the curve of half its blocks foretells the other half: however much else varies, a little that goes with the load
     is enough to slow a day of twice the requests. Beyond the load that golden has seen nothing is said: growth is not a fault of the
@@ -238,36 +244,50 @@ def _given_load(case: Case, channel: Channel) -> Channel:
     knots = np.unique(np.quantile(load[known], np.linspace(0, 1, 11))) if known.sum() >= 200 else np.zeros(0)
     if knots.size < 5:
         return channel
+    values = _less_curve(case, channel.values, known, knots)
+    grown = _grown(case, _hourly_load(case, known)[0][case.weekly_hour])
+    return replace(channel, values=_nearer(case, values, values - grown) if grown.any() else values)
+
+
+def _less_curve(case: Case, values: Floats, known: Bools, knots: Floats) -> Floats:
+    """Values less golden's curve over the load; as they are where it has none."""
+    load = case.load
     # Linear between the knots, the first and the last among them: a curve of means would be flat where the app is busiest.
     basis = np.stack([np.interp(load, knots, one) for one in np.eye(knots.size)], axis=1)
     rows = np.flatnonzero(known)
     later = held_out(case, rows)
     train, check = rows[~later], rows[later]
     if not train.size or not check.size:
-        return channel
-    half = basis[check] @ np.linalg.lstsq(basis[train], channel.values[train], rcond=1e-6)[0]
-    found, plain = channel.values[check], float(channel.values[train].mean())
+        return values
+    half = basis[check] @ np.linalg.lstsq(basis[train], values[train], rcond=1e-6)[0]
+    found, plain = values[check], float(values[train].mean())
     if float(((found - half) ** 2).sum()) >= float(((found - plain) ** 2).sum()):
-        return channel
-    heights = np.linalg.lstsq(basis[known], channel.values[known], rcond=1e-6)[0]
+        return values
+    heights = np.linalg.lstsq(basis[known], values[known], rcond=1e-6)[0]
     expected, usual = (np.interp(x, knots, heights) for x in (load, _usual_load(case, known)))
-    values = _nearer(case, channel.values - expected, channel.values - usual)
-    return replace(channel, values=np.where(load > 1.02 * knots[-1] + 0.02, np.nan, values))
+    left = _nearer(case, values - expected, values - usual)
+    return np.where(load > 1.02 * knots[-1] + 0.02, np.nan, left)
 
 
-def _usual_load(case: Case, known: Bools) -> Floats:
-    """Golden's mean load at each row's hour of working days or weekends, shape (n,); that of all hours where golden lacks one.
-
-    Where fewer predictions come than golden ever had at that hour, or than are usual that day, its highest: how busy the servers
-    are is then unknown.
-    """
-    hour = case.weekly_hour
-    load, at = case.load[known], hour[known]
+def _hourly_load(case: Case, known: Bools) -> tuple[Floats, Floats, Floats]:
+    """Golden's mean, least and greatest load by hour of working days and weekends, each of shape (48,); those of all hours where it lacks one."""
+    load, at = case.load[known], case.weekly_hour[known]
     rows = np.bincount(at, minlength=48)
     usual = np.where(rows > 0, np.bincount(at, weights=load, minlength=48) / np.maximum(rows, 1), load.mean())
     least, most = np.full(48, load.min()), np.full(48, load.max())
     for one in np.unique(at):
         least[one], most[one] = load[at == one].min(), load[at == one].max()
+    return usual, least, most
+
+
+def _usual_load(case: Case, known: Bools) -> Floats:
+    """Golden's mean load at each row's hour of working days or weekends, shape (n,).
+
+    Where fewer predictions come than golden ever had at that hour, or than are usual that day, its highest: how busy the servers
+    are is then unknown.
+    """
+    hour = case.weekly_hour
+    usual, least, most = _hourly_load(case, known)
     fewer = (case.load < least[hour]) | _quiet(case, usual[hour])
     out: Floats = np.where(fewer, most[hour], usual[hour])
     return out
@@ -275,13 +295,32 @@ def _usual_load(case: Case, known: Bools) -> Floats:
 
 def _quiet(case: Case, usual: Floats) -> Bools:
     """Where clearly fewer predictions came on a day than is usual at its hours, shape (n,)."""
+    times, rows, _ = _by_day(case, usual)
+    quiet: Bools = times < 1 - _FEWER / np.sqrt(rows)
+    return quiet
+
+
+def _grown(case: Case, usual: Floats) -> Floats:
+    """The logarithm of how many times the requests of golden's busiest day came on a row's day, as its hours go, not below 0, shape (n,).
+
+    A call may take as much longer as there is more to do, if a little: what so many are to servers no day of golden tells.
+    """
+    times, _, day = _by_day(case, usual)
+    whole = case.golden & (np.bincount(day[case.golden], minlength=int(day.max()) + 1)[day] >= _OF_A_DAY)
+    busiest = float(times[whole].max(initial=1.0))
+    out: Floats = np.log(np.clip(times / busiest, 1.0, _A_LITTLE))
+    return np.where(case.golden, 0.0, out)
+
+
+def _by_day(case: Case, usual: Floats) -> tuple[Floats, Ints, Ints]:
+    """How many times as many predictions as usual at its hours a row's day had, from how many rows, and which day that is, each of shape (n,)."""
     _, first, index, came = np.unique(case.ts // HOUR_US, return_index=True, return_inverse=True, return_counts=True)
     day = np.unique(case.ts[first] // DAY_US, return_inverse=True)[1]
     expected, found, rows = (
         np.bincount(day, weights=x) for x in (np.exp(usual[first]), np.exp(case.load[first]), came)
     )
-    quiet: Bools = (found < expected * (1 - _FEWER / np.sqrt(rows)))[day][index]
-    return quiet
+    of: Ints = day[index]
+    return (found / expected)[of], rows[of], of
 
 
 def _nearer(case: Case, values: Floats, others: Floats) -> Floats:

@@ -23,6 +23,9 @@ from whimbrel.model.rows import Bools
 from whimbrel.model.window import Where, micros
 from whimbrel.stats.onset import SURER
 
+CLEAR = 2.0
+"""Times its threshold from which a departure is clear: on ground that golden never saw it is then no chance, where others are there as well,
+and a rough relation that broke with its own code is that code's doing."""
 _EVENT_BEFORE_S, _EVENT_AFTER_S = 7_200, 300
 
 
@@ -57,6 +60,11 @@ class Suspect:
     """What the change of shape is, where it has a name: a permutation, a rename."""
     own: Suspect | None = None
     """Where another hit leads, the strongest that says the component is not what its upstream makes of it."""
+
+    @property
+    def clarity(self) -> float:
+        """How many times its threshold it scores."""
+        return self.hit.score / self.hit.threshold
 
     @property
     def bad(self) -> Bools:
