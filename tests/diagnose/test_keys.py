@@ -231,25 +231,31 @@ def test_who_shows_it_may_be_few_or_new(machines: list[int], few: bool, stranger
     case, _ = fleet(np.append(hit, np.arange(700) % 100))
     rows = np.zeros(5_000, dtype=bool)
     rows[4_000:4_300] = True
-    shows = cast("Any", SimpleNamespace(component="inputs.load", affected=rows, bad=rows))
+    plain = SimpleNamespace(channel=SimpleNamespace(detail={}))
+    shows = cast("Any", SimpleNamespace(component="inputs.load", hit=plain, affected=rows, bad=rows))
     assert (keys.of_few(case, shows), keys.of_strangers(case, shows)) == (few, strangers)
 
 
-@pytest.mark.parametrize(("new", "strangers"), [(0.9, True), (0.2, False)])
-def test_what_a_new_make_brings_is_its_own(new: float, strangers: bool) -> None:
-    """Of few makes one that golden never had may have values of its own; where others have them too they are not its own."""
+@pytest.mark.parametrize(("path", "new", "read", "strangers"), [
+    ("inputs.make", 0.9, (), True), ("inputs.make", 0.2, (), False), ("context.release", 0.9, (), False),
+    ("context.clinic", 0.9, ("context.clinic",), True),
+])  # fmt: skip
+def test_what_a_new_make_brings_is_its_own(path: str, new: float, read: tuple[str, ...], strangers: bool) -> None:
+    """Of few makes one that golden never had may have values of its own; a new release may not, but for what goes by the tag."""
     rng = np.random.default_rng(1)
     make = rng.integers(0, 3, 5_000)
-    hit = (np.arange(5_000) >= 4_000) & (np.arange(5_000) < 4_300)
-    make[hit] = np.where(rng.random(300) < new, 3, 0)
+    late = (np.arange(5_000) >= 4_000) & (np.arange(5_000) < 4_300)
+    make[late] = np.where(rng.random(300) < new, 3, 0)
     columns: dict[str, Column] = {
-        "inputs.make": Categories(make, ("a", "b", "c", "new")),
+        path: Categories(make, ("a", "b", "c", "new")),
         "inputs.km": Numbers(rng.random(5_000)),
     }
     every = Rows(tuple(map(str, range(5_000))), np.arange(5_000) * 10**8, columns, 5_000)
-    schema = Schema.from_pairs([("inputs.make", Kind.TEXT), ("inputs.km", Kind.NUMBER)])
+    schema = Schema.from_pairs([(path, Kind.TEXT), ("inputs.km", Kind.NUMBER)])
     case = build(every.take(np.arange(5_000) < 4_000), every.take(np.arange(5_000) >= 4_000), schema)
-    shows = cast("Any", SimpleNamespace(component="inputs.km", affected=hit, bad=hit))
+    detail = {"relation": SimpleNamespace(parents=read)} if read else {}
+    hit = SimpleNamespace(channel=SimpleNamespace(detail=detail))
+    shows = cast("Any", SimpleNamespace(component="inputs.km", hit=hit, affected=late, bad=late))
     assert keys.of_strangers(case, shows) is strangers
 
 

@@ -113,4 +113,7 @@ def test_a_decision_that_changes_with_a_new_tag_was_meant(begins: int, known: bo
     tag = Variable("context.policy", Field("context.policy", Kind.TEXT), codes=codes, vocabulary=("p11", "p12"))
     case = cast("Any", SimpleNamespace(golden=golden, window=~golden, ts=rows))
     bad = (rows >= begins) & (rows % 10 == 3)
-    assert releases._began_with(case, cast("Any", SimpleNamespace(bad=bad)), tag) is meant
+    assert releases._began_with(case, cast("Any", SimpleNamespace(bad=bad, shown=bad)), tag) is meant
+    # Rare as it is, the onset may lie later: what shows it before counts as well.
+    later = cast("Any", SimpleNamespace(bad=bad & (rows >= begins + 150), shown=bad))
+    assert releases._began_with(case, later, tag) is meant

@@ -22,8 +22,8 @@ FAR = 2.0
 LEAST_GAIN = 0.004
 """Share of the window that a single value must have gained before it is an atom."""
 
-_NEXT = 8
-"""Values on either side that a value is held against."""
+_NEXT = (2, 8)
+"""How many values on either side a value is held against: near ones, where what was rare gathers about one, and many."""
 
 UNTOLD = 0.1
 """The part of what a key's values do in golden's time that steady growth may leave open."""
@@ -57,7 +57,7 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
     out = []
     for i in order:
         before = counts[i] / window.size - gained[i]
-        usual = max(natural, _beside(gained, i)) if before > 0 else natural_new
+        usual = max(natural if before > 0 else natural_new, *(_beside(gained, i, reach) for reach in _NEXT))
         if gained[i] < 2.0 * usual or before > most_before * counts[i] / window.size:
             continue
         value = float(values[i])
@@ -74,9 +74,9 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
     return out
 
 
-def _beside(gained: Floats, i: int) -> float:
+def _beside(gained: Floats, i: int, reach: int) -> float:
     """What the values next to one gained, on average: where a queue grows short each of its short times is more common."""
-    beside = np.delete(gained[max(i - _NEXT, 0) : i + _NEXT + 1], min(i, _NEXT))
+    beside = np.delete(gained[max(i - reach, 0) : i + reach + 1], min(i, reach))
     return float(beside.mean()) if beside.size else 0.0
 
 

@@ -34,6 +34,8 @@ SELDOM = 0.02
 LONG = 40
 """Characters that names, codes and addresses seldom have."""
 
+_OFTEN = 0.1
+"""The different values a row up to which those of a field come again and again."""
 NEWCOMERS = 0.03
 """The share of each quarter of golden whose value was new from which on a category keeps growing."""
 ALIKE = 0.2
@@ -167,6 +169,13 @@ class Case:
             v for v in self.of(Role.INPUT) if v.codes is not None and not v.derived and 1 < v.distinct <= MAX_VALUES
         ]
         return who | {v.path: v.codes for v in what if v.codes is not None}
+
+    @cached_property
+    def many(self) -> Mapping[str, Ints]:
+        """Of whom or what there are too many to look at one by one, and who come again, by path: codes of shape (n,), negative where there is none."""
+        known = int(self.golden.sum())
+        named = [v for v in self.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
+        return {v.path: v.codes for v in named if v.codes is not None and MAX_VALUES < v.distinct <= _OFTEN * known}
 
     @cached_property
     def reads(self) -> frozenset[str]:

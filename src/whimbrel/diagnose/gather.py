@@ -50,7 +50,7 @@ _NEVER = 0.0005
 SLIGHT = 0.5
 """Golden spreads by which a step or an output must leave its fitted model before that counts on traffic that may be of another kind."""
 BARELY = 1.5
-"""Times its threshold below which a departure of twice that is no more than a fitted model's own error, where rows share their weather."""
+"""Times its threshold below which a departure is no more than a fitted model's own error, where rows share their weather."""
 OFTEN = 5.0
 """Times as often as in golden that answers must go astray."""
 _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
@@ -410,7 +410,7 @@ def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
         return Proof.FIRM if often and channel.detail["relation"].strength >= needed else Proof.SOFT
     made = role_of(channel.component) in (Role.STEP, Role.OUTPUT)
     if made and not on_host and not channel.signature.startswith("share:"):
-        barely = abs(shift) < 2 * SLIGHT and hit.score < BARELY * hit.threshold
+        barely = hit.score < BARELY * hit.threshold
         needed = needed if abs(shift) >= SLIGHT and not barely else 1.1
     return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
 

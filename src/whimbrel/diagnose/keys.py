@@ -158,13 +158,19 @@ def of_crowd(case: Case, rows: Bools) -> bool:
 
 
 def of_strangers(case: Case, suspect: Suspect) -> bool:
-    """Whether those who show it are mostly such as golden never had (a new make, a new shop), while others are not: their values are their own."""
+    """Whether those who show it are mostly such as golden never had (a new make, a new shop), while others are not: their values are their own.
+
+    A tag of few values (a release) counts where what departs reads it: its new value then was never learned.
+    """
     others = case.window & ~suspect.affected
-    keys = [key for key in named(case) if key.path != suspect.component]
-    return any(
-        _theirs(case, key, suspect.bad, others, STRANGE) and (key.distinct <= MAX_VALUES or _is_id(case, key))
-        for key in keys
-    )
+    relation = suspect.hit.channel.detail.get("relation")
+    read = relation.parents if relation is not None else ()
+    for key in named(case):
+        many = key.distinct > MAX_VALUES
+        asked = key.path != suspect.component and (many or key.field.role is Role.INPUT or key.name in read)
+        if asked and _theirs(case, key, suspect.bad, others, STRANGE) and (not many or _is_id(case, key)):
+            return True
+    return False
 
 
 def of_newcomers(case: Case, suspect: Suspect) -> bool:

@@ -90,10 +90,12 @@ def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
 
 
 def may_be_theirs(case: Case, suspect: Suspect) -> bool:
-    """Whether labels moved at equal score for some who ask alone, as they do where a mill closes.
+    """Whether labels moved at equal score for some who ask alone, as they do where a mill closes, or all of them come, only later.
 
     Another unit is nobody's world, nor is a yes that most of a crowd lost at once.
     """
+    if suspect.hit.channel.signature == "late" and not suspect.where:
+        return True
     asked = any(role_of(c.path) in (Role.CONTEXT, Role.INPUT) for c in suspect.where)
     moved = suspect.hit.channel.signature == "given score" and asked
     return moved and not _of_another_unit(case, suspect) and not _lost_yes(case, suspect)

@@ -157,9 +157,11 @@ def _began_with(case: Case, suspect: Suspect, tag: Variable) -> bool:
         return False
     had = np.bincount(tag.codes[case.golden & ~tag.missing], minlength=len(tag.vocabulary)) > 0
     new = case.window & ~np.append(had, True)[tag.codes]
-    if not had.any() or suspect.bad[~new].sum() > (1 - ALL_OF) * suspect.bad.sum():
+    shown, others = suspect.shown, case.window & ~new  # before the onset as well: what is seldom is seen late
+    without = float(shown[others].sum() - shown[case.golden].mean() * others.sum())
+    if not had.any() or without > (1 - ALL_OF) * shown[case.window].sum():
         return False
-    later = case.ts >= case.ts[suspect.bad & new].min()
+    later = case.ts >= case.ts[shown & new].min()
     rate = float(suspect.bad[new & later].mean())
     return float((new & ~later).sum()) * rate <= SOON
 

@@ -6,7 +6,7 @@ window. What the world did for five hours in golden it may do for fifteen.
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def places(case: Case, values: Floats, shared: float = SHARED, *, pairs: bool = 
     `shared` is the share of the variance that may be left among such rows; where few share an hour, between a row and the next.
 
     A place is a value of whichever category, of who asks or of what is asked, makes the rows most alike, or everywhere; with `pairs`
-    one of two of them (a fuel's price in a country).
+    one of two of them (a fuel's price in a country), or who is one of many and comes again (a machine's days since it was serviced).
     """
     rows = np.flatnonzero(case.golden & np.isfinite(values))
     if rows.size < 40 or np.ptp(values[rows]) == 0:
@@ -49,7 +49,8 @@ def places(case: Case, values: Floats, shared: float = SHARED, *, pairs: bool = 
     everywhere = np.zeros(len(case.ts), dtype=np.int64)
     single = list(case.categories.values())
     both = (np.where((a < 0) | (b < 0), -1, a * (int(b.max(initial=0)) + 1) + b) for a, b in combinations(single, 2))
-    for codes in (everywhere, *single, *(both if pairs else ())):
+    finer = chain(both, case.many.values()) if pairs else ()
+    for codes in chain((everywhere, *single), finer):
         left = _left(case, codes, rows, values[rows])
         if left is not None and (best is None or left < 0.9 * best[0]):
             best = (left, codes)

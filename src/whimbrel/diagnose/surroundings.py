@@ -13,7 +13,7 @@ import numpy as np
 
 from whimbrel.diagnose.atoms import channels_of_atoms
 from whimbrel.diagnose.boundaries import Boundaries, priced
-from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
+from whimbrel.diagnose.case import DAY_US, HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.followers import SAME
 from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Relation, held_out, split
@@ -432,11 +432,12 @@ def _recorder(case: Case) -> list[Channel]:
 
 
 def written_twice(case: Case) -> Bools:
-    """Rows that say what another of the same moment says, in every field, shape (n,): the other is the record, this one its copy.
+    """Rows that say what another of the same hour says, in every field, shape (n,): the other is the record, this one its copy.
 
-    What is asked again comes at another moment, and takes another time.
+    What is asked again takes another time; where no times are measured only the same moment is the same.
     """
-    same = np.unique(2 * case.ts + case.golden, return_inverse=True)[1]  # a window may be part of golden
+    moment = case.ts // HOUR_US if any(v.distinct > MAX_VALUES for v in case.of(Role.SPAN)) else case.ts
+    same = np.unique(2 * moment + case.golden, return_inverse=True)[1]  # a window may be part of golden
     for variable in case.variables.values():
         if int(same.max()) + 1 == same.size:
             break  # no two are alike any more

@@ -69,8 +69,13 @@ class Suspect:
     @property
     def bad(self) -> Bools:
         """Rows of the window that show it: inside the slice, after the onset, and departing."""
+        return self.affected & self.shown
+
+    @property
+    def shown(self) -> Bools:
+        """Rows of the slice that depart, whenever."""
         excess = self.hit.excess * (1.0 if self.shift >= 0 else -1.0)
-        return self.affected & (np.nan_to_num(excess, nan=-np.inf) > 0.5 * abs(self.shift))
+        return self.inside & (np.nan_to_num(excess, nan=-np.inf) > 0.5 * abs(self.shift))
 
 
 def order_of(case: Case, component: str) -> int:

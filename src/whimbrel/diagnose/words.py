@@ -174,7 +174,7 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "gaps":
             return f"{suspect.after:.2f} predictions a row are missing in the recorder's own count"
         case "twice":
-            return f"{after} of records are copies of another, field for field and to the moment ({before} in golden): they were written twice"
+            return f"{after} of records are copies of another, field for field ({before} in golden): they were written twice"
         case "level" if role_of(suspect.component) is Role.USAGE:
             return f"{np.exp(suspect.shift):.2f} times golden's for the same traffic"
         case signature if signature.startswith("share:"):
