@@ -136,3 +136,45 @@ def test_one_request_that_is_sent_again_is_one_witness(again: bool, verdict: str
     sums.values[wrong] += 40.0
     schema = Schema.from_pairs([*((f.path, f.kind) for f in READINGS), ("steps.sum.total", Kind.NUMBER)])
     assert diagnose_rows(tables[0], tables[1], schema, app="mill").verdict == verdict
+
+
+WEATHER = Schema.from_pairs([
+    ("inputs.outside", Kind.NUMBER), ("inputs.load", Kind.NUMBER), ("steps.join.forecast", Kind.NUMBER), ("outputs.demand", Kind.NUMBER),
+    ("decision", Kind.TEXT), ("context.site", Kind.TEXT),
+])  # fmt: skip
+
+
+def _forecast(days: range, seed: int, wrong: str = "") -> Rows:
+    """Three sites whose forecast is about what is measured outside; from the window's sixth hour on `wrong` happens to it."""
+    n = 1_200 * len(days)
+    rng = np.random.default_rng(seed)
+    ts = np.sort(rng.integers(days.start * 24 * HOUR_US, days.stop * 24 * HOUR_US, n))
+    site, hour = rng.integers(0, 3, n), ts // HOUR_US
+    wild = np.random.default_rng(77).normal(0, 0.5, (3, 24 * 40)).cumsum(axis=1) * 0.3
+
+    def weather(at: np.ndarray) -> np.ndarray:
+        out: np.ndarray = 14 + site + 6 * np.sin((at - 9) / 24 * 2 * np.pi) + wild[site, at]
+        return out
+
+    late = ts >= (days.start * 24 + 6) * HOUR_US
+    warmer = np.where(late & (wrong == "heat"), 6.0, 0.0)
+    front = np.where(late & (wrong == "front") & (hour % 24 >= 12) & (hour % 24 < 20), -5.0, 0.0)
+    joined = np.where(late & (wrong == "clock"), hour + 7, hour)
+    outside = (weather(hour) + warmer + rng.normal(0, 0.4, n)).round(1)
+    forecast = (weather(joined) + warmer + front).round(1)
+    load = rng.gamma(6, 10, n).round()
+    demand = 0.3 * load - 0.8 * forecast
+    columns: dict[str, Column] = {
+        "inputs.outside": Numbers(outside), "inputs.load": Numbers(load), "steps.join.forecast": Numbers(forecast),
+        "outputs.demand": Numbers(demand.round(4)), "decision": Categories((demand > 8).astype(np.int64), ("none", "crew")),
+        "context.site": Categories(site, ("north", "south", "west")),
+    }  # fmt: skip
+    return Rows(tuple(f"{seed}-{i}" for i in range(n)), ts, columns, n)
+
+
+@pytest.mark.parametrize(("wrong", "found"), [("clock", True), ("heat", False), ("front", False), ("", False)])
+def test_weather_that_is_joined_by_another_clock_is_that_of_other_hours(wrong: str, found: bool) -> None:
+    """By day and by night it fits what is measured some hours away; a front that was not foreseen, or a heat wave, does not."""
+    report = diagnose_rows(_forecast(range(10), 2), _forecast(range(10, 12), 3, wrong), WEATHER, app="works")
+    named = [(f.layer, f.component) for f in report.findings if "joined by another clock" in f.what]
+    assert named == ([("features", "steps.join.forecast")] if found else []), report.sentence

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import Case
+from whimbrel.diagnose import state
+from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.feeds import distance
 from whimbrel.diagnose.judged import SAMPLED
 from whimbrel.diagnose.relations import Relation
@@ -29,6 +30,10 @@ _SIZES = 10
 """Parts, by size, in which golden's values say how far off they may be: the large ones are often harder to foretell."""
 _MANY, _DEALS = 100, 5
 """Values far from what is expected of them that show that they are anybody's; how often values are dealt out to be held against them."""
+_HOURS, _MOST_OF_A_DAY = 14, 16
+"""Hours that a clock may be off; hours in which that must be seen."""
+_AS_WELL, _NEARER = 1.2, 3.0
+"""Times golden's own distance from what is expected that still is as near; times as near as to their own hour's."""
 _TOLD, _ALIKE = 0.3, 0.05
 """The share of values dealt out at random that must lie far off; by how much shares may differ that are the same, however many there are."""
 
@@ -97,6 +102,44 @@ def dealt(case: Case, suspect: Suspect) -> str:
     if any(distance(one[far], other[far_dealt]) > most for one, other in pairs):
         return ""
     return "where they are not what the other inputs tell they are anybody's, as if joined by a wrong key"
+
+
+def of_another_hour(case: Case, suspect: Suspect) -> str:
+    """How many hours off the values of a state are (the weather, joined by the wrong clock), in words; empty where they are not.
+
+    They must fit what the rest of the row tells of their place some hours before or after as well as golden's fit their own
+    hour, and not fit their own, for most of a day: no front that came late does that by day and by night.
+    """
+    relation: Relation = suspect.hit.channel.detail["relation"]
+    values = case.variables[relation.target].numbers
+    if values is None or max(case.sampled) > SAMPLED:
+        return ""
+    known = np.isfinite(values) & np.isfinite(relation.expected)
+    hour = case.ts // HOUR_US
+    if np.unique(hour[known & suspect.affected]).size < _MOST_OF_A_DAY:
+        return ""
+    place = state.places(case, values, shared=state.ROUGHLY)
+    if place is None:
+        return ""
+    width = int(place.max()) + 2
+    cells, of = np.unique(hour[known] * width + place[known] + 1, return_inverse=True)
+    told = np.bincount(of, weights=relation.expected[known]) / np.bincount(of)
+
+    def off(rows: Bools, lag: int) -> float:
+        here = np.flatnonzero(rows)
+        wanted = (hour[here] + lag) * width + place[here] + 1
+        at = np.searchsorted(cells, wanted).clip(0, cells.size - 1)
+        found = cells[at] == wanted
+        return float(np.abs(values[here] - told[at])[found].mean()) if found.mean() > 0.5 else np.inf
+
+    usual = off(known & case.golden & suspect.inside, 0)
+    errors = {lag: off(known & suspect.affected, lag) for lag in range(-_HOURS, _HOURS + 1)}
+    lag = min(errors, key=lambda one: errors[one])
+    if abs(lag) < 2 or errors[lag] > _AS_WELL * usual or errors[0] < _NEARER * errors[lag]:
+        return ""
+    return (
+        f"they are those of about {abs(lag)} hours {'later' if lag > 0 else 'earlier'} there: joined by another clock"
+    )
 
 
 def _places(case: Case) -> dict[str, Ints]:

@@ -13,7 +13,7 @@ import numpy as np
 from whimbrel.diagnose import bygone, feeds, keys, labels, senders, state, tables, whom
 from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
-from whimbrel.diagnose.displaced import dealt
+from whimbrel.diagnose.displaced import dealt, of_another_hour
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit
 from whimbrel.diagnose.surroundings import asked_for
@@ -157,6 +157,9 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     if (own and stranger) or ((own or fitted) and keys.of_strangers(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     few = (fitted or channel.signature in ("lost", "over")) and keys.of_few(case, suspect)
+    clock = of_another_hour(case, suspect) if fitted and channel.signature == "spread" else ""
+    if clock:
+        return replace(suspect, proof=Proof.FIRM, note=clock)
     if fitted and _drifted(case, suspect):
         return replace(suspect, proof=Proof.SOFT)
     if few or _unknown_ground(case, suspect) or (suspect.proof > Proof.SOFT and asked_for(case, suspect)):
