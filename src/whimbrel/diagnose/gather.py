@@ -156,7 +156,7 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     fitted = channel.kind == "residual" and not channel.exact
     if (own and stranger) or ((own or fitted) and keys.of_strangers(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
-    few = (fitted or channel.signature in ("lost", "over")) and keys.of_few(case, suspect)
+    few = (fitted or channel.signature in ("lost", "over", "scaled")) and keys.of_few(case, suspect)
     clock = of_another_hour(case, suspect) if fitted and channel.signature == "spread" else ""
     if clock:
         return replace(suspect, proof=Proof.FIRM, note=clock)

@@ -37,6 +37,11 @@ SHIFTED, WIDENED = 0.35, 1.5
 """What scores may move by, in golden spreads, and widen by, as a ratio, and still be those of before."""
 BY_CHANCE = 2.5
 """The same in standard errors, where rows are so few that chance moves them further."""
+STRAY, LEAST_SCALED = 0.01, 0.05
+"""Share of golden's labels that are farther from what was foretold than all others; the least share of a slice's that must be so far."""
+CLOSELY, FAR_OFF, CLEARLY = 0.35, 4.0, 1.5
+"""How near, as a logarithm, two labels of three must be to what was foretold for it to foretell an amount; times as far off as those, and as golden's
+farthest, that others must be."""
 SAMPLED = 1.5
 """Predictions behind each row from which on rows that follow each other did not."""
 FEW = 40
@@ -113,10 +118,48 @@ def channels(case: Case) -> list[Channel]:
     if found is None:
         return []
     found = replace(found, target=np.where(case.repeated, np.nan, found.target))
-    return [
+    out = [
         _channel("given score", found.residual, sign=0, floor=0.25, detail={"binary": found.binary}),
         _channel("disagree", _apart(case, found), floor=0.1, least=LEAST),
     ]
+    times = _times(case, found)
+    if times is not None:
+        far = np.abs(times) > np.quantile(np.abs(times[case.golden & np.isfinite(times)]), 1 - STRAY)
+        values = np.where(np.isfinite(times), far, np.nan)
+        out.append(Channel("label", "labels", "scaled", "invariant", values, floor=LEAST_SCALED))
+    return out
+
+
+def _times(case: Case, found: Judged) -> Floats | None:
+    """The logarithm of how many times what was foretold a label is, less golden's median, shape (n,); None where it is no amount that scores foretell."""
+    score = main_score(case)
+    if found.binary or score is None:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        times = np.where((found.target > 0) & (score > 0), np.log(found.target / score), np.nan)
+    known = case.golden & np.isfinite(found.target) & np.isfinite(score)
+    if np.isfinite(times[known]).mean() < 1 - STRAY:
+        return None
+    low, middle, high = np.nanquantile(times[known], [0.16, 0.5, 0.84])
+    return times - middle if abs(middle) < CLOSELY and high - low < 2 * CLOSELY else None
+
+
+def scaled(case: Case, suspect: Suspect) -> bool:
+    """Whether the labels of a slice that are far from what was foretold are one and the same part, or multiple, of it, and stray no wider for it.
+
+    What people or machines do changes for some more than for others; a meter's ratio, a tax or a currency is the same for all.
+    """
+    found = judged(case)
+    times = None if found is None else _times(case, found)
+    if found is None or times is None or new_model(case, suspect):
+        return False
+    rows, base = (some & np.isfinite(times) for some in (suspect.bad, suspect.inside & case.golden))
+    if min(rows.sum(), base.sum()) < FEW or _beyond(case, rows, base) > BEYOND:
+        return False
+    (low, here, high), (least, before, most) = (np.quantile(times[some], [0.16, 0.5, 0.84]) for some in (rows, base))
+    usual = most - least
+    beyond = CLEARLY * float(np.quantile(np.abs(times[base]), 1 - STRAY))  # not merely more of golden's own tail
+    return bool(high - low < WIDENED * usual and abs(here - before) > max(FAR_OFF * usual / 2, beyond))
 
 
 def _channel(signature: str, values: Floats, **more: object) -> Channel:
@@ -183,15 +226,19 @@ def as_before(case: Case, suspect: Suspect, found: Judged) -> bool:
     here, before = found.lift[rows], found.lift[base]
     width = max(float(before.std()), 1e-9)
     wider = max(float(here.std()), 1e-9) / width
-    score, usual = main_score(case), case.golden & np.isfinite(found.lift)
-    assert score is not None
-    strange = (score[rows] < score[usual].min()) | (score[rows] > score[usual].max())
-    if strange.mean() > BEYOND:
+    if _beyond(case, rows, case.golden & np.isfinite(found.lift)) > BEYOND:
         return False
     moved = abs(here.mean() - before.mean()) > max(SHIFTED, BY_CHANCE / np.sqrt(here.size)) * width
     if moved or not 1 / WIDENED < wider < WIDENED:
         return False
     return not _told_otherwise(case, found, rows, base)
+
+
+def _beyond(case: Case, rows: Bools, base: Bools) -> float:
+    """The share of these rows whose score lies beyond all of golden's."""
+    score = main_score(case)
+    assert score is not None
+    return float(np.mean((score[rows] < score[base].min()) | (score[rows] > score[base].max())))
 
 
 def widened(case: Case, suspect: Suspect) -> Suspect:

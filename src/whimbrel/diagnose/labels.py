@@ -78,6 +78,10 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
         proof = (
             Proof.FIRM if abs(suspect.hit.shift) > FAR or settled > FARTHER or _sudden(case, suspect) else Proof.SOFT
         )
+    elif signature == "scaled":
+        proof = (
+            Proof.FIRM if (suspect.from_start or abrupt(case, suspect)) and judged.scaled(case, suspect) else Proof.SOFT
+        )
     elif signature == "disagree":
         suspect = judged.widened(case, suspect)
         sudden = suspect.from_start or abrupt(case, suspect) or bool(suspect.where)

@@ -167,6 +167,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"{after} of labels come sooner than like predictions' labels ever did ({before} in golden): another row's?"
         case "late":
             return f"{after} of labels come later than golden's slowest twentieth"
+        case "scaled":
+            return f"{after} of labels are one and the same part, or multiple, of what was foretold ({before} lay as far from it in golden)"
         case "given score":
             return f"labels moved by {suspect.shift:+.2f} golden spreads at equal score"
         case "disagree" | "row off":
