@@ -117,3 +117,5 @@ def test_a_decision_that_changes_with_a_new_tag_was_meant(begins: int, known: bo
     # Rare as it is, the onset may lie later: what shows it before counts as well.
     later = cast("Any", SimpleNamespace(bad=bad & (rows >= begins + 150), shown=bad))
     assert releases._began_with(case, later, tag) is meant
+    never = cast("Any", SimpleNamespace(bad=bad & False, shown=bad & False))
+    assert not releases._began_with(case, never, tag)

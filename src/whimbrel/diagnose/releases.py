@@ -153,13 +153,13 @@ def on_trial(case: Case, cause: Cause) -> bool:
 
 def _began_with(case: Case, suspect: Suspect, tag: Variable) -> bool:
     """Whether what departs does so under a tag that golden never had, alone, and no later than chance has it after the tag's first row."""
-    if tag.codes is None or not suspect.bad.any():
+    if tag.codes is None:
         return False
     had = np.bincount(tag.codes[case.golden & ~tag.missing], minlength=len(tag.vocabulary)) > 0
     new = case.window & ~np.append(had, True)[tag.codes]
     shown, others = suspect.shown, case.window & ~new  # before the onset as well: what is seldom is seen late
     without = float(shown[others].sum() - shown[case.golden].mean() * others.sum())
-    if not had.any() or without > (1 - ALL_OF) * shown[case.window].sum():
+    if not (had.any() and shown[new].any()) or without > (1 - ALL_OF) * shown[case.window].sum():
         return False
     later = case.ts >= case.ts[shown & new].min()
     rate = float(suspect.bad[new & later].mean())
