@@ -209,6 +209,18 @@ def test_a_host_whose_answers_alone_left_golden_s_is_a_trial_with_its_control(
     assert causes._promote(cast("Any", case), moved, [], []).proof is proof
 
 
+@pytest.mark.parametrize(("known", "proof"), [(False, Proof.FIRM), (True, Proof.SOFT)])
+def test_scores_that_repeat_under_another_model_are_that_models(known: bool, proof: Proof) -> None:
+    """An int8 copy says the same few things to many; that the world's rows repeat proves nothing."""
+    repeats = suspect("outputs.score", "atom", 0.1, kind="invariant", proof=Proof.SOFT)
+    identity = suspect("model.precision", "identity", 1.0, kind="identity", proof=Proof.SOFT)
+    case = SimpleNamespace(
+        ts=np.arange(ROWS.size), window=ROWS, golden=~ROWS, variables={}, answers=(), schema=Schema()
+    )
+    found = causes._promote(cast("Any", case), repeats, [] if known else [identity], [])
+    assert found.proof is proof
+
+
 @pytest.mark.parametrize(
     ("path", "score", "strength", "moved", "proof"),
     [

@@ -27,7 +27,7 @@ from whimbrel.model.rows import Floats
 
 _PRICED = re.compile(r"cost|price|bill|charge|credit|spen[dt]|fees?(?![a-z])|usd|eur|gbp|chf|jpy|cny|inr|cents")
 _WRITTEN = re.compile(r"output|completion|generated|written|reason")
-_DECIDED = frozenset({Role.MODEL, Role.CODE})
+DECIDED = frozenset({Role.MODEL, Role.CODE})
 """Which model answers follows from the route, not the other way about."""
 
 ASTRAY, ENOUGH_ASTRAY = 0.003, 1_000
@@ -280,7 +280,7 @@ def _channels(case: Case, variable: Variable, relation: Relation) -> list[Channe
         is_class = np.where(variable.codes >= 0, variable.codes == code, np.nan)
         more: dict[str, Any] = {"sign": 0, "floor": 0.02, "binary": False}
         if variable.field.role is Role.DECISION:
-            more["not_by"] = _DECIDED
+            more["not_by"] = DECIDED
         out.append(channel(f"share:{variable.vocabulary[code]}", is_class - relation.probabilities[:, j], **more))
     return out
 
@@ -313,7 +313,7 @@ def shares(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
                 continue
             values = np.where(promised, variable.codes == code, np.nan)
             out.append(Channel(variable.path, "decision", f"share:{variable.vocabulary[code]}", "marginal",
-                               values.astype(float), sign=0, floor=0.02, not_by=_DECIDED))  # fmt: skip
+                               values.astype(float), sign=0, floor=0.02, not_by=DECIDED))  # fmt: skip
     return out
 
 

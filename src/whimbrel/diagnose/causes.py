@@ -370,7 +370,9 @@ def _only_there(suspect: Suspect, identity: Suspect) -> bool:
 def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of: Sequence[Suspect]) -> Suspect:
     """The conditional question where no relation is known: it moved although nothing before it did, or with its own code."""
     role, kind = role_of(suspect.component), suspect.hit.channel.kind
-    kind = "marginal" if suspect.hit.channel.signature == "range" and _on_one_host(suspect) else kind
+    signature, another = suspect.hit.channel.signature, _identity_of(suspect, identities, Role.MODEL) is not None
+    kind = "marginal" if signature == "range" and _on_one_host(suspect) else kind
+    kind = "marginal" if signature == "atom" and role is Role.OUTPUT and another else kind  # it says the same to many
     asked = role in (Role.STEP, Role.OUTPUT) or (role is Role.USAGE and not priced(suspect.component))
     if suspect.proof is not Proof.SOFT or not asked or kind not in ("marginal", "residual"):
         return suspect
@@ -381,7 +383,7 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
         rewritten &= clear or any(_only_there(suspect, s) for s in anew)
         otherwise = role is Role.OUTPUT and clear and _controlled(suspect) and not _passed_on(case, suspect, all_of)
         return replace(suspect, proof=Proof.FIRM) if rewritten or otherwise else suspect
-    found = rewritten or (role is Role.OUTPUT and _identity_of(suspect, identities, Role.MODEL) is not None)
+    found = rewritten or (role is Role.OUTPUT and another)
     passed_on = _passed_on(case, suspect, all_of)
     # A step may look the world up (weather, a feature store), and the world moves alone; a model does not, nor do tokens and calls.
     alone = role is not Role.STEP and not passed_on and _far(suspect) and abrupt(case, suspect)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from whimbrel.diagnose.absence import chances
-from whimbrel.diagnose.boundaries import MOST_PARENTS, upstream
+from whimbrel.diagnose.boundaries import DECIDED, MOST_PARENTS, upstream
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import LEAST_FIXED
 from whimbrel.diagnose.scan import Channel, invariant
-from whimbrel.model.fields import Role
+from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
 DUE = 20.0
@@ -39,9 +39,8 @@ def channels(case: Case) -> list[Channel]:
             expected = ~variable.missing & (np.zeros(taken.size) if likely is None else likely >= MOSTLY)
             if (expected & case.golden).sum() >= LEAST_FIXED:
                 detail = {"value": variable.vocabulary[code], "variable": variable.name}
-                out.append(
-                    invariant(variable, "vanished", np.where(expected, ~taken, np.nan), floor=GONE, detail=detail)
-                )
+                gone = np.where(expected, ~taken, np.nan)
+                out.append(invariant(variable, "vanished", gone, floor=GONE, not_by=DECIDED, detail=detail))
     return out
 
 
@@ -52,7 +51,10 @@ def _taken_no_more(case: Case, variable: Variable, taken: Bools) -> bool:
     window = window[np.argsort(case.ts[window], kind="stable")]
     hours = case.hour.astype(np.int64)
     by_hour = _rates(hours, known, taken)[hours[window]] / taken[known].mean()
-    places: list[Ints] = [np.zeros(taken.size, dtype=np.int64), *(d.codes for d in case.dimensions)]
+    places: list[Ints] = [
+        np.zeros(taken.size, dtype=np.int64),
+        *(d.codes for d in case.dimensions if role_of(d.path) not in DECIDED),
+    ]
     for codes in places:
         rates, here = _rates(codes, known & (codes >= 0), taken), codes[window]
         last = np.full(rates.size, -1)
