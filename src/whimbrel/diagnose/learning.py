@@ -21,7 +21,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -30,9 +29,9 @@ from whimbrel.diagnose import models
 from whimbrel.diagnose.case import MAX_VALUES, MOST_CODES, Case, Variable
 from whimbrel.diagnose.cuts import Cut, cut
 from whimbrel.diagnose.forms import EXACT_SHARE, clipped, gated, linear, single_parent_relations
-from whimbrel.diagnose.hopes import bins_of, told_apart
 from whimbrel.diagnose.language import UNCLEAR
 from whimbrel.diagnose.links import Link, evenest
+from whimbrel.diagnose.pairs import paired, parts_of
 from whimbrel.diagnose.relations import Relation, Split
 from whimbrel.diagnose.support import Design, alike, design_of, familiar, supported, thin
 from whimbrel.model.fields import Role
@@ -59,10 +58,6 @@ _FIRST_TREES, _HOPELESS = 10, 0.13
 """Trees after which a model is given up that explains less than this part of what it must: few ever come to it then."""
 _SCREEN_ROWS = 2_000
 """Rows from which a rule is tried first: most that is tried fails there."""
-_OVER, _LESS = " / ", " - "
-"""Between the names of two numbers that a rule reads as one."""
-MOST_PAIRED, BEST_PAIRED = 30, 4
-"""Numbers of which two are tried as one, the nearest to the decision first; ratios and differences that are kept for each of its values."""
 _DEPTHS = (1, 3, 7, 14)
 """Of a rule, the shallowest first: a deeper one also learns by heart what failed by chance."""
 
@@ -261,7 +256,7 @@ def _rule(case: Case, parts: Split, target: Variable, parents: Sequence[Variable
         return None
     found = _ruling(target, design, known)
     if found is None and target.field.role is Role.DECISION:
-        pairs = _paired(target, parents, known)
+        pairs = paired(target, parents, known[0])
         design = design_of(case, [*parents, *pairs], known[0]) if pairs else None
         found = _ruling(target, design, known) if design is not None else None
     return None if found is None or design is None else _ruled(case, parts, target, design, known[1], *found)
@@ -288,33 +283,6 @@ def _ruling(target: Variable, design: Design, known: tuple[Ints, Ints]) -> tuple
         if (~best[1]).sum() < LEAST_EXAMPLES:
             break
     return best
-
-
-def _paired(target: Variable, parents: Sequence[Variable], known: tuple[Ints, Ints]) -> list[Variable]:
-    """Ratios and differences of an output and another number that tell most of a value of the decision: what a rule may cut that reads both."""
-    assert target.codes is not None
-    rows = thin(known[0], _SCREEN_ROWS)
-    values, which = np.unique(target.codes[rows], return_inverse=True)
-    numbers = [v for v in parents if v.numbers is not None and not v.derived and v.distinct > MAX_VALUES][:MOST_PAIRED]
-    outputs = [v for v in numbers if v.field.role is Role.OUTPUT]
-    others = [v for v in numbers if v not in outputs]
-    pairs = [*combinations(outputs, 2), *product(outputs, others)]
-    made = [one for a, b in pairs for one in _of_two(a, b)]
-    if not made:
-        return []
-    told = np.stack([told_apart(which, values.size, bins_of(one.only(rows))) for one in made])
-    best = np.argsort(-told, axis=0, kind="stable")[:BEST_PAIRED]
-    return [made[i] for i in np.unique(best)]
-
-
-def _of_two(a: Variable, b: Variable) -> list[Variable]:
-    """The ratio and the difference of two numbers, NaN where there is none, as variables that are named for both."""
-    assert a.numbers is not None
-    assert b.numbers is not None
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = a.numbers / b.numbers
-    made = {_OVER: np.where(np.isfinite(ratio), ratio, np.nan), _LESS: a.numbers - b.numbers}
-    return [Variable(f"{a.name}{sign}{b.name}", a.field, numbers=values) for sign, values in made.items()]
 
 
 def _listed(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
@@ -355,7 +323,7 @@ def _ruled(
     expected = rule.predict(design.x).astype(float)
     read = rule.feature_importances_ > 0.01
     names = [name for name, is_read in zip(design.names, read, strict=True) if is_read]
-    used = tuple(dict.fromkeys(one for name in names for one in name.replace(_LESS, _OVER).split(_OVER)))
+    used = tuple(dict.fromkeys(one for name in names for one in parts_of(name)))
     # A model may do anything with what golden never showed it, and a text's marks are not all of the text: there every
     # field must lie where golden's did, read or not.
     loose = target.field.role is Role.OUTPUT or any("#" in name for name in used)
@@ -363,6 +331,7 @@ def _ruled(
     judged &= ~_between(rule, design, train)
     judged &= ~_in_no_language(case, target, used)
     judged &= ~_errs_often(rule.predict(design.x[check]), right, len(target.vocabulary))[expected.astype(np.int64)]
+    judged &= ~_missed(y[check], right, len(target.vocabulary))[y]
     surprise = np.where(judged, (expected != y).astype(float), np.nan)
     surprise[parts.train] = np.nan
     return Relation(target.name, used, "rule", True, float(right.mean()), expected, surprise)
@@ -439,6 +408,13 @@ def _errs_often(said: Ints, right: Bools, values: int) -> Bools:
     tried, wrong = np.bincount(said, minlength=values), np.bincount(said, weights=~right, minlength=values)
     usual = (1 - EXACT_SHARE) * tried
     out: Bools = wrong > usual + 2 * np.sqrt(usual) + 1
+    return out
+
+
+def _missed(had: Ints, right: Bools, values: int) -> Bools:
+    """Values that a rule often fails to foresee, shape (values,): there is another way to them, which another day may go more often."""
+    seen, caught = np.bincount(had, minlength=values), np.bincount(had, weights=right, minlength=values)
+    out: Bools = caught < LEAST_HELD * seen - 1
     return out
 
 
