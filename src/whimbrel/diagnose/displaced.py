@@ -130,12 +130,12 @@ def of_another_hour(case: Case, suspect: Suspect) -> str:
         wanted = (hour[here] + lag) * width + place[here] + 1
         at = np.searchsorted(cells, wanted).clip(0, cells.size - 1)
         found = cells[at] == wanted
-        return float(np.abs(values[here] - told[at])[found].mean()) if found.mean() > 0.5 else np.inf
+        return float(np.abs(values[here] - told[at])[found].mean()) if 2 * found.sum() > here.size else np.inf
 
     usual = off(known & case.golden & suspect.inside, 0)
     errors = {lag: off(known & suspect.affected, lag) for lag in range(-_HOURS, _HOURS + 1)}
     lag = min(errors, key=lambda one: errors[one])
-    if abs(lag) < 2 or errors[lag] > _AS_WELL * usual or errors[0] < _NEARER * errors[lag]:
+    if not np.isfinite(usual) or abs(lag) < 2 or errors[lag] > _AS_WELL * usual or errors[0] < _NEARER * errors[lag]:
         return ""
     return (
         f"they are those of about {abs(lag)} hours {'later' if lag > 0 else 'earlier'} there: joined by another clock"

@@ -74,7 +74,7 @@ class Hopes:
 
 
 def bins_of(variable: Variable) -> Ints:
-    """The bin of each row, 0 where null, shape (n,): golden's and the window's own quantiles, or the value itself where it is none of numbers."""
+    """The bin of each row, shape (n,): by quantiles, 0 where null; of a category each value is one."""
     if variable.codes is not None:
         return np.unique(variable.codes, return_inverse=True)[1]
     assert variable.numbers is not None
