@@ -438,7 +438,8 @@ def written_twice(case: Case) -> Bools:
     """
     moment = case.ts // HOUR_US if any(v.distinct > MAX_VALUES for v in case.of(Role.SPAN)) else case.ts
     same = np.unique(2 * moment + case.golden, return_inverse=True)[1]  # a window may be part of golden
-    for variable in case.variables.values():
+    times = case.of(Role.SPAN)  # the first of them mostly parts all rows
+    for variable in (*times, *(v for v in case.variables.values() if v not in times)):
         if int(same.max()) + 1 == same.size:
             break  # no two are alike any more
         if not variable.derived:
