@@ -70,7 +70,11 @@ def _suspect(
 def test_what_becomes_of_few_articles_is_a_few_decisions(values: np.ndarray, articles: int, theirs: bool) -> None:
     """Where golden's articles change by themselves, one value for all of their rows of a day."""
     case = _case(article=np.char.add("a", ARTICLE.astype(str)), offer=np.array(["none", "flyer"])[values])
-    assert keys.decided(case, "inputs.offer", case.window & (articles > ARTICLE)) is theirs
+    channel = SimpleNamespace(component="inputs.offer", detail={})
+    shows = SimpleNamespace(
+        component="inputs.offer", bad=case.window & (articles > ARTICLE), hit=SimpleNamespace(channel=channel)
+    )
+    assert keys.decided(case, cast("Any", shows)) is theirs
 
 
 @pytest.mark.parametrize(("opened", "shops", "theirs"), [(0.1, 20, True), (0.0, 20, False), (0.1, 2, False)])

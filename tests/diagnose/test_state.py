@@ -20,6 +20,11 @@ from .shop import HOUR_US, SCHEMA, Cells, cells, rows, serve
 CLEAN = np.zeros(20_000, dtype=bool)
 
 
+def _of(target: str) -> SimpleNamespace:
+    """A hit of the relation of a field, as far as it is asked here."""
+    return SimpleNamespace(channel=SimpleNamespace(detail={"relation": SimpleNamespace(target=target)}))
+
+
 def _weather(c: Cells, first: int, missing: range) -> None:
     """A weight that all parcels of an hour share, missing in golden's fifth day for six hours, and whenever else is asked."""
     hour = (c["ts"] - first) // HOUR_US
@@ -101,6 +106,7 @@ def test_a_rate_of_exchange_walks_on_after_golden(step: float, drifted: bool) ->
     case = build(every.take(day < 12), every.take(day >= 12), schema)
     suspect = SimpleNamespace(
         component="steps.fx.rate",
+        hit=_of("steps.fx.rate"),
         proof=Proof.FIRM,
         inside=country == 2,
         bad=(country == 2) & (day >= 12),
@@ -126,7 +132,7 @@ def test_an_index_by_fuel_and_country_walks_inside_golden_s_range(leap: float, d
     )
     case = build(every.take(day < 12), every.take(day >= 12), schema)
     suspect = SimpleNamespace(
-        component="steps.market.index", proof=Proof.FIRM, inside=np.ones(12_000, dtype=bool), bad=day >= 12,
+        component="steps.market.index", hit=_of("steps.market.index"), proof=Proof.FIRM, inside=np.ones(12_000, dtype=bool), bad=day >= 12,
         since_us=int(case.ts[case.window].min()),
     )  # fmt: skip
     assert gather._drifted(case, cast("Any", suspect)) is drifted

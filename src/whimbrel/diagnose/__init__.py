@@ -5,7 +5,8 @@ may call. The rooms inside, in the order in which a case goes through them:
 
     case          both windows side by side, as variables, dimensions and blocks of time; `kinds` adds inputs of few values to the dimensions
     relations     what golden teaches about a field given its upstream; `boundaries` asks every field, `hopes` says
-                  for which a model is worth fitting (`models` are loaded only then), `support` on which rows it may be believed
+                  for which a model is worth fitting (`models` are loaded only then), `support` on which rows it may be believed,
+                  `pairs` which two numbers a rule reads as one
     contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs, `judged` for
                   what labels say, `readings` for whose they are by golden's `terms`; `feeds`, `senders`
                   and `copies` know what only a broken source does to numbers, texts and what is a tag as well, `ids` to keys,

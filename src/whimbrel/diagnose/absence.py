@@ -19,7 +19,7 @@ from whimbrel.diagnose.case import SELDOM, Case, Variable
 from whimbrel.diagnose.labels import absent
 from whimbrel.diagnose.learning import exact
 from whimbrel.diagnose.relations import held_out, split
-from whimbrel.diagnose.scan import LAYER_OF, Channel, Hit, Scan
+from whimbrel.diagnose.scan import LAYER_OF, Channel, Hit, Scan, measured
 from whimbrel.diagnose.support import design_of, thin
 from whimbrel.model.fields import Field, Kind, Role
 from whimbrel.model.rows import Bools, Floats
@@ -61,7 +61,9 @@ def reconsider(case: Case, scan: Scan, hits: Sequence[Hit]) -> list[Hit]:
     lacking = {hit.channel.component for hit in nulls}
     again = []
     for hit in nulls:
-        expected = _expected(case, case.variables[hit.channel.component], lacking)
+        variable = measured(case, hit.channel)
+        assert variable is not None
+        expected = _expected(case, variable, lacking)
         again.append(hit.channel if expected is None else replace(hit.channel, given=expected))
     lost = [hit for hit in hits if hit.channel.signature == "lost"]
     never = _never_labelled(case, lost[0].channel.values) if lost else np.zeros(len(case.ts), dtype=bool)

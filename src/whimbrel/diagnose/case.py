@@ -233,14 +233,19 @@ class Case:
     @cached_property
     def requests(self) -> Ints:
         """A number for each request, shape (n,), the same for those of one hour that are alike in all inputs: it was sent again."""
-        same = np.unique(self.ts // HOUR_US, return_inverse=True)[1]
-        for variable in self.of(Role.INPUT):
+        same = self.alike(self.ts // HOUR_US, self.of(Role.INPUT))
+        alike = self.golden.sum() - np.unique(same[self.golden]).size
+        return same if alike < ALIKE * self.golden.sum() else np.arange(same.size)
+
+    def alike(self, same: Ints, variables: Iterable[Variable]) -> Ints:
+        """A number for each row, shape (n,), the same for those that are `same` and alike in each of these variables, marks of texts left out."""
+        same = np.unique(same, return_inverse=True)[1]
+        for variable in variables:
             if same.size and int(same.max()) + 1 == same.size:
                 break  # no two are alike any more
             if not variable.derived:
                 same = np.unique(same * (int(variable.kinds.max()) + 1) + variable.kinds, return_inverse=True)[1]
-        alike = self.golden.sum() - np.unique(same[self.golden]).size
-        return same if alike < ALIKE * self.golden.sum() else np.arange(same.size)
+        return same
 
     @cached_property
     def repeated(self) -> Bools:
@@ -248,9 +253,7 @@ class Case:
 
         None where inputs are so few and so coarse that many requests look alike.
         """
-        out = np.ones(self.requests.size, dtype=bool)
-        out[np.unique(self.requests, return_index=True)[1]] = False
-        return out
+        return repeats(self.requests)
 
     @cached_property
     def growing(self) -> frozenset[str]:
@@ -274,6 +277,13 @@ class Case:
     def weekday(self) -> Ints:
         """Day of the week, Monday is 0."""
         return (self.ts // DAY_US + 3) % 7
+
+
+def repeats(same: Ints) -> Bools:
+    """Where a number was there in an earlier row, shape (n,)."""
+    out = np.ones(same.size, dtype=bool)
+    out[np.unique(same, return_index=True)[1]] = False
+    return out
 
 
 def in_between(schema: Schema) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def channels(case: Case) -> list[Channel]:
     """Every contract channel of the case's inputs, steps and outputs."""
     out: list[Channel] = []
     for variable in case.of(*VALUE_ROLES):
-        if not variable.derived:
+        if not variable.derived or variable.name.endswith("]"):
             out += _presence(case, variable)
         if variable.numbers is not None:
             out += _numeric(case, variable)

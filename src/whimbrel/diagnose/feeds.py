@@ -14,7 +14,7 @@ from whimbrel.diagnose import state
 from whimbrel.diagnose.atoms import FAR
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
-from whimbrel.diagnose.scan import LAYER_OF, Channel
+from whimbrel.diagnose.scan import LAYER_OF, Channel, measured
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Floats, Ints
@@ -63,7 +63,8 @@ def channels(case: Case) -> list[Channel]:
 def proof(case: Case, suspect: Suspect) -> Proof:
     """What a suspect proves that one of these channels leads: the world moves values to and fro, and not at once in this way."""
     channel = suspect.hit.channel
-    variable = case.variables[channel.component]
+    variable = measured(case, channel)
+    assert variable is not None
     if channel.signature == "times":
         return Proof.HARD
     if channel.signature == "stutter":

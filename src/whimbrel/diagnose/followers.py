@@ -14,6 +14,7 @@ from scipy.special import logit
 
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.relations import Relation
+from whimbrel.diagnose.scan import measured
 from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, order_of, overlap
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools
@@ -92,7 +93,8 @@ def in_step(case: Case, suspect: Suspect, guilty: Suspect) -> bool:
     relation, other = (s.hit.channel.detail.get("relation") for s in (suspect, guilty))
     if relation is None or other is None or not other.exact or guilty.component not in relation.parents:
         return False
-    sides = [(case.variables[s.component].numbers, r.expected) for s, r in ((suspect, relation), (guilty, other))]
+    parts = [measured(case, s.hit.channel) for s in (suspect, guilty)]
+    sides = [(None if v is None else v.numbers, r.expected) for v, r in zip(parts, (relation, other), strict=True)]
     if any(values is None for values, _ in sides):
         return False
     into = {"logistic": logit, "log": np.log, "product": np.log}.get(relation.form, np.asarray)

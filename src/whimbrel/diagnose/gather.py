@@ -15,7 +15,7 @@ from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.displaced import dealt, of_another_hour
 from whimbrel.diagnose.naming import name_shape
-from whimbrel.diagnose.scan import Hit
+from whimbrel.diagnose.scan import Hit, measured
 from whimbrel.diagnose.surroundings import asked_for
 from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, order_of
 from whimbrel.diagnose.tables import TORN
@@ -186,7 +186,7 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
         return replace(suspect, proof=Proof.SOFT)
     named = labels.proved(case, suspect) if of_labels else name_shape(case, suspect)
     decision = named.hit.channel.signature in _DECIDED and role_of(named.component) is Role.INPUT
-    theirs = decision and keys.decided(case, named.component, named.bad)
+    theirs = decision and keys.decided(case, named)
     return replace(named, proof=Proof.SOFT) if theirs or keys.of_newcomers(case, named) else named
 
 
@@ -202,7 +202,7 @@ def _drifted(case: Case, suspect: Suspect) -> bool:
     Where it stands is not its upstream's to foretell, as long as it nowhere goes farther at once than it did in golden. What is not
     the very same for all of an hour and place must have walked out of golden's range.
     """
-    values = case.variables[suspect.component].numbers
+    values = case.variables[suspect.hit.channel.detail["relation"].target].numbers
     if values is None or role_of(suspect.component) is not Role.STEP or suspect.proof is Proof.SOFT:
         return False
     known, here = values[case.golden & suspect.inside], values[suspect.bad]
@@ -223,7 +223,7 @@ def _lasted(case: Case, suspect: Suspect) -> bool:
     It may be colder than golden ever was, but not from one hour to the next; a placeholder is far from all that golden had.
     """
     channel = suspect.hit.channel
-    variable = case.variables.get(channel.component)
+    variable = measured(case, channel)
     if variable is None or variable.numbers is None or channel.detail.get("far"):
         return False
     absent = variable.missing.astype(np.int64)
@@ -248,7 +248,7 @@ def _scale_moved(case: Case, suspect: Suspect) -> bool:
     A value that programs put where they know nothing takes from the others, and gives them nothing.
     """
     channel = suspect.hit.channel
-    variable = case.variables.get(channel.component)
+    variable = measured(case, channel)
     if channel.signature != "atom" or channel.detail["before"] == 0 or variable is None or variable.numbers is None:
         return False
     base, here = (rows & suspect.inside & ~variable.missing for rows in (case.golden, suspect.affected))

@@ -19,7 +19,7 @@ from whimbrel.diagnose import state
 from whimbrel.diagnose.atoms import HANDFUL
 from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.relations import Relation, Split, split
-from whimbrel.diagnose.scan import LAYER_OF, Channel
+from whimbrel.diagnose.scan import LAYER_OF, Channel, measured
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -99,10 +99,13 @@ def exchanged(case: Case, suspect: Suspect) -> bool:
         return False
     detail = suspect.hit.channel.detail
     if detail["many"]:
-        values = case.variables[suspect.component].numbers
-        assert values is not None
+        variable = measured(case, suspect.hit.channel)
+        assert variable is not None
+        assert variable.numbers is not None
         told = (bool(suspect.where) or abrupt(case, suspect)) and _of_many(case.variables[detail["key"]], suspect.bad)
-        return told and not state.of_the_world(case, values, suspect.affected, suspect.inside, suspect.since_us)
+        return told and not state.of_the_world(
+            case, variable.numbers, suspect.affected, suspect.inside, suspect.since_us
+        )
     return dealt_otherwise(case, suspect.component, detail["key"], suspect.affected)
 
 
@@ -117,13 +120,14 @@ def few(case: Case, component: str, rows: Bools) -> list[Variable]:
     return [v for v in many if v.codes is not None and np.unique(v.codes[rows & ~v.missing]).size <= HANDFUL]
 
 
-def decided(case: Case, component: str, rows: Bools) -> bool:
-    """Whether these rows are of few keys, and golden's keys change their value by themselves, one for all rows of a key and day.
+def decided(case: Case, suspect: Suspect) -> bool:
+    """Whether the rows that show it are of few keys, and golden's keys change their value by themselves, one for all rows of a key and day.
 
     What becomes of a few articles' price, or promotion, is a few decisions, however many rows they have.
     """
-    variable = case.variables[component]
-    for key in few(case, component, rows):
+    variable = measured(case, suspect.hit.channel)
+    assert variable is not None
+    for key in few(case, suspect.component, suspect.bad):
         assert key.codes is not None
         known = case.golden & ~key.missing & ~variable.missing
         cells = (key.codes * case.block_count + case.blocks)[known]

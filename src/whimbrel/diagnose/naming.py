@@ -54,13 +54,15 @@ def name_shape(case: Case, suspect: Suspect) -> Suspect:
     if base.sum() < 40:
         return suspect  # a slice that golden never saw has no shape to change
     if variable.numbers is not None and variable.distinct > 12:
-        return _numeric(case, suspect, variable.numbers, base)
+        return _numeric(case, suspect, variable, base)
     return _coded(case, suspect, variable, base)
 
 
-def _numeric(case: Case, suspect: Suspect, numbers: Floats, base: Bools) -> Suspect:
+def _numeric(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Suspect:
     """A unit or an offset, where it goes beyond what golden's own blocks do among themselves."""
-    held = _held(case, suspect, *_codes(case.variables[suspect.component]), base) if suspect.where else ""
+    assert variable.numbers is not None
+    numbers = variable.numbers
+    held = _held(case, suspect, *_codes(variable), base) if suspect.where else ""
     if held:
         return _named(suspect, "constant", note=held)
     hit = np.flatnonzero(suspect.affected)

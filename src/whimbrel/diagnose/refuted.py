@@ -16,6 +16,7 @@ import numpy as np
 from whimbrel.diagnose import judged, matrices
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.judged import Judged
+from whimbrel.diagnose.scan import measured
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, overlap
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats
@@ -126,8 +127,10 @@ def _mean(values: Floats, rows: Bools) -> float:
 
 def _moved(case: Case, suspect: Suspect) -> float:
     """How far the input's own values moved, in golden's spread within the slice, by rank: one that another foretells moved not."""
-    values = case.variables[suspect.component].numbers
-    assert values is not None
+    variable = measured(case, suspect.hit.channel)
+    assert variable is not None
+    assert variable.numbers is not None
+    values = variable.numbers
     known = np.isfinite(values)
     before, after = (values[rows & known] for rows in (suspect.inside & case.golden, suspect.affected))
     if min(before.size, after.size) < judged.FEW:

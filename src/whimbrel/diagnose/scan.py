@@ -93,7 +93,14 @@ class Channel:
 def invariant(variable: Variable, signature: str, values: Floats | Bools, **more: object) -> Channel:
     """The channel of what golden always kept about one field, 1 where a row breaks it."""
     layer = LAYER_OF[variable.field.role]
-    return Channel(variable.path, layer, signature, "invariant", values.astype(np.float64), **more)  # type: ignore[arg-type]
+    channel = Channel(variable.path, layer, signature, "invariant", values.astype(np.float64), **more)  # type: ignore[arg-type]
+    item = variable.name.startswith(f"{variable.path}[")
+    return replace(channel, detail={"variable": variable.name, **channel.detail}) if item else channel
+
+
+def measured(case: Case, channel: Channel) -> Variable | None:
+    """The variable of a channel's component, or of a list the item that it is about; None where it is about none."""
+    return case.variables.get(channel.component) or case.variables.get(str(channel.detail.get("variable")))
 
 
 @dataclass(frozen=True, eq=False)

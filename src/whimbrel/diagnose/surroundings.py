@@ -13,7 +13,7 @@ import numpy as np
 
 from whimbrel.diagnose.atoms import channels_of_atoms
 from whimbrel.diagnose.boundaries import Boundaries, priced
-from whimbrel.diagnose.case import DAY_US, HOUR_US, MAX_VALUES, Case, Variable
+from whimbrel.diagnose.case import DAY_US, HOUR_US, MAX_VALUES, Case, Variable, repeats
 from whimbrel.diagnose.followers import SAME
 from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Relation, held_out, split
@@ -437,16 +437,9 @@ def written_twice(case: Case) -> Bools:
     What is asked again takes another time; where no times are measured only the same moment is the same.
     """
     moment = case.ts // HOUR_US if any(v.distinct > MAX_VALUES for v in case.of(Role.SPAN)) else case.ts
-    same = np.unique(2 * moment + case.golden, return_inverse=True)[1]  # a window may be part of golden
     times = case.of(Role.SPAN)  # the first of them mostly parts all rows
-    for variable in (*times, *(v for v in case.variables.values() if v not in times)):
-        if int(same.max()) + 1 == same.size:
-            break  # no two are alike any more
-        if not variable.derived:
-            same = np.unique(same * (int(variable.kinds.max()) + 1) + variable.kinds, return_inverse=True)[1]
-    out = np.ones(same.size, dtype=bool)
-    out[np.unique(same, return_index=True)[1]] = False
-    return out
+    fields = (*times, *(v for v in case.variables.values() if v not in times))
+    return repeats(case.alike(2 * moment + case.golden, fields))  # a window may be part of golden
 
 
 def sequence_gaps(case: Case) -> Floats | None:
