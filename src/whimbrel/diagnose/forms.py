@@ -71,7 +71,7 @@ def _follows(target: Variable, parent: Variable, rows: Ints) -> bool:
         return True  # what is made of its nulls may be all there is to it
     order = np.argsort(x[known])
     x, y = x[known][order], y[known][order]
-    near = 10 * _tolerance(y)
+    near = 10 * tolerance(y)
     twins = np.abs(np.diff(y))[x[1:] == x[:-1]] <= near
     if twins.size >= 20 and twins.mean() > _LEAST_TOLD:
         return True
@@ -86,7 +86,7 @@ def _one_parent(parts: Split, target: Variable, parent: Variable, *, share: floa
     return tabled(parts, target, parent, share)
 
 
-def _judge(
+def judge(
     parts: Split,
     target: Variable,
     expected: Floats,
@@ -96,7 +96,7 @@ def _judge(
     parents: tuple[str, ...],
     slack: float = 0.0,
 ) -> Relation | None:
-    """Keep a numeric relation if it holds on enough held-out rows that it speaks about; `slack` is what its parent's rounding leaves open."""
+    """A numeric relation, kept where it holds on enough held-out rows that it speaks about, else None; `slack` is what its parent's rounding leaves open."""
     assert target.numbers is not None
     values = target.numbers
     judged = np.isfinite(expected[parts.check]) & np.isfinite(values[parts.check])
@@ -104,15 +104,15 @@ def _judge(
     if judged.sum() < max(20, 0.6 * known):
         return None
     checked = parts.check[judged]
-    tolerance = _tolerance(values[checked]) + slack
+    near = tolerance(values[checked]) + slack
     with np.errstate(invalid="ignore"):
         error = np.abs(values - expected)
-    strength = float(np.mean(error[checked] <= tolerance))
+    strength = float(np.mean(error[checked] <= near))
     # A target that hardly ever leaves one value is matched by any constant: that is no relation.
     moved = values[checked] != np.median(values[checked])
-    if strength < share or moved.mean() < 0.01 or np.mean(error[checked][moved] <= tolerance) < share - 0.1:
+    if strength < share or moved.mean() < 0.01 or np.mean(error[checked][moved] <= near) < share - 0.1:
         return None
-    surprise = np.where(np.isfinite(error), (error > 3 * tolerance).astype(float), np.nan)
+    surprise = np.where(np.isfinite(error), (error > 3 * near).astype(float), np.nan)
     return Relation(target.name, parents, form, True, strength, expected, surprise)
 
 
@@ -137,7 +137,7 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
         return None
     offset = b[left] - slope * a[left]
     copied = abs(slope - 1) < 1e-9 and abs(offset) <= 1e-9 * max(1.0, float(np.abs(b).max()))
-    slack, near = abs(float(slope)) * _half(a), 3 * _tolerance(b)
+    slack, near = abs(float(slope)) * _half(a), 3 * tolerance(b)
     if slack and not copied:  # two rounded points say a slope only roughly: so do all that lie near
         fit = np.abs(b - slope * a - offset) <= 3 * (near + slack)
         slope, offset = np.polyfit(a[fit], b[fit], 1)
@@ -146,7 +146,7 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
     line = np.where((x >= seen.min()) & (x <= seen.max()), slope * x + offset, np.nan)
     expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), line)
     form = "copy" if copied else "affine"
-    return _judge(parts, target, expected, share, form=form, parents=(parent.name,), slack=slack)
+    return judge(parts, target, expected, share, form=form, parents=(parent.name,), slack=slack)
 
 
 def gated(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
@@ -216,9 +216,9 @@ def _interpolated(parts: Split, target: Variable, parent: Variable, share: float
     rise = np.append(np.abs(np.diff(heights)), 0.0)
     left = np.clip(np.searchsorted(knots, x, "right") - 1, 0, knots.size - 1)
     between = x != knots[left]
-    expected = np.where(between & (rise[left] > 10 * _tolerance(y[train])), np.nan, expected)
+    expected = np.where(between & (rise[left] > 10 * tolerance(y[train])), np.nan, expected)
     expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), expected)
-    return _judge(parts, target, expected, share, form="function", parents=(parent.name,))
+    return judge(parts, target, expected, share, form="function", parents=(parent.name,))
 
 
 def tabled(parts: Split, target: Variable, parent: Variable, share: float) -> Relation | None:
@@ -234,7 +234,7 @@ def tabled(parts: Split, target: Variable, parent: Variable, share: float) -> Re
     counts = np.bincount(codes[train], minlength=size)
     sums = np.bincount(codes[train], weights=y[train], minlength=size)
     table = np.where(counts >= 2, sums / np.maximum(counts, 1), np.nan)
-    return _judge(parts, target, table[codes], share, form="function", parents=(parent.name,))
+    return judge(parts, target, table[codes], share, form="function", parents=(parent.name,))
 
 
 def linear(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
@@ -284,7 +284,7 @@ def clipped(parts: Split, target: Variable, parents: Sequence[Variable]) -> Rela
             continue
         used, values = fitted
         names = tuple(usable[j].name for j in used)
-        found = _judge(parts, target, link.back(values), EXACT_SHARE, form=form, parents=names)
+        found = judge(parts, target, link.back(values), EXACT_SHARE, form=form, parents=names)
         if found is not None:
             return found
     return None
@@ -294,7 +294,7 @@ def _cut_off(x: Floats, y: Floats, train: Ints) -> tuple[Ints, Floats] | None:
     """The few columns that most rows are a plain sum of, and that sum with its ends, shape (n,); None where there is none."""
     if train.size < 10 * x.shape[1] + 40:
         return None
-    near, ends = 10 * _tolerance(y[train]), (float(y[train].min()), float(y[train].max()))
+    near, ends = 10 * tolerance(y[train]), (float(y[train].min()), float(y[train].max()))
     low, high = np.quantile(x[train], [0.05, 0.95], axis=0)
     middling = (y[train] > ends[0]) & (y[train] < ends[1])  # what is cut off lies at ends
     core = train[middling & ((x[train] >= low) & (x[train] <= high)).all(axis=1)]
@@ -437,7 +437,7 @@ def _least_squares(
         ground &= np.all([_within(column, column[train]) for column in x.T[heavy]], axis=0)
     expected = link.back(np.where(_within(fitted, y[train]) & ground, fitted, np.nan))
     used = tuple(dict.fromkeys(name for name, kept in zip(names, heavy, strict=True) if kept))
-    return _judge(parts, target, expected, share, form=form, parents=used)
+    return judge(parts, target, expected, share, form=form, parents=used)
 
 
 def _fewest(design: Floats, y: Floats) -> Floats:
@@ -446,7 +446,7 @@ def _fewest(design: Floats, y: Floats) -> Floats:
     Columns are taken up one by one, each time the one that goes most with what is left (orthogonal matching pursuit: Pati et al. 1993).
     """
     whole: Floats = np.linalg.lstsq(design, y, rcond=1e-9)[0].astype(np.float64)
-    rest, near = float(np.quantile(np.abs(y - design @ whole), 0.95)), _tolerance(y)
+    rest, near = float(np.quantile(np.abs(y - design @ whole), 0.95)), tolerance(y)
     if rest > 10 * near:  # no exact sum
         return whole
     enough = max(2 * rest, 0.3 * near)
@@ -464,7 +464,7 @@ def _fewest(design: Floats, y: Floats) -> Floats:
     return whole
 
 
-def _tolerance(values: Floats) -> float:
+def tolerance(values: Floats) -> float:
     """What counts as equal: a thousandth of the middle spread, float noise on large values, and what rounding takes.
 
     A score of four decimals that is mostly near nought lies farther from the sum that it is than a thousandth of its spread; a time in

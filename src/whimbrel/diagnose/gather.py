@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import bygone, feeds, keys, labels, senders, state, tables, whom
+from whimbrel.diagnose import bygone, feeds, history, keys, labels, senders, state, tables, whom
 from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.displaced import dealt, of_another_hour
@@ -164,6 +164,8 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
         return replace(suspect, proof=Proof.SOFT)
     if few or _unknown_ground(case, suspect) or (suspect.proof > Proof.SOFT and asked_for(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
+    if channel.kind == "residual" and channel.exact and channel.detail["relation"].form == history.FORM:
+        return replace(suspect, proof=history.proof(case, suspect))
     if role_of(suspect.component) is Role.INPUT and channel.kind == "residual":
         whose = dealt(case, suspect)
         return replace(suspect, proof=Proof.FIRM if whose else tables.came_apart(case, suspect), note=whose)

@@ -38,10 +38,14 @@ class Relation:
     classes: tuple[int, ...] = ()
     beside: Floats | None = None
     """Of a fitted model: `surprise` on unknown ground as well, where only rows of the same hour may be held against each other."""
+    told: str = ""
+    """The relation in words, where its form and parents do not say it."""
 
     @property
     def words(self) -> str:
         """The relation in words."""
+        if self.told:
+            return self.told
         parents = ", ".join(self.parents[:3]) + (", …" if len(self.parents) > 3 else "")
         return {
             "copy": f"equal to {parents}",

@@ -190,13 +190,15 @@ def _broken(case: Case, suspect: Suspect) -> str:
     variable = case.variables[relation.target]
     rows = suspect.bad
     way = suspect.hit.channel.detail.get("way")
-    among = suspect.affected & np.isfinite(suspect.hit.excess) if way else suspect.affected
+    among = suspect.affected & np.isfinite(suspect.hit.excess) if way or relation.told else suspect.affected
     share = percent(float(rows.sum() / max(among.sum(), 1)))
     if variable.numbers is not None:
         taken = _taken_for(case, relation, rows)
         if taken:
             return f"values are those of `{taken}`, unchanged, in {share} of predictions"
         said = difference_words(variable.numbers[rows], relation.expected[rows])
+        if relation.told:
+            return f"no longer {relation.told}: {said} ({share} of those that can be told)"
         there = f"of those that went by {way!r}" if way else "of predictions"
         return f"{said}, against what golden made of the same inputs ({share} {there})"
     assert variable.codes is not None
