@@ -32,7 +32,7 @@ def asked(store: str, days: int = 8) -> tuple[Any, Any]:
     key = Variable("inputs.article", Field("inputs.article", Kind.TEXT), codes=who, vocabulary=names)
     by_role = {Role.INPUT: [key], Role.STEP: [rate]}
     case = SimpleNamespace(
-        ts=ts, golden=golden, window=~golden, variables={key.path: key},
+        ts=ts, golden=golden, window=~golden, variables={key.path: key, rate.path: rate},
         of=lambda *roles: [v for role in roles for v in by_role.get(role, [])],
     )  # fmt: skip
     return case, bygone.channels(cast("Any", case), {})
@@ -46,11 +46,23 @@ def test_values_of_three_days_ago_are_older_ones() -> None:
     assert not np.nansum(channel.values[~late & (case.ts < GOLDEN + WINDOW // 2)])
     affected = case.window & (case.ts > GOLDEN + WINDOW // 2)
     suspect = SimpleNamespace(
-        hit=SimpleNamespace(channel=channel), affected=affected, after=0.9, where=("here",)
+        component="steps.store.rate", hit=SimpleNamespace(channel=channel), affected=affected, after=0.9, where=("here",)
     )  # fmt: skip
     assert bygone.proof(case, cast("Any", suspect)) is Proof.HARD
     suspect.affected = affected & (case.variables["inputs.article"].codes < bygone.MANY - 1)
     assert bygone.proof(case, cast("Any", suspect)) is Proof.SOFT  # a few may happen to be what they were
+
+
+def test_values_that_all_keys_have_now_and_then_come_again_by_chance() -> None:
+    case, (channel,) = asked("went back")
+    rate = case.variables["steps.store.rate"]
+    degrees = Variable(rate.name, rate.field, numbers=np.round(np.asarray(rate.numbers) * 5))
+    case.variables[rate.path] = degrees
+    affected = case.window & (case.ts > GOLDEN + WINDOW // 2)
+    suspect = SimpleNamespace(
+        component="steps.store.rate", hit=SimpleNamespace(channel=channel), affected=affected, after=0.9, where=("here",)
+    )  # fmt: skip
+    assert bygone.proof(case, cast("Any", suspect)) is Proof.SOFT
 
 
 @pytest.mark.parametrize(

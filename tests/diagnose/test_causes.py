@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import causes, followers, gather
+from whimbrel.diagnose import causes, followers, gather, straight
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect
@@ -253,13 +253,18 @@ def test_a_source_of_another_name_feeds_what_the_rest_of_the_row_foretells_least
     assert causes._served(cast("Any", SimpleNamespace(schema=fields)), stale, [], cast("Any", relations)) == named
 
 
-@pytest.mark.parametrize(("score", "hardly"), [(5.5, True), (15.0, False)])
-def test_a_rule_that_broke_just_visibly_follows_from_what_plainly_broke(score: float, hardly: bool) -> None:
-    """No rule was learned for values that golden never had; one that broke plainly was changed."""
+@pytest.mark.parametrize(
+    ("score", "elsewhere", "misled"), [(15.0, False, True), (400.0, False, False), (15.0, True, False)]
+)
+def test_a_rule_follows_from_what_broke_more_clearly_on_its_rows(score: float, elsewhere: bool, misled: bool) -> None:
+    """No rule was learned for values that golden never had; one that broke more plainly than they, or elsewhere, was changed."""
     unit = suspect("inputs.share", "unit", 3.0, kind="invariant", score=300.0, proof=Proof.HARD)
     broken = suspect("decision", "broken", 0.03, score=score, proof=Proof.HARD)
     rule = replace(broken.hit.channel, detail={"relation": SimpleNamespace(form="rule")})
-    assert followers.hardly(replace(broken, hit=replace(broken.hit, channel=rule)), unit) is hardly
+    broken = replace(broken, hit=replace(broken.hit, channel=rule))
+    if elsewhere:
+        unit = replace(unit, affected=unit.affected & ~broken.bad)
+    assert followers.misled(broken, unit) is misled
 
 
 @pytest.mark.parametrize(("halted", "first"), [(1.4, "spans.market"), (0.3, "steps.market.rate")])
@@ -361,3 +366,73 @@ def test_a_witness_that_was_there_long_before_does_not_say_when_it_began(hit: fl
     schema = SimpleNamespace(steps=("bureau",), of=lambda _: ())
     case = SimpleNamespace(**vars(case), answers=(), after=(), schema=schema, variables={})
     assert causes._located(cast("Any", case), cause, [rate]).suspect.since_us == 200 + since
+
+
+def test_what_is_stale_was_stale_in_what_a_step_copies() -> None:
+    """A step that merely rounds an input bears the source's name; the input is what it feeds."""
+    fields = [Field(path, Kind.NUMBER) for path in ("inputs.temp_c", "steps.weather.temp")]
+    stale = suspect("age.weather", "stale", 1.0, kind="invariant")
+    moved = [
+        suspect(path, "atom", 1.0, kind="marginal", proof=Proof.SOFT)
+        for path in ("inputs.temp_c", "steps.weather.temp")
+    ]
+    values = {f.path: Variable(f.path, f, numbers=np.zeros(ROWS.size)) for f in fields}
+    case = cast("Any", SimpleNamespace(schema=fields, variables=values))
+    made = cast(
+        "Any",
+        {"steps.weather.temp": SimpleNamespace(parents=("inputs.temp_c",), exact=True, form="copy", strength=1.0)},
+    )
+    assert causes._served(case, stale, moved, made) == "inputs.temp_c"
+    assert causes._served(case, stale, moved, {}) == "steps.weather.temp"
+
+
+@pytest.mark.parametrize(("path", "nothing"), [("inputs.user", True), ("steps.profile.rate", False)])
+def test_work_is_skipped_where_an_input_that_it_is_looked_up_by_is_missing(path: str, nothing: bool) -> None:
+    skipped = suspect("spans.profile", "skipped", 0.5, kind="invariant")
+    assert causes._nothing_to_do(skipped, suspect(path, "null", 0.5, kind="invariant")) is nothing
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"), [(0.42, 0.62, False), (0.19, 1.0, True), (0.3, 0.7, True), (0.05, 0.12, True)]
+)
+def test_nulls_that_are_a_habit_become_a_little_more_common(before: float, after: float, fault: bool) -> None:
+    hit = replace(suspect("inputs.user", "null", after - before, kind="invariant").hit, before=before, after=after)
+    assert gather._no_habit(hit) is fault
+
+
+@pytest.mark.parametrize(("how", "another"), [("weights", True), ("noise", False), ("scale", False)])
+def test_answers_that_depart_by_what_the_inputs_are_come_of_other_weights(how: str, another: bool) -> None:
+    """A machine that computes wrongly does so by chance, or to all answers alike."""
+    rng = np.random.default_rng(3)
+    n = 1_000
+    a, b = rng.normal(size=(2, n))
+    expected = a + b
+    made = {"weights": 0.6 * a + 1.2 * b, "noise": expected + rng.normal(0, 0.5, n), "scale": 0.7 * expected}[how]
+    names = {"inputs.a": a, "inputs.b": b, "outputs.score": made}
+    variables = {path: Variable(path, Field(path, Kind.NUMBER), numbers=values) for path, values in names.items()}
+    case = SimpleNamespace(
+        variables=variables,
+        growing=frozenset(),
+        hour=np.zeros(n),
+        weekday=np.zeros(n),
+        ts=np.arange(n),
+        golden=np.ones(n, dtype=bool),
+    )
+    relation = Reads(("inputs.a", "inputs.b"), expected=expected)
+    found = SimpleNamespace(
+        component="outputs.score",
+        affected=np.ones(n, dtype=bool),
+        hit=SimpleNamespace(channel=SimpleNamespace(detail={"relation": relation})),
+    )
+    assert straight.of_other_weights(cast("Any", case), cast("Any", found)) is another
+
+
+@pytest.mark.parametrize(("values", "few"), [(2, True), (30, False)])
+def test_one_lot_s_reading_may_happen_to_be_whole(values: int, few: bool) -> None:
+    """However often it comes: that fractions are gone is told by many values."""
+    one = suspect("steps.qc.z", "whole", 1.0, kind="invariant", proof=Proof.HARD)
+    made = Variable(
+        "steps.qc.z", Field("steps.qc.z", Kind.NUMBER), numbers=(np.arange(ROWS.size) % values).astype(float)
+    )
+    case = SimpleNamespace(variables={"steps.qc.z": made})
+    assert gather._few_values(cast("Any", case), one) is few

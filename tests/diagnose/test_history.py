@@ -54,6 +54,8 @@ def world(seed: int = 1, *, broken: str = "", lacks: float = 0.0) -> tuple[pd.Da
     ago = np.where(np.isnan(ago), flow, ago)
     mean = np.where(np.isnan(mean), flow, mean).round(3)
     score = (0.5 * flow + 0.3 * ago + 0.2 * mean).round(3)
+    if broken == "cache":
+        score = np.where(hit, _lag(score, 1), score)
     when = START - pd.Timedelta(hours=48) + pd.to_timedelta(np.repeat(np.arange(hours), METERS), unit="h")
     one = pd.DataFrame({
         "ts": when + pd.to_timedelta(rng.uniform(0, 40, hours * METERS), unit="s"),
@@ -84,6 +86,7 @@ def asked(broken: str = "", **more: Any) -> tuple[Report, pd.Timestamp]:
         ("longer", "features", "steps.history.mean_6h", "no longer the mean of inputs.flow over 6 hours"),
         ("label", "labels", "label", "no longer what inputs.flow was 1 hours after"),
         ("litres", "data", "inputs.flow", ""),
+        ("cache", "serving", "outputs.score", "those of the request before it of the same series"),
     ],
 )
 def test_the_log_itself_tells_what_broke(broken: str, layer: str, component: str, says: str) -> None:

@@ -154,6 +154,10 @@ def lost(c: Cells, hit: np.ndarray) -> None:
     c["label"][chosen], c["label_ts"][chosen] = np.nan, -1
 
 
+def cut_short(c: Cells, hit: np.ndarray) -> None:
+    c["label"][hit & (c["label"] == 1) & (c["delay"] > 4 * HOUR_US)] = 0.0
+
+
 def slower(c: Cells, hit: np.ndarray) -> None:
     c["delay"][hit] = (1.4 * c["delay"][hit]).astype(np.int64)
 
@@ -169,6 +173,7 @@ def fewer(c: Cells, hit: np.ndarray) -> None:
         (inverted, "south", "no longer agree"),
         (filed, None, "exactly 7200 s"),
         (lost, "hill", "missing"),
+        (cut_short, None, "no yes comes as late"),
     ],
 )
 def test_broken_labels_are_named_with_their_slice(labels: Break, depot: str | None, says: str) -> None:
@@ -195,6 +200,18 @@ def test_a_world_in_which_fewer_say_yes_or_say_it_later_breaks_nothing(world: Br
 @pytest.mark.parametrize("wait_h", [0.0, 6.0])
 def test_labels_that_have_not_come_yet_are_not_lost(wait_h: float) -> None:
     assert asked(wait_h=wait_h).verdict == "healthy"
+
+
+def test_where_a_no_takes_longer_than_a_yes_the_first_labels_are_all_yes() -> None:
+    """Nobody complained is known after three days, and that somebody did at once."""
+    before, now = drawn(12_000, 12, 0, 1), drawn(4_000, 2, 12, 2)
+    for c in (before, now):
+        scored(c)
+        c["delay"] = np.where(c["label"] == 1, c["delay"] // 3, 60 * HOUR_US + c["delay"] // 10)
+        scored(c)
+    end = START + 14 * 24 * HOUR_US
+    report = diagnose_rows(known(before, end + 80 * HOUR_US), known(now, end), SCHEMA, app="parcels")
+    assert not report.findings, report.sentence
 
 
 def test_golden_may_be_taken_out_later_than_the_window() -> None:

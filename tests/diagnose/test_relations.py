@@ -113,6 +113,33 @@ def test_a_product_is_of_what_it_is_made_of_and_not_of_whatever_grows_with_time(
     assert np.nanmean(found.surprise) < 0.002
 
 
+def test_a_price_less_a_percentage_by_the_usual_one_is_a_product() -> None:
+    """Most have nothing off, of which there is no logarithm; the usual price of each article is not recorded."""
+    rng = np.random.default_rng(7)
+    article, off = rng.integers(0, 9, N + M), rng.choice([0.0, 10.0, 20.0, 30.0], N + M, p=[0.8, 0.1, 0.05, 0.05])
+    usual = rng.lognormal(1, 0.5, 9)
+    price = (usual[article] * rng.choice([0.95, 1.0, 1.1], N + M)).round(2)
+    fields = {
+        "price": price,
+        "off": off,
+        "article": np.array([f"a{one}" for one in article]),
+        "heat": rng.normal(15, 5, N + M),
+    }
+    found = _learn(_case((price * (1 - off / 100) / usual[article]).round(3), **fields))
+    assert found is not None
+    assert set(found.parents) == {"inputs.price", "inputs.off", "inputs.article"}
+    assert np.nanmean(found.surprise) < 0.01
+
+
+def test_of_what_is_nearly_a_sum_trees_learn_what_is_left() -> None:
+    """A linear model with a little of two fields together: trees alone approach its slopes in steps."""
+    rng = np.random.default_rng(8)
+    a, b, c = rng.normal(size=(3, N + M))
+    found = _learn(_case(a + 0.7 * b - 0.4 * c + 0.05 * a * b, a=a, b=b, c=c), trees=True)
+    assert not found.exact
+    assert found.strength > 0.9995
+
+
 def test_what_mostly_is_a_sum_and_else_anything_is_no_relation(x: np.ndarray) -> None:
     """One row in eight bears another value, and no end says which."""
     rng = np.random.default_rng(4)

@@ -119,3 +119,31 @@ def test_a_decision_that_changes_with_a_new_tag_was_meant(begins: int, known: bo
     assert releases._began_with(case, later, tag) is meant
     never = cast("Any", SimpleNamespace(bad=bad & False, shown=bad & False))
     assert not releases._began_with(case, never, tag)
+
+
+@pytest.mark.parametrize(("changed", "meant"), [(2, True), (6, False), (0, False)])
+def test_a_few_other_entries_of_a_table_are_a_new_list(changed: int, meant: bool) -> None:
+    """Two of eight articles come in other trays; where nearly all do, or each row has its own, the table is broken."""
+    rng = np.random.default_rng(2)
+    article = rng.integers(0, 8, 800)
+    size = 6.0 * (article + 1)
+    window = np.arange(800) >= 400
+    now = (
+        np.where(window & (article < changed), size + 4, size)
+        if changed
+        else np.where(window & (article < 2), rng.random(800), size)
+    )
+    variables = {
+        "inputs.article": Variable(
+            "inputs.article", Field("inputs.article", Kind.TEXT), codes=article, vocabulary=tuple(map(str, range(8)))
+        ),
+        "steps.catalog.tray": Variable("steps.catalog.tray", Field("steps.catalog.tray", Kind.NUMBER), numbers=now),
+    }
+    relation = SimpleNamespace(
+        form="function", parents=("inputs.article",), target="steps.catalog.tray", surprise=(now != size).astype(float)
+    )
+    case = cast("Any", SimpleNamespace(variables=variables, window=window))
+    suspect = SimpleNamespace(
+        affected=window, hit=SimpleNamespace(channel=SimpleNamespace(detail={"relation": relation}))
+    )
+    assert releases._relisted(case, cast("Any", suspect)) is meant

@@ -18,7 +18,7 @@ from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
 from whimbrel.diagnose.forms import EXACT_SHARE
 from whimbrel.diagnose.gist import from_words
-from whimbrel.diagnose.history import recalled, series_of
+from whimbrel.diagnose.history import Pasts, recalled
 from whimbrel.diagnose.hopes import Hopes
 from whimbrel.diagnose.learning import exact, fitted, learn
 from whimbrel.diagnose.relations import Relation, Split, split
@@ -64,7 +64,7 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
     """Seek a relation for each field, upstream first, and turn each into channels; of very many fields for some (`choice`)."""
     case = chosen(case)
     parts = hopes.parts
-    series = series_of(case)
+    pasts = Pasts(case)
     relations: dict[str, Relation] = {}
     loose: list[tuple[Variable, list[Variable]]] = []
     late = case.of(Role.OUTPUT, Role.DECISION, Role.USAGE)  # asked once it is known which steps come after them
@@ -81,7 +81,7 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
             found = _by_the_week(case, parts, variable) or _by_id(case, parts, variable)
             found = found or _afterwards(case, parts, variable, parents)
         if found is None and variable.field.role in (Role.INPUT, Role.STEP):
-            found = recalled(case, series, variable)
+            found = recalled(case, pasts, variable)
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
         elif parents and (variable.field.role is not Role.INPUT or _measured(variable)):
@@ -102,7 +102,7 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
     if len(loose) > MOST_TREES:
         left = [variable.name for variable, _ in loose[MOST_TREES:]]
         case.notes.append(f"{len(left)} fields were judged without a fitted model: {', '.join(left[:5])}, …")
-    labels = ((v.name, recalled(case, series, v)) for v in case.of(Role.LABEL))
+    labels = ((v.name, recalled(case, pasts, v)) for v in case.of(Role.LABEL))
     relations |= {name: found for name, found in labels if found is not None}
     channels = [c for name, relation in relations.items() for c in _channels(case, case.variables[name], relation)]
     return Boundaries(relations, tuple(channels))

@@ -30,6 +30,8 @@ TRIED = 0.3
 """The share of golden's rows whose key must be known for so long that it could have come again."""
 ENOUGH = 200
 """Golden's rows that tell either."""
+OTHERS_AS_WELL, _OTHERS = 0.2, (1, 2, 3, 5, 7)
+"""The share of such values that another key may have had; which keys are looked at, in places farther on."""
 LEAST_KEYS, MANY = 20, 8
 """Keys that there must be, and that must have gone back at once: a rate or two may happen to be what they were."""
 
@@ -53,11 +55,23 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
 
 def proof(case: Case, suspect: Suspect) -> Proof:
     """What a suspect proves that this channel leads: many keys do not go back by themselves, all at once or in one slice."""
-    codes = case.variables[suspect.hit.channel.detail["key"]].codes
-    assert codes is not None
-    gone = np.unique(codes[suspect.affected & (suspect.hit.channel.values == 1)])
-    sure = gone.size >= MANY and suspect.after >= OFTEN and (bool(suspect.where) or abrupt(case, suspect))
+    key = case.variables[suspect.hit.channel.detail["key"]]
+    assert key.codes is not None
+    rows = suspect.affected & (suspect.hit.channel.values == 1)
+    sure = np.unique(key.codes[rows]).size >= MANY and suspect.after >= OFTEN
+    sure = sure and (bool(suspect.where) or abrupt(case, suspect)) and not _anyones(case, suspect.component, key, rows)
     return Proof.HARD if sure else Proof.SOFT
+
+
+def _anyones(case: Case, component: str, key: Variable, rows: Bools) -> bool:
+    """Whether values that keys had before are as well such as other keys had: degrees to a tenth come again by chance, and shops share their weather."""
+    assert key.codes is not None
+    kinds = case.variables[component].kinds
+    width, golden = int(kinds.max()) + 1, case.golden & (key.codes >= 0)
+    had, keys = np.unique(key.codes[golden] * width + kinds[golden]), np.unique(key.codes[golden])
+    place = np.searchsorted(keys, key.codes[rows])
+    shared = [np.isin(keys[(place + on) % keys.size] * width + kinds[rows], had).mean() for on in _OTHERS]
+    return float(np.mean(shared)) > OTHERS_AS_WELL
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from whimbrel.diagnose import text
+from whimbrel.diagnose.series import Series, series_of
 from whimbrel.model.event import Event
 from whimbrel.model.fields import Field, Role, Schema, role_of
 from whimbrel.model.rows import Bools, Column, Floats, Ints, Numbers, Rows
@@ -31,6 +32,8 @@ MOST_CODES = 200
 """Values of a category that trees tell apart; ids have more."""
 SELDOM = 0.02
 """The share of golden's rows that must lack a field, and have it, before it can be learned what that changes."""
+SAMPLED = 1.5
+"""Predictions behind each row from which on rows that follow each other did not."""
 LONG = 40
 """Characters that names, codes and addresses seldom have."""
 
@@ -176,6 +179,12 @@ class Case:
         known = int(self.golden.sum())
         named = [v for v in self.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
         return {v.path: v.codes for v in named if v.codes is not None and MAX_VALUES < v.distinct <= _OFTEN * known}
+
+    @cached_property
+    def series(self) -> Series | None:
+        """The rows as series of even steps (a meter's hours, a shop and product's days); None where they are none, or a sample."""
+        named = [*self.categories.values(), *self.many.values()]
+        return None if max(self.sampled) > SAMPLED else series_of(self.ts, self.golden, named)
 
     @cached_property
     def reads(self) -> frozenset[str]:

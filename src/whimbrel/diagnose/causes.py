@@ -16,9 +16,10 @@ import numpy as np
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.displaced import of_another
-from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, hardly, in_step, inherited, led, taken_along, unread
+from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, inherited, led, misled, taken_along, unread
 from whimbrel.diagnose.refuted import refuted
 from whimbrel.diagnose.relations import Relation
+from whimbrel.diagnose.straight import of_other_weights
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, not_yet, order_of, overlap
 from whimbrel.diagnose.unrecorded import unrecorded
@@ -36,6 +37,7 @@ CLEARER = 2.0
 _MODEL_FACTS = {"model.version": 0, "model.precision": 1, "model.variant": 2, "model.name": 3, "model.digest": 4}
 """What names a model, the most telling first."""
 
+_ONE = ("copy", "affine", "function")
 _STREWN = 5.0
 """Standard errors, of the square root of the rows, by which outputs must be strewn wider about golden's model to have lost its order."""
 
@@ -97,14 +99,19 @@ def settle(
 def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
     """Steps and outputs that are another request's: the record is, if several are, and an answer alone was handed to the wrong one.
 
-    What was decided then is what follows from the answer. Where it does not, each request got its own answer and decision, and the record mixed them up.
+    What was made and decided of it then is what follows from the answer. Where it does not, each request got its own answer, and the record mixed them up.
     """
     moved = [s for s in proofs if s.hit.channel.signature == "displaced"]
     moved.sort(key=lambda s: order_of(case, s.component))
     if not moved:
         return []
     lead = max(moved, key=lambda s: int(s.bad.sum()))
-    decided = [s for s in proofs if role_of(s.component) is Role.DECISION and s.hit.channel.exact]
+    recorded = [f.path for f in case.schema]
+
+    def place(one: Suspect) -> tuple[int, int]:
+        return order_of(case, one.component), recorded.index(one.component)
+
+    decided = [s for s in proofs if s.hit.channel.exact and place(s) > place(lead)]
     several = [s for s in moved if s is not lead and (s.where == lead.where or _together(s, lead))]
     several += [s for s in decided if overlap(s.bad, lead.affected) >= MOSTLY]
     if several:
@@ -131,6 +138,7 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
         wrong = [s for s in rest if role_of(s.component) in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.ERROR)]
         halted = suspect.shift > HALTED or any(h.channel.binary for h in suspect.hits)
         takes_down = halted and any(overlap(s.bad, _worst(suspect)) >= MOSTLY for s in wrong)
+        takes_down &= not any(_nothing_to_do(suspect, s) for s in wrong)
         first = -1.0 if takes_down else 1.0
         if suspect.component == TOTAL:
             first = 2.0
@@ -142,6 +150,12 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
     recorded = [f.path for f in case.schema].index(suspect.component) if exact and role is Role.STEP else 0
     clear = round(float(np.log10(max(score, 1.0)))) if exact else 0
     return (first, layer_order, -float(suspect.proof), -float(exact), -clear, recorded, -score)
+
+
+def _nothing_to_do(suspect: Suspect, guilty: Suspect) -> bool:
+    """Whether work was skipped where an input went wrong, by which it is looked up."""
+    skipped = suspect.hit.channel.signature == "skipped" and role_of(guilty.component) is Role.INPUT
+    return skipped and overlap(suspect.bad, guilty.bad) >= CLEARER_ROWS
 
 
 def _unanswered(suspect: Suspect, error: Suspect) -> bool:
@@ -174,14 +188,18 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         return suspect.component == TOTAL and shared >= 0.5
     if own is Role.LABEL:
         arrival = suspect.hit.channel.signature in ("lost", "late")
-        return not arrival and shared >= 0.5 and cause.layer in ("data", "features", "model")
+        mixed_up = guilty.hit.channel.signature == "displaced"
+        return not arrival and shared >= 0.5 and (mixed_up or cause.layer in ("data", "features", "model"))
+    if own is Role.SPAN and _nothing_to_do(suspect, guilty):
+        return True
     if own is Role.SPAN:
         return shared >= SAME and cause.layer == "hardware"
     if own is Role.ERROR:
         failed = overlap(guilty.bad, suspect.bad) >= CLEARER_ROWS  # what fails falls back on something
         return failed or shared >= SAME or overlap(suspect.bad, guilty.bad) >= SAME
     if other is Role.SPAN:
-        return _together(suspect, guilty) or overlap(suspect.bad, _worst(guilty)) >= MOSTLY
+        taken_down = _together(suspect, guilty) or overlap(suspect.bad, _worst(guilty)) >= MOSTLY
+        return taken_down or misled(suspect, guilty)
     if other is Role.ERROR:
         return _unanswered(suspect, guilty)
     if _same_source(suspect, guilty):
@@ -193,7 +211,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     if suspect.hit.channel.signature == "broken" and suspect.hit.channel.exact:
         # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
         marks = [name.startswith(f"{guilty.component}#") for name in suspect.hit.channel.detail["relation"].parents]
-        told = (all(marks) and shared >= SAME) or (hardly(suspect, guilty) and shared >= CLEARER_ROWS)
+        told = (all(marks) and shared >= SAME) or (misled(suspect, guilty) and shared >= CLEARER_ROWS)
         return told or in_step(case, suspect, guilty) or unread(case, suspect, guilty)
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
         shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY
@@ -229,7 +247,7 @@ def _name(
             return Cause(there, model.component, "model", (suspect.component,), (model,))
     if role is Role.OUTPUT:
         host = [c for c in suspect.where if c.path == "hardware.host"]
-        if host and len(suspect.where) == 1 and not _ranks_kept(case, suspect):
+        if host and len(suspect.where) == 1 and not _ranks_kept(case, suspect) and not of_other_weights(case, suspect):
             return Cause(suspect, "hardware.host", "hardware", (suspect.component,))
         told = next((s for s in soft if _tells(s) and _together(suspect, s)), None)
         if told is not None and not _strange_text(case, suspect):
@@ -307,7 +325,18 @@ def _served(case: Case, suspect: Suspect, soft: Sequence[Suspect], relations: Ma
     likened = [f.path for f in fields if words & set(re.split(r"[^a-z0-9]+", f.path.casefold()))]
     looked_up = [f.path for f in fields if f.role is Role.STEP and not _determined(f.path, relations)]
     looked_up.sort(key=lambda path: (-moved.get(path, 0.0), relations[path].strength if path in relations else 0.0))
-    return (called or likened or looked_up or [suspect.component])[0]
+    found = (called or likened or looked_up or [suspect.component])[0]
+    while (source := _copied(case, found, relations)) and moved.get(source, SAME) >= SAME:
+        found = source
+    return found
+
+
+def _copied(case: Case, path: str, relations: Mapping[str, Relation]) -> str:
+    """The one number that a step is made of alone, where it is made of one: what is stale was stale there."""
+    made = relations[path].parents if _determined(path, relations) and relations[path].form in _ONE else ()
+    source = case.variables.get(made[0]) if len(made) == 1 else None
+    alone = source is not None and source.numbers is not None and source.field.role in (Role.INPUT, Role.STEP)
+    return source.path if alone and source is not None and source.path != path else ""
 
 
 def _determined(path: str, relations: Mapping[str, Relation]) -> bool:

@@ -12,9 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from whimbrel.diagnose import state
-from whimbrel.diagnose.case import HOUR_US, Case
+from whimbrel.diagnose.case import HOUR_US, SAMPLED, Case
 from whimbrel.diagnose.feeds import distance
-from whimbrel.diagnose.judged import SAMPLED
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role, role_of
@@ -59,7 +58,8 @@ def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> str:
         return ""
     near = _reach(relation, values, judged)
     best, words = 0.0, ""
-    for path, place in {"": np.zeros(len(case.ts), np.int64), **_places(case)}.items():
+    lines = {"": np.zeros(len(case.ts), np.int64), **_places(case)}
+    for path, place in (lines | _series(case) if role_of(suspect.component) is Role.OUTPUT else lines).items():
         line = np.flatnonzero(case.window & (place >= 0))
         line = line[np.lexsort((case.ts[line], place[line]))]
         shares = {lag: _share(relation, values, bad, place, line, lag, near) for lag in _LAGS}
@@ -147,6 +147,11 @@ def _places(case: Case) -> dict[str, Ints]:
     return {
         d.path.partition(".")[2]: d.codes for d in case.dimensions if role_of(d.path) in (Role.HARDWARE, Role.CONTEXT)
     }
+
+
+def _series(case: Case) -> dict[str, Ints]:
+    """Whose a row is where rows come at even times (a meter, a shop and a product): what was answered the time before is another's, too."""
+    return {} if case.series is None or not case.series.key.any() else {"series": case.series.key}
 
 
 def _reach(relation: Relation, values: Floats, judged: Bools) -> Floats:

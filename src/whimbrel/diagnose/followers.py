@@ -15,7 +15,7 @@ from scipy.special import logit
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import measured
-from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, order_of, overlap
+from whimbrel.diagnose.suspects import Proof, Suspect, order_of, overlap
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools
 
@@ -25,8 +25,6 @@ _DIGITS = ("atom", "stutter", "standing", "whole", "grid")
 """What is told by the last digits of a number, which a fitted relation does not foretell."""
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
-PLAINLY = 10.0
-"""Times as clear as a broken rule something before it must be to be the reason that the rule does not hold."""
 CLEARER_ROWS = 0.9
 """The share of one suspect's own rows that must lie where another says."""
 SOME = 0.3
@@ -159,7 +157,8 @@ def _varies(case: Case, variable: Variable, relation: Relation, rows: Bools) -> 
     return spread > error
 
 
-def hardly(suspect: Suspect, guilty: Suspect) -> bool:
-    """Whether a rule broke just visibly where something plainly is wrong: what golden never had there, no rule was learned for."""
-    rule = role_of(suspect.component) is Role.DECISION and suspect.hit.channel.detail["relation"].form == "rule"
-    return rule and suspect.clarity < CLEAR and guilty.clarity > PLAINLY * suspect.clarity
+def misled(suspect: Suspect, guilty: Suspect) -> bool:
+    """Whether a rule broke just where something before it broke more clearly: what golden never had there, no rule was learned for."""
+    relation = suspect.hit.channel.detail.get("relation")
+    rule = role_of(suspect.component) is Role.DECISION and relation is not None and relation.form == "rule"
+    return rule and guilty.clarity > suspect.clarity and overlap(suspect.bad, guilty.bad) >= CLEARER_ROWS

@@ -36,8 +36,10 @@ _FEWEST = 12
 """Columns up to which it is sought whether fewer than half say the same."""
 _FINE = 0.01
 """The part of the middle spread that half a unit of the last decimal may be where a number is rounded."""
-_LISTED = 20
-"""Values up to which a category is a flag a value."""
+_WEIGHED = 0.25
+"""The part of what rounding takes that weights learned from rounded numbers may be off by."""
+_LISTED, _GRADES = 20, 12
+"""Values up to which a category is a flag a value, and a number a factor a value."""
 
 
 def single_parent_relations(parts: Split, target: Variable, parents: Sequence[Variable]) -> list[Relation]:
@@ -255,7 +257,7 @@ def linear(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relat
     for link, scale, form in tried:
         if link not in links:
             continue
-        chosen = [*(numeric if scale is IDENTITY else [p for p in numeric if _positive(p, parts)]), *listed]
+        chosen = [*(numeric if scale is IDENTITY else _factors(numeric, parts)), *listed]
         if _least_squares(few, known_here, [p.only(rows) for p in chosen], link, scale, form, 0.95) is None:
             continue
         found = _least_squares(parts, target, chosen, link, scale, form, EXACT_SHARE)
@@ -387,6 +389,17 @@ def _positive(parent: Variable, parts: Split) -> bool:
     return bool(np.nanmin(parent.numbers[parts.train]) > 0)
 
 
+def _factors(parents: Sequence[Variable], parts: Split) -> list[Variable]:
+    """What a product may be made of: numbers above nought, and those of few values as a factor for each of them (a percentage off, mostly nought)."""
+    out = []
+    for parent in parents:
+        if _positive(parent, parts):
+            out.append(parent)
+        elif 1 < parent.distinct <= _GRADES:
+            out.append(replace(parent, numbers=None, codes=np.where(parent.missing, -1, parent.kinds)))
+    return out
+
+
 def _columns(parents: Sequence[Variable], scale: Link, train: Ints) -> tuple[Floats, list[str]]:
     """Parents as one matrix, numbers on their scale, categories as flags with null as one of them; each column's parent.
 
@@ -437,7 +450,8 @@ def _least_squares(
         ground &= np.all([_within(column, column[train]) for column in x.T[heavy]], axis=0)
     expected = link.back(np.where(_within(fitted, y[train]) & ground, fitted, np.nan))
     used = tuple(dict.fromkeys(name for name, kept in zip(names, heavy, strict=True) if kept))
-    return judge(parts, target, expected, share, form=form, parents=used)
+    slack = _WEIGHED * tolerance(target.numbers[train])
+    return judge(parts, target, expected, share, form=form, parents=used, slack=slack)
 
 
 def _fewest(design: Floats, y: Floats) -> Floats:

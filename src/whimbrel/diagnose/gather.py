@@ -63,9 +63,15 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "grid": lambda hit, _: Proof.HARD if hit.after > 0.5 else Proof.SOFT if "by" in hit.channel.detail else Proof.FIRM,
     # never is never; a decision that other people are given instead is still given to some of those
     "vanished": lambda _, shift: Proof.FIRM if shift > 0.8 else Proof.SOFT,
-    "null": lambda hit, _: Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM,
+    "null": lambda hit, _: (
+        Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM if _no_habit(hit) else Proof.SOFT
+    ),
 }
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""
+VALUES = 6
+"""Different values that tell how a number is rounded."""
+USUAL, ODDS = 0.2, 3.0
+"""The share of nulls from which on they are a habit of the world's, and times the odds by which no habit changes."""
 ASIDE, LEAST_EARLIER = 0.1, 30
 """A share of rows that is too small to say anything beside the others; rows before an onset that say what was usual until then."""
 ONCE = 3
@@ -81,6 +87,11 @@ _THEIRS = ("cut", "atom", "whole", "grid", "lost")
 """What the values and labels of some who ask may be by nature."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
+
+
+def _no_habit(hit: Hit) -> bool:
+    """Whether nulls were rare, or became so much likelier as people who may say nothing do not: many give no consent, and more do not after an update."""
+    return hit.before < USUAL or hit.after * (1 - hit.before) > ODDS * hit.before * (1 - hit.after)
 
 
 def gather(case: Case, hits: Iterable[Hit], found: Iterable[Suspect] = ()) -> list[Suspect]:
@@ -162,7 +173,12 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
         return replace(suspect, proof=Proof.FIRM, note=clock)
     if fitted and _drifted(case, suspect):
         return replace(suspect, proof=Proof.SOFT)
-    if few or _unknown_ground(case, suspect) or (suspect.proof > Proof.SOFT and asked_for(case, suspect)):
+    if (
+        few
+        or _few_values(case, suspect)
+        or _unknown_ground(case, suspect)
+        or (suspect.proof > Proof.SOFT and asked_for(case, suspect))
+    ):
         return replace(suspect, proof=Proof.SOFT)
     if channel.kind == "residual" and channel.exact and channel.detail["relation"].form == history.FORM:
         return replace(suspect, proof=history.proof(case, suspect))
@@ -190,6 +206,14 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     decision = named.hit.channel.signature in _DECIDED and role_of(named.component) is Role.INPUT
     theirs = decision and keys.decided(case, named)
     return replace(named, proof=Proof.SOFT) if theirs or keys.of_newcomers(case, named) else named
+
+
+def _few_values(case: Case, suspect: Suspect) -> bool:
+    """Whether a few values alone, however often each comes, show another mark: a lot's one reading, a town's three degrees may happen to be whole."""
+    if suspect.hit.channel.signature not in ("whole", "grid"):
+        return False
+    variable = measured(case, suspect.hit.channel)
+    return variable is None or variable.numbers is None or np.unique(variable.numbers[suspect.bad]).size < VALUES
 
 
 def _of_one_request(case: Case, suspect: Suspect) -> bool:
@@ -284,9 +308,12 @@ def _unknown_ground(case: Case, suspect: Suspect) -> bool:
     # What was new before the onset as well, and did no harm then, is no excuse for what came at once.
     clear = suspect.clarity >= CLEAR
     earlier = case.window & ~since if clear and abrupt(case, suspect) else np.zeros_like(since)
+    rows = (
+        suspect.bad if channel.signature == "astray" and suspect.bad.any() else suspect.affected
+    )  # only some go astray
     for parent in parents:
         new = _new(parent, known, earlier & suspect.inside) if own else _new(parent, case.golden, earlier)
-        most = 0.5 * float(new[suspect.affected].mean())
+        most = 0.5 * float(new[rows].mean())
         # Others are on the same ground, and do not depart; a little may be what a model makes of rain in this town alone.
         alike = clear and compared and not own and new[others].mean() > most
         there = known.any() and new[known].mean() > most  # the slice always had it

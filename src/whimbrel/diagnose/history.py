@@ -8,31 +8,29 @@ in whatever is read off it later, and keeps the relation; a window of other leng
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from functools import reduce
-from itertools import chain, combinations
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import HOUR_US, Case, Variable
+from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.forms import EXACT_SHARE, judge, tolerance
-from whimbrel.diagnose.judged import SAMPLED
 from whimbrel.diagnose.relations import Relation, Split
+from whimbrel.diagnose.series import Series
 from whimbrel.diagnose.support import thin
 from whimbrel.diagnose.suspects import Proof, Suspect
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
 FORM = "history"
-EVEN, NEAR = 0.95, 0.1
-"""The share of a series' gaps that must be whole multiples of its step, and how far from one they may lie, in steps."""
-_ROWS, _ASKED, _FIRST = 6_000, 240, 40
-"""Rows that tell whether a series is even; golden's rows that the past is sought for, and those that it is first tried on."""
-MOST_STEPS, MOST_KEYS, MOST_FIELDS = 800, 3, 12
-"""Steps back that are looked at, half of golden at most; fields that make up a key, and that are tried for it."""
+ALWAYS = 0.95
+"""The share of the asked rows that must have that past."""
+_ASKED, _FIRST = 240, 40
+"""Golden's rows that the past is sought for, and those that it is first tried on."""
 _LEAST = 0.3
 """The share of the asked rows for which the log must have that past."""
+_SLACK = 0.1
+"""By how much fewer of the rows that are first tried may say so."""
 _MOSTLY = 0.6
 """The share of the rows that show it whose labels must be those of one other time to say so."""
 _ODDER = 1.5
@@ -43,88 +41,23 @@ _ELSEWHERE = 0.7
 """The share of rows that may say the same of any other time: what hardly changes tells no time."""
 
 
-@dataclass(frozen=True, eq=False)
-class Series:
-    """Rows by whose they are and when."""
+class Pasts:
+    """What fields were before, for a few of golden's later rows: read once for all targets that are tried on it."""
 
-    at: Ints
-    """Key and time as one number, shape (n,)."""
-    key: Ints
-    order: Ints
-    every: int
-    """Microseconds from one row of a key to the next."""
-    steps: Ints
-    """How many steps back are asked for, shape (steps,)."""
-    tried: Ints
-    """Rows of golden that each past is first tried on."""
-    _told: dict[tuple[str, _Read], Floats] = field(default_factory=dict)
+    def __init__(self, case: Case) -> None:
+        self.tried = thin(np.flatnonzero(case.golden & (case.ts >= np.median(case.ts[case.golden]))), _FIRST)
+        self._told: dict[tuple[str, _Read], Floats] = {}
 
-    def told(self, source: Variable, how: _Read) -> Floats:
-        """What is read of a source at each step back for the rows that are tried first, shape (tried, steps); read once for all targets."""
+    def told(self, series: Series, source: Variable, how: _Read) -> Floats:
+        """What is read of a source at each step back, shape (tried, steps)."""
         if (source.name, how) not in self._told:
-            self._told[source.name, how] = how.of(source, self.before(self.tried, how.sign * self.steps))
+            self._told[source.name, how] = how.of(source, series.before(self.tried, how.sign * series.steps))
         return self._told[source.name, how]
 
-    def before(self, rows: Ints, steps: Ints) -> Ints:
-        """The rows so many steps before these, shape (rows, steps); -1 where the log has none."""
-        ordered = self.at[self.order]
-        wanted = self.at[rows][:, None] - steps * self.every
-        place = np.searchsorted(ordered, wanted).clip(1, ordered.size - 1)
-        place -= wanted - ordered[place - 1] < ordered[place] - wanted
-        near = np.abs(ordered[place] - wanted) <= self.every // 4
-        return np.where(near, self.order[place], -1)
 
-
-def series_of(case: Case) -> Series | None:
-    """The rows as series of even steps, by the fewest fields that make them so; None where there is no such key, or rows are a sample."""
-    if max(case.sampled) > SAMPLED:
-        return None
-    rows = np.flatnonzero(case.golden)
-    rows = rows[np.argsort(case.ts[rows], kind="stable")][:_ROWS]
-    key, even, every = _key(case, rows)
-    long = int(np.ptp(case.ts[case.golden]))
-    if even < EVEN or long < 4 * every:
-        return None
-    steps = int(min(MOST_STEPS, long // (2 * every)))
-    at = key * (int(np.ptp(case.ts)) + (steps + 2) * every) + case.ts - int(case.ts.min())
-    late = np.flatnonzero(case.golden & (case.ts >= np.median(case.ts[case.golden])))
-    return Series(at, key, np.argsort(at, kind="stable"), every, np.arange(steps + 1), thin(late, _FIRST))
-
-
-def _key(case: Case, rows: Ints) -> tuple[Ints, float, int]:
-    """Whose a row is, shape (n,), by the fewest of some fields that make these rows most even, up to three: how even, and by which step."""
-    fields = [codes + 1 for codes in (*case.categories.values(), *case.many.values())][:MOST_FIELDS]
-
-    def finer(key: Ints, codes: Ints) -> Ints:
-        out: Ints = np.unique(key * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
-        return out
-
-    best = np.zeros(len(case.ts), np.int64), *_even(case.ts[rows], np.zeros(rows.size, np.int64))
-    for count in range(1, MOST_KEYS + 1):
-        if best[1] >= EVEN:
-            break
-        # Two fields may tell apart what neither does; a third is sought beside the best two alone.
-        sets = combinations(fields, count) if count < MOST_KEYS else ((best[0], codes) for codes in fields)
-        keys = (reduce(finer, some) for some in sets)
-        tried = ((key, *_even(case.ts[rows], key[rows])) for key in keys)
-        best = max(chain([best], tried), key=lambda one: one[1])
-    return best
-
-
-def _even(ts: Ints, key: Ints) -> tuple[float, int]:
-    """The share of gaps between rows of a key that are whole multiples of the shortest usual one, and that, in microseconds."""
-    order = np.lexsort((ts, key))
-    gaps = np.diff(ts[order])[np.diff(key[order]) == 0]
-    if gaps.size < 0.3 * ts.size or not (gaps > 0).any():
-        return 0.0, 1
-    short = float(np.quantile(gaps[gaps > 0], 0.2))
-    every = float(np.median(gaps[np.abs(gaps - short) <= 0.2 * short]))
-    times = gaps / every
-    return float(np.mean((np.abs(times - np.round(times)) <= NEAR) & (times > 0.5))), int(every)
-
-
-def recalled(case: Case, series: Series | None, target: Variable) -> Relation | None:
+def recalled(case: Case, pasts: Pasts, target: Variable) -> Relation | None:
     """The relation of a number to what another one was, or amounted to, some steps before in its series; None where there is none."""
+    series = case.series
     if series is None or target.numbers is None or target.derived or target.distinct < GRADED:
         return None
     late = np.flatnonzero(case.golden & np.isfinite(target.numbers) & (case.ts >= np.median(case.ts[case.golden])))
@@ -132,11 +65,11 @@ def recalled(case: Case, series: Series | None, target: Variable) -> Relation | 
         return None
     asked, near = thin(late, _ASKED), tolerance(target.numbers[late])
     for source, how in _sources(case, target):
-        if _share(series.told(source, how), target.numbers[series.tried], near).max() < EVEN - NEAR:
+        if _share(pasts.told(series, source, how), target.numbers[pasts.tried], near).max() < ALWAYS - _SLACK:
             continue
         told = _share(how.of(source, series.before(asked, how.sign * series.steps)), target.numbers[asked], near)
         back = int(told.argmax())
-        if not back or told[back] < EVEN or np.delete(told, back).max() > _ELSEWHERE:
+        if not back or told[back] < ALWAYS or np.delete(told, back).max() > _ELSEWHERE:
             continue
         expected = _past(series, source, how, back)
         checked = Split(late[:0], late[np.isfinite(expected[late])])
@@ -150,22 +83,23 @@ def recalled(case: Case, series: Series | None, target: Variable) -> Relation | 
 def proof(case: Case, suspect: Suspect) -> Proof:
     """What it proves that a number is no longer what another one was: nothing where that other one is the odd one.
 
-    Odd is what lies farther from what is usual of its series at its hour. Between what came in and the label that tells the same it
-    is the odder of the two, unless the label says what came in sooner: nothing comes in before it is so. A step must be less odd by
-    far than what it recalls before that is blamed.
+    Odd is what lies farther from what is usual of its series at its hour, or on its weekday. Between what came in and the label that
+    tells the same it is the odder of the two, unless each says what the other says at another time: what comes in may be older than it
+    was, and nothing comes in before it is so. A step must be less odd by far than what it recalls before that is blamed.
     """
     relation: Relation = suspect.hit.channel.detail["relation"]
-    series, target, source = series_of(case), *(case.variables[name] for name in (relation.target, *relation.parents))
+    series, target, source = case.series, *(case.variables[name] for name in (relation.target, *relation.parents))
     if series is None or target.numbers is None:
         return Proof.SOFT
-    cell = series.key * 24 + case.hour.astype(np.int64)
+    often = 2 * series.every < DAY_US
+    cell = 24 * series.key + (case.hour.astype(np.int64) if often else case.weekday)
     own, other = (_odd(some, cell, suspect.bad, case.golden) for some in (target.numbers, relation.expected))
     if role_of(suspect.component) is Role.STEP or "label" not in (target.name, source.name):
         return Proof.SOFT if other > _ODDER * max(own, 1.0) else Proof.HARD
     ahead = 1 if target.name == "label" else -1
     usual, here = (_ahead(series, target, source, rows, ahead) for rows in (case.golden, suspect.bad))
-    if usual is not None and here is not None and here < usual:
-        return Proof.HARD if ahead > 0 else Proof.SOFT
+    if usual is not None and here is not None and here != usual:
+        return Proof.HARD if (here < usual) == (ahead > 0) else Proof.SOFT
     return Proof.SOFT if other > own else Proof.HARD
 
 
@@ -189,14 +123,15 @@ def _odd(values: Floats, cell: Ints, rows: Bools, golden: Bools) -> float:
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.bincount(cell[known], weights=values[known], minlength=counts.size) / counts
     gaps = np.abs(values - means[cell])
+    if not np.isfinite(gaps[rows]).any():
+        return 0.0
     return float(np.nanmean(gaps[rows]) / max(float(np.nanmean(gaps[known & np.isin(cell, cell[rows])])), 1e-12))
 
 
 def _sources(case: Case, target: Variable) -> list[tuple[Variable, _Read]]:
     """What may be recalled, and how: what came in, what was made of it and answered, and labels of before; of a label what came in later."""
     ahead = target.field.role is Role.LABEL
-    roles = [Role.INPUT] if ahead else [Role.INPUT, Role.STEP, Role.OUTPUT]
-    roles += [Role.LABEL] * (not ahead)
+    roles = [Role.INPUT] if ahead else [Role.INPUT, Role.STEP, Role.OUTPUT, Role.LABEL]
     found = [v for v in case.of(*roles) if v.numbers is not None and not v.derived and v.path != target.path]
     return [(v, how) for v in found if v.distinct >= GRADED for how in _READS if ahead == (how.what == "later")]
 

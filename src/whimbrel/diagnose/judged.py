@@ -42,8 +42,6 @@ STRAY, LEAST_SCALED = 0.01, 0.05
 CLOSELY, FAR_OFF, CLEARLY = 0.35, 4.0, 1.5
 """How near, as a logarithm, two labels of three must be to what was foretold for it to foretell an amount; times as far off as those, and as golden's
 farthest, that others must be."""
-SAMPLED = 1.5
-"""Predictions behind each row from which on rows that follow each other did not."""
 FEW = 40
 
 
@@ -106,7 +104,28 @@ def judged(case: Case) -> Judged | None:
     binary = set(np.unique(target[known])) <= {0.0, 1.0}
     left = float(np.std(target[known] - expected[known])) or 1.0
     lift = (expected - prior) / (float(np.std(expected[known])) or 1.0)
-    return Judged(target, expected, lift, left, binary)
+    return Judged(target, _by_now(case, target, expected) if binary else expected, lift, left, binary)
+
+
+def _by_now(case: Case, target: Floats, expected: Floats) -> Floats:
+    """What is expected of the labels that have come by now, shape (n,): where a yes takes its time, or a no does, the first to come are of one kind.
+
+    Odds of a yes are those of all labels times how much likelier, in golden, a yes had come by that age than a no (Bayes).
+    """
+    if case.label_ts is None:
+        return expected
+    delay = np.where(case.label_ts >= 0, case.label_ts - case.ts, -1)
+    age = (
+        max(int(case.ts[case.window].max()), int(case.label_ts[case.window].max())) - case.ts
+    )  # golden may have been taken out later
+    came = []
+    for value in (1.0, 0.0):
+        known = np.sort(delay[case.golden & (target == value) & (delay >= 0)])
+        if known.size < FEW:
+            return expected
+        came.append((np.searchsorted(known, age, "right") + 0.5) / (known.size + 0.5))
+    yes, no = expected * came[0], (1 - expected) * came[1]
+    return np.where(case.window, yes / np.maximum(yes + no, 1e-12), expected)
 
 
 # ---------------------------------------------------------------- channels

@@ -43,6 +43,10 @@ MANY_TIMES = float(np.log(8.0))
 """Times as much, as a logarithm, as no customer's world changes by: ten, sixty, a thousand."""
 EXACTLY, ROUGHLY = 0.03, 0.15
 """How far from twice labels may lie, as a logarithm: however many there are, and where they are so few that chance moves them."""
+THERE = 0.7
+"""The part of the labels due by a moment that must be there to say that none of them was lost."""
+CUT, LONGEST = 30, 0.8
+"""Labels of a yes of which none came later than this share of golden's."""
 RIPE = 0.9
 """The share of the labels that ever come by which they are no longer merely late."""
 
@@ -70,6 +74,8 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
         proof = _lost(case, suspect)
     elif signature == "late":
         proof = Proof.FIRM if suspect.where or suspect.hit.after >= 0.8 else Proof.SOFT
+    elif signature == "hasty":
+        proof = Proof.HARD if _cut_short(case, suspect) and judged.at_odds(case, suspect.affected) else Proof.SOFT
     elif signature in ("early", "filed"):
         proof = Proof.HARD if _impossible(case, suspect) or judged.at_odds(case, suspect.bad) else Proof.SOFT
     elif signature == "given score":
@@ -94,15 +100,29 @@ def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
 
 
 def may_be_theirs(case: Case, suspect: Suspect) -> bool:
-    """Whether labels moved at equal score for some who ask alone, as they do where a mill closes, or all of them come, only later.
+    """Whether labels moved at equal score for some who ask alone, as they do where a mill closes, or all of them come, only later, or are to be joined yet.
 
     Another unit is nobody's world, nor is a yes that most of a crowd lost at once.
     """
-    if suspect.hit.channel.signature == "late" and not suspect.where:
+    signature = suspect.hit.channel.signature
+    if not suspect.where and (signature == "late" or (signature == "lost" and _unjoined(case))):
         return True
     asked = any(role_of(c.path) in (Role.CONTEXT, Role.INPUT) for c in suspect.where)
-    moved = suspect.hit.channel.signature == "given score" and asked
+    moved = signature == "given score" and asked
     return moved and not _of_another_unit(case, suspect) and not _lost_yes(case, suspect)
+
+
+def _unjoined(case: Case) -> bool:
+    """Whether all labels are there that had come by the time of the newest one, and none of later: nobody has joined them since."""
+    found, label_ts = _arrived(case), case.label_ts
+    if found is None or label_ts is None:
+        return False
+    last = int(label_ts[case.window].max())
+    delays = np.sort(found.delay[case.golden & np.isfinite(found.delay)])
+    rows = case.window & (case.ts <= last)
+    due = float(np.searchsorted(delays, (last - case.ts[rows]) / 1e6, "right").sum()) / delays.size * found.ever
+    waited = (int(case.ts[case.window].max()) - last) / 1e6
+    return waited > float(np.median(delays)) and float(np.isfinite(found.delay[rows]).sum()) >= THERE * due
 
 
 def _sudden(case: Case, suspect: Suspect) -> bool:
@@ -258,7 +278,7 @@ def _arrival(case: Case, label: Variable) -> list[Channel]:
     # A job that files labels at a fixed age does so to the second, whatever else it is in a hurry about.
     delay = Variable("label#delay", Field("label", Kind.NUMBER), numbers=np.round(found.delay, 3))
     out += [replace(atom, signature="filed") for atom in channels_of_atoms(case, delay)]
-    return [*out, *_early(case, found.delay)]
+    return [*out, *_early(case, found.delay), *_hasty(case)]
 
 
 def _lost(case: Case, suspect: Suspect) -> Proof:
@@ -275,6 +295,37 @@ def _lost(case: Case, suspect: Suspect) -> Proof:
         return Proof.SOFT
     gap = float(np.mean(found.absent[rows] - 1 + found.due[rows]))
     return Proof.FIRM if gap > 0.5 * suspect.shift and gap * rows.sum() > 10 else Proof.SOFT
+
+
+def _hasty(case: Case) -> list[Channel]:
+    """Labels of the kind that comes latest, and whether each came sooner than half of golden's did: what a window is cut off at never comes."""
+    soon = _sooner(case)
+    return [] if soon is None else [_channel("hasty", np.where(np.isfinite(soon), soon <= 0.5, np.nan), floor=0.1)]
+
+
+def _sooner(case: Case) -> Floats | None:
+    """The share of golden's labels of a yes that came sooner after what they judge, shape (n,), NaN where there is no yes; None of no yes and no."""
+    found, label_ts = judged.judged(case), case.label_ts
+    if found is None or not found.binary or label_ts is None:
+        return None
+    yes = (found.target == 1) & (label_ts >= 0)
+    delay = label_ts - case.ts
+    known = np.sort(delay[yes & case.golden])
+    if known.size < judged.FEW:
+        return None
+    return np.where(yes, np.searchsorted(known, delay, "right") / known.size, np.nan)
+
+
+def _cut_short(case: Case, suspect: Suspect) -> bool:
+    """Whether no yes came after some delay by which most of golden's had not, or many had not, though all had the time to."""
+    soon, found = _sooner(case), _arrived(case)
+    assert soon is not None
+    if found is None:
+        return False
+    here = soon[suspect.affected & np.isfinite(soon)]
+    old = np.sort(found.delay[case.golden & np.isfinite(soon)])
+    ripe = float(np.mean(np.searchsorted(old, found.age[suspect.affected]) >= RIPE * old.size))
+    return here.size >= CUT and float(here.max()) < LONGEST and ripe >= RIPE
 
 
 def _impossible(case: Case, suspect: Suspect) -> bool:

@@ -33,6 +33,7 @@ from whimbrel.diagnose.language import UNCLEAR
 from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.pairs import paired, parts_of
 from whimbrel.diagnose.relations import Relation, Split
+from whimbrel.diagnose.straight import straight
 from whimbrel.diagnose.support import Design, alike, design_of, familiar, supported, thin
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -56,6 +57,8 @@ _TREES = 80
 """Trees of a fitted model. Half as many at nearly twice the rate explain 0.003 less of the variance, which is enough for an output to be no witness."""
 _FIRST_TREES, _HOPELESS = 10, 0.13
 """Trees after which a model is given up that explains less than this part of what it must: few ever come to it then."""
+NEARLY_STRAIGHT = 0.005
+"""The share of a number's variance that a plain sum may leave for trees to learn that alone: less than they leave, who approach a slope in steps."""
 _SCREEN_ROWS = 2_000
 """Rows from which a rule is tried first: most that is tried fails there."""
 _DEPTHS = (1, 3, 7, 14)
@@ -185,6 +188,8 @@ class _Boosted:
     error: Floats
     """Of the rows that check, shape (checks,)."""
     strength: float
+    straight: bool
+    """Whether the trees were fitted to what a plain sum leaves."""
 
 
 def _boosted(case: Case, parts: Split, target: Variable, parents: Sequence[Variable], least: float) -> _Boosted | None:
@@ -202,15 +207,19 @@ def _boosted(case: Case, parts: Split, target: Variable, parents: Sequence[Varia
     link = evenest(y[train])
     scaled = link.into(y)
     low, high = np.quantile(scaled[train], [0.001, 0.999])
+    cut = np.clip(scaled, low, high)
     model = HistGradientBoostingRegressor(
         learning_rate=0.15, max_leaf_nodes=24, min_samples_leaf=15, random_state=0, warm_start=True,
         categorical_features=design.categorical,
     )  # fmt: skip
-    (taught, seen), varies = np.split(design.x, [train.size]), float(np.var(np.clip(scaled[check], low, high)))
+    (taught, seen), varies = np.split(design.x, [train.size]), float(np.var(cut[check]))
+    plain = straight(taught, design.categorical, cut[train])
+    told = plain.of if float(np.mean((cut[check] - plain.of(seen)) ** 2)) <= NEARLY_STRAIGHT * varies else _nothing
+    rest = cut[train] - told(taught)
     fitted, asked = np.full(y.size, np.nan), check
     for rounds, needed in ((_FIRST_TREES, _HOPELESS * least), (_TREES, least)):
-        model.set_params(max_iter=rounds).fit(taught, np.clip(scaled[train], low, high))
-        fitted[asked] = model.predict(seen)
+        model.set_params(max_iter=rounds).fit(taught, rest)
+        fitted[asked] = told(seen) + model.predict(seen)
         error = np.clip(scaled[check] - fitted[check], low - high, high - low)
         strength = 1 - float(np.mean(error**2)) / varies if varies > 0 else 0.0  # a dry week shows no skill at rain
         if strength < needed:
@@ -219,7 +228,11 @@ def _boosted(case: Case, parts: Split, target: Variable, parents: Sequence[Varia
             design, asked = design_of(case, parents, train), np.delete(np.arange(y.size), parts.train)
             assert design is not None  # what the rows that teach know does not depend on which rows are asked for
             seen = design.x[asked]
-    return _Boosted(design, train, check, link, scaled, fitted, error, strength)
+    return _Boosted(design, train, check, link, scaled, fitted, error, strength, told is not _nothing)
+
+
+def _nothing(x: Floats) -> Floats:
+    return np.zeros(len(x))
 
 
 def _boosted_number(
@@ -234,6 +247,9 @@ def _boosted_number(
     scale = max(spread, float(np.std(np.clip(error, -8 * spread, 8 * spread))), 1e-9)
     with np.errstate(invalid="ignore"):
         beside = np.clip((made.scaled - made.fitted) / scale, -8, 8)
+    if made.straight:  # so near that what golden never had is farther off than all else
+        inside = supported(design, made.train, np.ones(len(design.names), dtype=bool))
+        beside[~inside] = np.nan
     surprise = np.where(familiar(design, made.train, made.check, target.numbers), beside, np.nan)
     expected = made.link.back(made.fitted)
     return Relation(target.name, design.names, "trees", False, made.strength, expected, surprise, beside=beside)

@@ -16,9 +16,9 @@ from itertools import combinations
 
 import numpy as np
 
-from whimbrel.diagnose.case import Case, Dimension
+from whimbrel.diagnose.case import SAMPLED, Case, Dimension
 from whimbrel.diagnose.gather import onset
-from whimbrel.diagnose.judged import SAMPLED, as_before, judged
+from whimbrel.diagnose.judged import as_before, judged
 from whimbrel.diagnose.matrices import clocked, role
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt

@@ -19,6 +19,7 @@ from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Split
 from whimbrel.diagnose.suspects import Suspect, events_near
 from whimbrel.model.fields import Field, Kind, Role, role_of
+from whimbrel.model.fields import split as split_path
 from whimbrel.model.rows import Bools, Floats
 from whimbrel.model.window import Condition
 from whimbrel.stats.slope import slope
@@ -137,10 +138,18 @@ def on_trial(case: Case, cause: Cause) -> bool:
 
     A model's variant is one where somebody announced it. A tag of who asks is one by itself, where all of it is answered otherwise: golden
     has nobody to compare it with. No answer, or one and the same, is broken in an experiment as well. Where it is decided otherwise from the
-    first request on that bears a new tag (a policy, a release), and under that alone, somebody meant it, too.
+    first request on that bears a new tag (a policy, a release), and under that alone, somebody meant it, too; so where a few entries of a
+    table are others under it, or a step that says its own version says a new one (a prompt's template).
     """
     suspect = cause.suspect
-    if cause.layer == "decision" and any(_began_with(case, suspect, tag) for tag in case.of(Role.CONTEXT)):
+    tags = case.of(Role.CONTEXT) if cause.layer == "decision" or _relisted(case, suspect) else []
+    if role_of(suspect.component) is Role.STEP:
+        own = split_path(suspect.component)[1]
+        tags = [
+            *tags,
+            *(v for v in case.of(Role.STEP) if v.field.step == own and v.codes is not None and not v.derived),
+        ]
+    if any(_began_with(case, suspect, tag) for tag in tags if tag.path != suspect.component):
         return True
     arms = {c.path: c.value.casefold() for c in suspect.where if c.op == "=" and not _had(case, c)}
     if any(role_of(path) is Role.CONTEXT for path in arms):
@@ -149,6 +158,20 @@ def on_trial(case: Case, cause: Cause) -> bool:
         broken = any(hit.channel.signature in _BROKEN for hit in suspect.hits)
         return cause.layer in ("model", "decision") and not broken and since >= ALL_OF
     return "model.variant" in arms and any(arms["model.variant"] in said for said in _said(case, cause))
+
+
+def _relisted(case: Case, suspect: Suspect) -> bool:
+    """Whether what a category looks up is one other value for each of less than half of the categories, and as ever for all others."""
+    relation = suspect.hit.channel.detail.get("relation")
+    if relation is None or relation.form != "function" or len(relation.parents) != 1:
+        return False
+    key, values = case.variables.get(relation.parents[0]), case.variables[relation.target].numbers
+    if key is None or key.codes is None or values is None:
+        return False
+    changed = suspect.affected & (relation.surprise == 1)
+    entries = np.unique(key.codes[changed])
+    told = np.unique(np.stack([key.codes[changed].astype(np.float64), values[changed]]), axis=1).shape[1]
+    return told == entries.size and 2 * entries.size < np.unique(key.codes[case.window]).size
 
 
 def _began_with(case: Case, suspect: Suspect, tag: Variable) -> bool:

@@ -163,6 +163,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"above golden's highest ({detail['bound']:g}) in {after} of predictions: records are being lost"
         case "filed":
             return f"{after} of labels came exactly {detail['value']:g} s after their prediction, {before} in golden"
+        case "hasty":
+            return f"no yes comes as late as many did in golden: {after} come sooner than half of golden's, and too few come at all"
         case "early":
             return f"{after} of labels come sooner than like predictions' labels ever did ({before} in golden): another row's?"
         case "late":
