@@ -254,17 +254,18 @@ def test_a_source_of_another_name_feeds_what_the_rest_of_the_row_foretells_least
 
 
 @pytest.mark.parametrize(
-    ("score", "elsewhere", "misled"), [(15.0, False, True), (400.0, False, False), (15.0, True, False)]
+    ("score", "rows", "where", "misled"),
+    [(15.0, 200, True, True), (400.0, 200, True, False), (15.0, 50, True, False), (15.0, 200, False, False)],
 )
-def test_a_rule_follows_from_what_broke_more_clearly_on_its_rows(score: float, elsewhere: bool, misled: bool) -> None:
-    """No rule was learned for values that golden never had; one that broke more plainly than they, or elsewhere, was changed."""
+def test_a_rule_follows_from_what_broke_more_clearly_on_its_rows(
+    score: float, rows: int, where: bool, misled: bool
+) -> None:
+    """No rule was learned for values that golden never had; one that broke more plainly, elsewhere, or where all is slow, was changed."""
     unit = suspect("inputs.share", "unit", 3.0, kind="invariant", score=300.0, proof=Proof.HARD)
+    unit = replace(unit, affected=np.arange(ROWS.size) < rows, where=(Condition("context.depot", "north"),) * where)
     broken = suspect("decision", "broken", 0.03, score=score, proof=Proof.HARD)
     rule = replace(broken.hit.channel, detail={"relation": SimpleNamespace(form="rule")})
-    broken = replace(broken, hit=replace(broken.hit, channel=rule))
-    if elsewhere:
-        unit = replace(unit, affected=unit.affected & ~broken.bad)
-    assert followers.misled(broken, unit) is misled
+    assert followers.misled(replace(broken, hit=replace(broken.hit, channel=rule)), unit) is misled
 
 
 @pytest.mark.parametrize(("halted", "first"), [(1.4, "spans.market"), (0.3, "steps.market.rate")])

@@ -158,7 +158,12 @@ def _varies(case: Case, variable: Variable, relation: Relation, rows: Bools) -> 
 
 
 def misled(suspect: Suspect, guilty: Suspect) -> bool:
-    """Whether a rule broke just where something before it broke more clearly: what golden never had there, no rule was learned for."""
+    """Whether a rule broke just where something before it broke more clearly: what golden never had there, no rule was learned for.
+
+    What most of all traffic shows is where anything is.
+    """
     relation = suspect.hit.channel.detail.get("relation")
     rule = role_of(suspect.component) is Role.DECISION and relation is not None and relation.form == "rule"
-    return rule and guilty.clarity > suspect.clarity and overlap(suspect.bad, guilty.bad) >= CLEARER_ROWS
+    somewhere = bool(guilty.where) or overlap(guilty.affected, guilty.bad) < SAME
+    there = somewhere and overlap(suspect.bad, guilty.bad) >= CLEARER_ROWS
+    return rule and there and guilty.clarity > suspect.clarity
