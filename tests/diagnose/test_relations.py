@@ -131,6 +131,14 @@ def test_a_price_less_a_percentage_by_the_usual_one_is_a_product() -> None:
     assert np.nanmean(found.surprise) < 0.01
 
 
+def test_a_length_that_differs_by_a_letter_or_two_is_no_exact_sum() -> None:
+    """A text that ends openly loses one or two of its letters, and nobody knows which: a count is not rounded, it is another one."""
+    rng = np.random.default_rng(9)
+    length, ending = rng.integers(36, 95, N + M).astype(float), rng.choice(["open", "closed", "question"], N + M)
+    kept = length - np.where(ending == "open", rng.integers(1, 3, N + M), 0)
+    assert _learn(_case(kept, length=length, ending=ending)) is None
+
+
 def test_of_what_is_nearly_a_sum_trees_learn_what_is_left() -> None:
     """A linear model with a little of two fields together: trees alone approach its slopes in steps."""
     rng = np.random.default_rng(8)

@@ -36,8 +36,8 @@ _FEWEST = 12
 """Columns up to which it is sought whether fewer than half say the same."""
 _FINE = 0.01
 """The part of the middle spread that half a unit of the last decimal may be where a number is rounded."""
-_WEIGHED = 0.25
-"""The part of what rounding takes that weights learned from rounded numbers may be off by."""
+_WEIGHED, _COUNTED = 0.25, 0.5
+"""The part of what rounding takes that weights learned from rounded numbers may be off by; half the mark of what is counted, not rounded."""
 _LISTED, _GRADES = 20, 12
 """Values up to which a category is a flag a value, and a number a factor a value."""
 
@@ -450,7 +450,9 @@ def _least_squares(
         ground &= np.all([_within(column, column[train]) for column in x.T[heavy]], axis=0)
     expected = link.back(np.where(_within(fitted, y[train]) & ground, fitted, np.nan))
     used = tuple(dict.fromkeys(name for name, kept in zip(names, heavy, strict=True) if kept))
-    slack = _WEIGHED * tolerance(target.numbers[train])
+    known = target.numbers[train]
+    near, half = tolerance(known), _half(known)
+    slack = _WEIGHED * half if near <= half < _COUNTED else 0.0  # else rounding is the least of what may differ
     return judge(parts, target, expected, share, form=form, parents=used, slack=slack)
 
 
