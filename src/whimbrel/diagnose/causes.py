@@ -326,7 +326,7 @@ def _served(case: Case, suspect: Suspect, soft: Sequence[Suspect], relations: Ma
     looked_up = [f.path for f in fields if f.role is Role.STEP and not _determined(f.path, relations)]
     looked_up.sort(key=lambda path: (-moved.get(path, 0.0), relations[path].strength if path in relations else 0.0))
     found = (called or likened or looked_up or [suspect.component])[0]
-    while (source := _copied(case, found, relations)) and moved.get(source, SAME) >= SAME:
+    while (source := _copied(case, found, relations)) and moved.get(source, 0.0) >= moved.get(found, 0.0):
         found = source
     return found
 
