@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import causes, followers, gather, straight
+from whimbrel.diagnose import causes, followers, gather, ground, sources, straight
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect
@@ -148,7 +148,7 @@ def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(
 ) -> None:
     """From the hour on in which a rate is one that golden hardly ever had; but not if this is clear and it was new before, or others with it
     do not depart; the slice always had it, or it is no weather, but what each row has of its own."""
-    monkeypatch.setattr(gather, "_lasting", lambda *_: rate != "each row's own")
+    monkeypatch.setattr(ground, "_lasting", lambda *_: rate != "each row's own")
     ts = np.arange(400) * 1_000_000
     golden, late = np.arange(400) < 200, np.arange(400) >= 300
     values = np.where(golden, 1.0 + np.arange(400) % 3, 2.0)
@@ -169,7 +169,7 @@ def test_a_fitted_model_left_on_ground_that_is_new_proves_nothing(
         moved, hit=replace(moved.hit, channel=channel, excess=np.where(late, 0.7, 0.0)), inside=rows,
         affected=rows & late, since_us=int(ts[300]), from_start=False,
     )  # fmt: skip
-    assert gather._unknown_ground(cast("Any", case), moved) is unknown
+    assert ground.unknown_ground(cast("Any", case), moved) is unknown
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_a_source_of_another_name_feeds_what_the_rest_of_the_row_foretells_least
     fields = [Field(path, Kind.NUMBER) for path in paths]
     relations = {path: Reads((), strength=s) for path, s in zip(paths, strengths, strict=True)}
     stale = suspect("age.feed", "stale", 1.0, kind="invariant")
-    assert causes._served(cast("Any", SimpleNamespace(schema=fields)), stale, [], cast("Any", relations)) == named
+    assert sources.served(cast("Any", SimpleNamespace(schema=fields)), stale, [], cast("Any", relations)) == named
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_of_several_fields_of_its_name_a_source_feeds_the_one_that_moved(moves: 
     fields = [Field(path, Kind.NUMBER) for path in ("inputs.kitchen_queue", "steps.join.kitchen_cap")]
     stale = suspect("age.kitchen", "stale", 1.0, kind="invariant")
     queue = suspect("inputs.kitchen_queue", "level", -0.8, kind="marginal", proof=Proof.SOFT)
-    named = causes._served(cast("Any", SimpleNamespace(schema=fields)), stale, [queue] if moves else [], {})
+    named = sources.served(cast("Any", SimpleNamespace(schema=fields)), stale, [queue] if moves else [], {})
     assert named == ("inputs.kitchen_queue" if moves else "steps.join.kitchen_cap")
 
 
@@ -383,8 +383,8 @@ def test_what_is_stale_was_stale_in_what_a_step_copies() -> None:
         "Any",
         {"steps.weather.temp": SimpleNamespace(parents=("inputs.temp_c",), exact=True, form="copy", strength=1.0)},
     )
-    assert causes._served(case, stale, moved, made) == "inputs.temp_c"
-    assert causes._served(case, stale, moved, {}) == "steps.weather.temp"
+    assert sources.served(case, stale, moved, made) == "inputs.temp_c"
+    assert sources.served(case, stale, moved, {}) == "steps.weather.temp"
 
 
 @pytest.mark.parametrize(("path", "nothing"), [("inputs.user", True), ("steps.profile.rate", False)])

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import whimbrel
-from whimbrel.diagnose import atoms, boundaries, gather
+from whimbrel.diagnose import atoms, boundaries, ground
 from whimbrel.diagnose.case import HOUR_US, Variable
 from whimbrel.diagnose.relations import Split
 from whimbrel.model.fields import Field, Kind, Role
@@ -50,7 +50,7 @@ def test_a_zone_in_weather_of_its_own_is_judged_on_rows_like_golden_s(familiar: 
         threshold=5.0,
         channel=SimpleNamespace(detail={"relation": relation}),
     )
-    assert (gather._where_familiar(cast("Any", SimpleNamespace(hit=hit, affected=affected))) >= hit.threshold) is left
+    assert (ground.where_familiar(cast("Any", SimpleNamespace(hit=hit, affected=affected))) >= hit.threshold) is left
 
 
 def test_a_local_weekday_is_told_by_the_hour_of_the_week() -> None:

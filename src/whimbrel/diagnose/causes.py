@@ -19,6 +19,7 @@ from whimbrel.diagnose.displaced import of_another
 from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, inherited, led, misled, taken_along, unread
 from whimbrel.diagnose.refuted import refuted
 from whimbrel.diagnose.relations import Relation
+from whimbrel.diagnose.sources import served
 from whimbrel.diagnose.straight import of_other_weights
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, not_yet, order_of, overlap
@@ -37,7 +38,6 @@ CLEARER = 2.0
 _MODEL_FACTS = {"model.version": 0, "model.precision": 1, "model.variant": 2, "model.name": 3, "model.digest": 4}
 """What names a model, the most telling first."""
 
-_ONE = ("copy", "affine", "function")
 _STREWN = 5.0
 """Standard errors, of the square root of the rows, by which outputs must be strewn wider about golden's model to have lost its order."""
 
@@ -257,7 +257,7 @@ def _name(
         code = next((s for s in identities if s.component == f"code.{step}" and _coincide(suspect, s)), None)
         return Cause(suspect, suspect.component, "features", witnesses=(code,) if code else ())
     if role is Role.AGE:
-        component = _served(case, suspect, soft, relations)
+        component = served(case, suspect, soft, relations)
         return Cause(suspect, component, "data" if component.startswith("inputs.") else "features")
     if role is Role.USAGE:
         return Cause(suspect, *_usage(suspect, identities))
@@ -308,39 +308,6 @@ def _torn_most(suspect: Suspect, others: Sequence[Suspect], relations: Mapping[s
         s for s in mutual if min(overlap(s.affected, suspect.affected), overlap(suspect.affected, s.affected)) >= MOSTLY
     ]
     return max([suspect, *alike], key=lambda s: s.shift / s.before).component
-
-
-def _served(case: Case, suspect: Suspect, soft: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
-    """The field that a source feeds: the one of its name; else, of those that nothing recorded determines, the likeliest.
-
-    Of several the one that moved on the same rows; steps come before inputs, for what has an age was looked up. A source of
-    another name is told by what the rest of the row foretells least.
-    """
-    name = split(suspect.component)[1]
-    moved = {s.component: overlap(suspect.affected, s.affected) for s in soft}
-    fields = [f for f in case.schema if f.role in (Role.STEP, Role.INPUT)]
-    fields.sort(key=lambda f: (-moved.get(f.path, 0.0), f.role is not Role.STEP))
-    called = [f.path for f in fields if split(f.path)[-1] == name] or [f.path for f in fields if f.step == name]
-    words = set(re.split(r"[^a-z0-9]+", name.casefold()))
-    likened = [f.path for f in fields if words & set(re.split(r"[^a-z0-9]+", f.path.casefold()))]
-    looked_up = [f.path for f in fields if f.role is Role.STEP and not _determined(f.path, relations)]
-    looked_up.sort(key=lambda path: (-moved.get(path, 0.0), relations[path].strength if path in relations else 0.0))
-    found = (called or likened or looked_up or [suspect.component])[0]
-    while (source := _copied(case, found, relations)) and moved.get(source, 0.0) >= moved.get(found, 0.0):
-        found = source
-    return found
-
-
-def _copied(case: Case, path: str, relations: Mapping[str, Relation]) -> str:
-    """The one number that a step is made of alone, where it is made of one: what is stale was stale there."""
-    made = relations[path].parents if _determined(path, relations) and relations[path].form in _ONE else ()
-    source = case.variables.get(made[0]) if len(made) == 1 else None
-    alone = source is not None and source.numbers is not None and source.field.role in (Role.INPUT, Role.STEP)
-    return source.path if alone and source is not None and source.path != path else ""
-
-
-def _determined(path: str, relations: Mapping[str, Relation]) -> bool:
-    return path in relations and relations[path].exact
 
 
 def _ranks_kept(case: Case, suspect: Suspect) -> bool:

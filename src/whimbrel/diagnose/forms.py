@@ -10,7 +10,7 @@ import numpy as np
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.links import IDENTITY, LOG, LOG_ODDS, Link, fitting
 from whimbrel.diagnose.relations import Relation, Split, alone
-from whimbrel.diagnose.shapes import multiples_of
+from whimbrel.diagnose.rounding import ends, half, tolerance
 from whimbrel.diagnose.support import thin
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -22,7 +22,7 @@ _SCREEN_ROWS = 1_500
 _LEAST_TOLD = 0.3
 """The share of rows whose neighbours must tell them, to a hundredth of the spread, where a number may be a function of another."""
 _MAX_WITNESSES = 4
-_PLAIN = ("copy", "affine", "function")
+PLAIN = ("copy", "affine", "function")
 _GATE = 0.05
 """The least share of rows on either side of a gate."""
 _GRADUAL = 20
@@ -34,8 +34,6 @@ _MAX_CUT, _LEAST_CUT = 4, 8
 _RENEWED = 15
 _FEWEST = 12
 """Columns up to which it is sought whether fewer than half say the same."""
-_FINE = 0.01
-"""The part of the middle spread that half a unit of the last decimal may be where a number is rounded."""
 _WEIGHED, _COUNTED = 0.25, 0.5
 """The part of what rounding takes that weights learned from rounded numbers may be off by; half the mark of what is counted, not rounded."""
 _LISTED, _GRADES = 20, 12
@@ -59,7 +57,7 @@ def single_parent_relations(parts: Split, target: Variable, parents: Sequence[Va
     best = max(relation.strength for relation in found)
     found = [relation for relation in found if relation.strength >= best - 0.01]
     # A copy says more than a table: a dock's number is that of the dock, and only by the way a function of its place.
-    return sorted(found, key=lambda relation: _PLAIN.index(relation.form))[:_MAX_WITNESSES]
+    return sorted(found, key=lambda relation: PLAIN.index(relation.form))[:_MAX_WITNESSES]
 
 
 def _follows(target: Variable, parent: Variable, rows: Ints) -> bool:
@@ -126,7 +124,7 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
     if train.size < 20:
         return None
     a, b = x[train], y[train]
-    low, high = _ends(a, 0.1)
+    low, high = ends(a, 0.1)
     if low == high:
         low, high = float(a.min()), float(a.max())
     if low == high:
@@ -139,7 +137,7 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
         return None
     offset = b[left] - slope * a[left]
     copied = abs(slope - 1) < 1e-9 and abs(offset) <= 1e-9 * max(1.0, float(np.abs(b).max()))
-    slack, near = abs(float(slope)) * _half(a), 3 * tolerance(b)
+    slack, near = abs(float(slope)) * half(a), 3 * tolerance(b)
     if slack and not copied:  # two rounded points say a slope only roughly: so do all that lie near
         fit = np.abs(b - slope * a - offset) <= 3 * (near + slack)
         slope, offset = np.polyfit(a[fit], b[fit], 1)
@@ -451,8 +449,8 @@ def _least_squares(
     expected = link.back(np.where(_within(fitted, y[train]) & ground, fitted, np.nan))
     used = tuple(dict.fromkeys(name for name, kept in zip(names, heavy, strict=True) if kept))
     known = target.numbers[train]
-    near, half = tolerance(known), _half(known)
-    slack = _WEIGHED * half if near <= half < _COUNTED else 0.0  # else rounding is the least of what may differ
+    near, mark = tolerance(known), half(known)
+    slack = _WEIGHED * mark if near <= mark < _COUNTED else 0.0  # else rounding is the least of what may differ
     return judge(parts, target, expected, share, form=form, parents=used, slack=slack)
 
 
@@ -478,35 +476,3 @@ def _fewest(design: Floats, y: Floats) -> Floats:
             whole[used] = few
             break
     return whole
-
-
-def tolerance(values: Floats) -> float:
-    """What counts as equal: a thousandth of the middle spread, float noise on large values, and what rounding takes.
-
-    A score of four decimals that is mostly near nought lies farther from the sum that it is than a thousandth of its spread; a time in
-    seconds varies by far less than float noise on such numbers could be.
-    """
-    low, high = _ends(values, 0.05)
-    spread = high - low if high > low else float(np.ptp(values))
-    large = 1e-6 * float(np.max(np.abs(values)) or 1.0)
-    noise = max(1e-3 * spread, min(large, 5e-3 * spread) if spread > 0 else large)
-    return _half(values, spread, above=noise) or noise
-
-
-def _half(values: Floats, spread: float | None = None, *, above: float = 0.0) -> float:
-    """Half of the mark that all values were rounded to, where it is fine beside their spread and more than `above`; else 0."""
-    if spread is None:
-        low, high = _ends(values, 0.05)
-        spread = high - low
-    halves = (0.5 * 10.0**-decimals for decimals in range(7))
-    halves = (half for half in halves if _FINE * spread >= half > above)
-    return next((half for half in halves if multiples_of(2 * half, values).all()), 0.0)
-
-
-def _ends(values: Floats, share: float) -> tuple[float, float]:
-    """The quantiles at `share` and 1 - `share`; what `np.quantile` checks first takes longer than the thousand values it is asked of."""
-    last = values.size - 1
-    k = int(share * last)
-    rest, places = share * last - k, (k, min(k + 1, last), max(last - k - 1, 0), last - k)
-    a, b, c, d = np.partition(values, places)[list(places)].tolist()
-    return a + (b - a) * rest, d - (d - c) * rest

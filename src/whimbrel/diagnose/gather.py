@@ -11,13 +11,14 @@ from dataclasses import replace
 import numpy as np
 
 from whimbrel.diagnose import bygone, feeds, history, keys, labels, senders, state, tables, whom
-from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
+from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.displaced import dealt, of_another_hour
+from whimbrel.diagnose.ground import unknown_ground
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, measured
 from whimbrel.diagnose.surroundings import asked_for
-from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, order_of
+from whimbrel.diagnose.suspects import Proof, Suspect, order_of
 from whimbrel.diagnose.tables import TORN
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -72,12 +73,8 @@ VALUES = 6
 """Different values that tell how a number is rounded."""
 USUAL, ODDS = 0.2, 3.0
 """The share of nulls from which on they are a habit of the world's, and times the odds by which no habit changes."""
-ASIDE, LEAST_EARLIER = 0.1, 30
-"""A share of rows that is too small to say anything beside the others; rows before an onset that say what was usual until then."""
 ONCE = 3
 """Requests that must break an exact relation, however often each was sent again, before it proves anything."""
-SCARCE = 0.02
-"""The rarest part of golden's rows, by what they have: too few to have taught a model anything."""
 _PLAIN = (
     *("type", "foreign", "rekeyed", "bygone", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped"),
     *("copy", "form", "cut", "atom", "repeated", "stutter", "standing", "over", "null", "broken", "slower", "halted"),
@@ -176,7 +173,7 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     if (
         few
         or _few_values(case, suspect)
-        or _unknown_ground(case, suspect)
+        or unknown_ground(case, suspect)
         or (suspect.proof > Proof.SOFT and asked_for(case, suspect))
     ):
         return replace(suspect, proof=Proof.SOFT)
@@ -285,97 +282,6 @@ def _scale_moved(case: Case, suspect: Suspect) -> bool:
     gained = np.maximum(after - before, 0.0)
     itself = float(gained[marks == channel.detail["value"]].sum())
     return float(gained.sum()) - itself > itself
-
-
-def _unknown_ground(case: Case, suspect: Suspect) -> bool:
-    """Whether a fitted model is left when something that it reads is new there, and neither elsewhere nor before.
-
-    What golden never saw vary (a rate, a month) it cannot have taught, and hardly another row is there to compare with; a storm
-    over one city leaves the other cities on other ground.
-    """
-    channel = suspect.hit.channel
-    if channel.kind != "residual" or channel.exact:
-        return False
-    since = case.window & (case.ts >= suspect.since_us)
-    others, known = since & ~suspect.inside, case.golden & suspect.inside
-    compared = others.sum() > ASIDE * suspect.affected.sum()
-    parents = [case.variables[name] for name in channel.detail["relation"].parents if name in case.variables]
-    own = compared and any(_own_ground(case, parent, suspect.inside) for parent in parents)
-    # Others of the hour are no control then: what is left must be enough without them.
-    alone = max(suspect.hit.threshold, channel.least)
-    if own and channel.values is channel.beside and _where_familiar(suspect) < alone:
-        return True
-    # What was new before the onset as well, and did no harm then, is no excuse for what came at once.
-    clear = suspect.clarity >= CLEAR
-    earlier = case.window & ~since if clear and abrupt(case, suspect) else np.zeros_like(since)
-    rows = (
-        suspect.bad if channel.signature == "astray" and suspect.bad.any() else suspect.affected
-    )  # only some go astray
-    for parent in parents:
-        new = _new(parent, known, earlier & suspect.inside) if own else _new(parent, case.golden, earlier)
-        most = 0.5 * float(new[rows].mean())
-        # Others are on the same ground, and do not depart; a little may be what a model makes of rain in this town alone.
-        alike = clear and compared and not own and new[others].mean() > most
-        there = known.any() and new[known].mean() > most  # the slice always had it
-        # The weather is another's over one town; what each row has of its own is not.
-        if most > 0.25 and not alike and not there and (own or not compared or _lasting(case, parent)):
-            return True
-    return False
-
-
-def _lasting(case: Case, parent: Variable) -> bool:
-    return parent.numbers is not None and state.places(case, parent.numbers, shared=state.ROUGHLY) is not None
-
-
-def _where_familiar(suspect: Suspect) -> float:
-    """What is left of the score on rows like golden's, where a slice on ground of its own was held against others of its hour.
-
-    Cold that golden never had hits every zone, but a model fitted in the warm errs about each in another way.
-    """
-    excess, known = suspect.hit.excess, np.isfinite(suspect.hit.channel.detail["relation"].surprise)
-    all_of, familiar = (excess[rows & np.isfinite(excess)] for rows in (suspect.affected, suspect.affected & known))
-    return (
-        suspect.hit.score * float(familiar.sum() / all_of.sum()) * float(np.sqrt(all_of.size / max(familiar.size, 1)))
-    )
-
-
-def _own_ground(case: Case, parent: Variable, inside: Bools) -> bool:
-    """Whether the slice has values of its own of what the model reads (a zone's rate), so that no other rows are like it."""
-    if parent.distinct > MAX_VALUES or parent.distinct < 2:
-        return False
-    known = case.golden & ~parent.missing
-    here, elsewhere = known & inside, known & ~inside
-    if not (here.any() and elsewhere.any()):
-        return False
-    own = np.bincount(parent.kinds[here], minlength=int(parent.kinds.max()) + 1) > 0
-    return bool(own[parent.kinds[elsewhere]].mean() < ASIDE)
-
-
-def _new(variable: Variable, golden: Bools, earlier: Bools) -> Bools:
-    """Where a value lies outside what these golden rows had, and most of the rows before, where there are enough; shape (n,).
-
-    What hardly any of golden's rows had is new as well: a season's first day teaches next to nothing of the season.
-    """
-    known = golden & ~variable.missing
-    if not known.any():
-        return ~variable.missing
-    before = earlier & ~variable.missing
-    if variable.numbers is None or variable.distinct <= MAX_VALUES:
-        codes = variable.kinds if variable.codes is None else variable.codes
-        counts = np.bincount(codes[known], minlength=int(codes.max(initial=0)) + 1)
-        rarest = np.argsort(counts, kind="stable")
-        seen = np.zeros(counts.size, dtype=bool)
-        seen[rarest] = np.cumsum(counts[rarest]) > SCARCE * counts.sum()
-        if before.sum() >= LEAST_EARLIER:
-            seen |= np.bincount(codes[before], minlength=seen.size) >= ASIDE * before.sum()
-        fresh: Bools = ~variable.missing & ~np.append(seen, True)[codes]
-        return fresh
-    low, high = np.quantile(variable.numbers[known], [SCARCE / 2, 1 - SCARCE / 2])
-    if before.sum() >= LEAST_EARLIER:
-        least, most = np.quantile(variable.numbers[before], [ASIDE, 1 - ASIDE])
-        low, high = min(low, least), max(high, most)
-    out: Bools = (variable.numbers < low) | (variable.numbers > high)
-    return out
 
 
 def _sharpest(case: Case, hit: Hit, sign: float) -> tuple[Where, Bools, int, bool]:

@@ -14,8 +14,9 @@ import numpy as np
 
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
-from whimbrel.diagnose.forms import EXACT_SHARE, judge, tolerance
+from whimbrel.diagnose.forms import EXACT_SHARE, judge
 from whimbrel.diagnose.relations import Relation, Split
+from whimbrel.diagnose.rounding import tolerance
 from whimbrel.diagnose.series import Series
 from whimbrel.diagnose.support import thin
 from whimbrel.diagnose.suspects import Proof, Suspect

@@ -1,0 +1,108 @@
+"""Ground that golden never taught a fitted model: what it says there proves nothing, unless others stand there as well and do not depart.
+
+In: a `Case` and a suspect that left its fitted model. Out: whether something that the model reads is new there. `gather` asks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from whimbrel.diagnose import state
+from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
+from whimbrel.diagnose.suspects import CLEAR, Suspect, abrupt
+from whimbrel.model.rows import Bools
+
+ASIDE, LEAST_EARLIER = 0.1, 30
+"""A share of rows that is too small to say anything beside the others; rows before an onset that say what was usual until then."""
+SCARCE = 0.02
+"""The rarest part of golden's rows, by what they have: too few to have taught a model anything."""
+
+
+def unknown_ground(case: Case, suspect: Suspect) -> bool:
+    """Whether a fitted model is left when something that it reads is new there, and neither elsewhere nor before.
+
+    What golden never saw vary (a rate, a month) it cannot have taught, and hardly another row is there to compare with; a storm
+    over one city leaves the other cities on other ground.
+    """
+    channel = suspect.hit.channel
+    if channel.kind != "residual" or channel.exact:
+        return False
+    since = case.window & (case.ts >= suspect.since_us)
+    others, known = since & ~suspect.inside, case.golden & suspect.inside
+    compared = others.sum() > ASIDE * suspect.affected.sum()
+    parents = [case.variables[name] for name in channel.detail["relation"].parents if name in case.variables]
+    own = compared and any(_own_ground(case, parent, suspect.inside) for parent in parents)
+    # Others of the hour are no control then: what is left must be enough without them.
+    alone = max(suspect.hit.threshold, channel.least)
+    if own and channel.values is channel.beside and where_familiar(suspect) < alone:
+        return True
+    # What was new before the onset as well, and did no harm then, is no excuse for what came at once.
+    clear = suspect.clarity >= CLEAR
+    earlier = case.window & ~since if clear and abrupt(case, suspect) else np.zeros_like(since)
+    astray = channel.signature == "astray" and suspect.bad.any()  # only some do
+    rows = suspect.bad if astray else suspect.affected
+    for parent in parents:
+        new = _new(parent, known, earlier & suspect.inside) if own else _new(parent, case.golden, earlier)
+        most = 0.5 * float(new[rows].mean())
+        # Others are on the same ground, and do not depart; a little may be what a model makes of rain in this town alone.
+        alike = clear and compared and not own and new[others].mean() > most
+        there = known.any() and new[known].mean() > most  # the slice always had it
+        # The weather is another's over one town; what each row has of its own is not.
+        if most > 0.25 and not alike and not there and (own or not compared or _lasting(case, parent)):
+            return True
+    return False
+
+
+def _lasting(case: Case, parent: Variable) -> bool:
+    return parent.numbers is not None and state.places(case, parent.numbers, shared=state.ROUGHLY) is not None
+
+
+def where_familiar(suspect: Suspect) -> float:
+    """What is left of the score on rows like golden's, where a slice on ground of its own was held against others of its hour.
+
+    Cold that golden never had hits every zone, but a model fitted in the warm errs about each in another way.
+    """
+    excess, known = suspect.hit.excess, np.isfinite(suspect.hit.channel.detail["relation"].surprise)
+    all_of, familiar = (excess[rows & np.isfinite(excess)] for rows in (suspect.affected, suspect.affected & known))
+    return (
+        suspect.hit.score * float(familiar.sum() / all_of.sum()) * float(np.sqrt(all_of.size / max(familiar.size, 1)))
+    )
+
+
+def _own_ground(case: Case, parent: Variable, inside: Bools) -> bool:
+    """Whether the slice has values of its own of what the model reads (a zone's rate), so that no other rows are like it."""
+    if parent.distinct > MAX_VALUES or parent.distinct < 2:
+        return False
+    known = case.golden & ~parent.missing
+    here, elsewhere = known & inside, known & ~inside
+    if not (here.any() and elsewhere.any()):
+        return False
+    own = np.bincount(parent.kinds[here], minlength=int(parent.kinds.max()) + 1) > 0
+    return bool(own[parent.kinds[elsewhere]].mean() < ASIDE)
+
+
+def _new(variable: Variable, golden: Bools, earlier: Bools) -> Bools:
+    """Where a value lies outside what these golden rows had, and most of the rows before, where there are enough; shape (n,).
+
+    What hardly any of golden's rows had is new as well: a season's first day teaches next to nothing of the season.
+    """
+    known = golden & ~variable.missing
+    if not known.any():
+        return ~variable.missing
+    before = earlier & ~variable.missing
+    if variable.numbers is None or variable.distinct <= MAX_VALUES:
+        codes = variable.kinds if variable.codes is None else variable.codes
+        counts = np.bincount(codes[known], minlength=int(codes.max(initial=0)) + 1)
+        rarest = np.argsort(counts, kind="stable")
+        seen = np.zeros(counts.size, dtype=bool)
+        seen[rarest] = np.cumsum(counts[rarest]) > SCARCE * counts.sum()
+        if before.sum() >= LEAST_EARLIER:
+            seen |= np.bincount(codes[before], minlength=seen.size) >= ASIDE * before.sum()
+        fresh: Bools = ~variable.missing & ~np.append(seen, True)[codes]
+        return fresh
+    low, high = np.quantile(variable.numbers[known], [SCARCE / 2, 1 - SCARCE / 2])
+    if before.sum() >= LEAST_EARLIER:
+        least, most = np.quantile(variable.numbers[before], [ASIDE, 1 - ASIDE])
+        low, high = min(low, least), max(high, most)
+    out: Bools = (variable.numbers < low) | (variable.numbers > high)
+    return out
