@@ -181,6 +181,12 @@ class Case:
         return {v.path: v.codes for v in named if v.codes is not None and MAX_VALUES < v.distinct <= _OFTEN * known}
 
     @cached_property
+    def read_at(self) -> int:
+        """When the log was read, for all that is known (µs): the window's newest row, or label. Golden may have been taken out of it later."""
+        newest = int(self.ts[self.window].max())
+        return newest if self.label_ts is None else max(newest, int(self.label_ts[self.window].max()))
+
+    @cached_property
     def series(self) -> Series | None:
         """The rows as series of even steps (a meter's hours, a shop and product's days); None where they are none, or a sample."""
         named = [*self.categories.values(), *self.many.values()]

@@ -115,9 +115,7 @@ def _by_now(case: Case, target: Floats, expected: Floats) -> Floats:
     if case.label_ts is None:
         return expected
     delay = np.where(case.label_ts >= 0, case.label_ts - case.ts, -1)
-    age = (
-        max(int(case.ts[case.window].max()), int(case.label_ts[case.window].max())) - case.ts
-    )  # golden may have been taken out later
+    age = case.read_at - case.ts
     came = []
     for value in (1.0, 0.0):
         known = np.sort(delay[case.golden & (target == value) & (delay >= 0)])

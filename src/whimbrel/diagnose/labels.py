@@ -200,8 +200,7 @@ def _arrived(case: Case) -> _Arrival | None:
     delay = np.where((case.label_ts >= 0) & ~label.missing, (case.label_ts - case.ts) / 1e6, np.nan)
     if np.isfinite(delay[case.golden]).sum() < 30 or not np.isfinite(delay[case.window]).any():
         return None  # where not one has come, nobody knows whether they were looked for yet
-    # The log was read when the window's newest row or label came in, for all that is known: golden may have been taken out of it later.
-    now = max(int(case.ts[case.window].max()), int(case.label_ts[case.window].max()))
+    now = case.read_at
     age = (now - case.ts) / 1e6
     first, last = int(case.ts[case.window].min()), int(case.ts[case.window].max())
     period = -(-(last - first + 1) // DAY_US) * DAY_US
@@ -298,13 +297,13 @@ def _lost(case: Case, suspect: Suspect) -> Proof:
 
 
 def _hasty(case: Case) -> list[Channel]:
-    """Labels of the kind that comes latest, and whether each came sooner than half of golden's did: what a window is cut off at never comes."""
+    """Of each yes whether it came sooner than half of golden's did: where later ones are cut off, all do."""
     soon = _sooner(case)
     return [] if soon is None else [_channel("hasty", np.where(np.isfinite(soon), soon <= 0.5, np.nan), floor=0.1)]
 
 
 def _sooner(case: Case) -> Floats | None:
-    """The share of golden's labels of a yes that came sooner after what they judge, shape (n,), NaN where there is no yes; None of no yes and no."""
+    """The share of golden's labels of a yes that came sooner after what they judge, shape (n,), NaN where it is none; None where labels are no yes or no."""
     found, label_ts = judged.judged(case), case.label_ts
     if found is None or not found.binary or label_ts is None:
         return None

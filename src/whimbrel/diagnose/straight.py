@@ -1,7 +1,8 @@
 """A plain weighted sum of what a fitted model sees: where that nearly tells a number, trees need only learn what is left.
 
 In: a `Design`'s matrix, which columns are categories, and the number. Out: a `Straight`, which foretells it for any rows. Least squares with a ridge
-(Hoerl and Kennard 1970) of numbers, of their logarithms, and of flags for null and for each category.
+(Hoerl and Kennard 1970) of numbers, of their logarithms, and of flags for null and for each category. And whether what an output departs
+by is such a sum: then another model computes it.
 """
 
 from __future__ import annotations
