@@ -22,7 +22,7 @@ from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.sources import served
 from whimbrel.diagnose.straight import of_other_weights
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
-from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, not_yet, order_of, overlap
+from whimbrel.diagnose.suspects import BARELY, CLEAR, Proof, Suspect, abrupt, not_yet, order_of, overlap
 from whimbrel.diagnose.unrecorded import unrecorded
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
@@ -399,9 +399,10 @@ def _strangers(identities: Sequence[Suspect], causes: Sequence[Cause]) -> list[C
 
 
 def _passed_on(case: Case, suspect: Suspect, all_of: Sequence[Suspect]) -> bool:
-    """Whether something before it moved on a good part of its rows."""
+    """Whether something before it moved on a good part of its rows; what only just did moves nothing far."""
     before = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
     before = [s for s in before if role_of(s.component) in (Role.INPUT, Role.STEP, Role.AGE)]
+    before = [s for s in before if s.clarity >= BARELY or suspect.clarity < CLEAR]
     return any(overlap(suspect.affected, s.affected) >= 0.3 for s in before)
 
 

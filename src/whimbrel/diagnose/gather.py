@@ -18,7 +18,7 @@ from whimbrel.diagnose.ground import unknown_ground
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, measured
 from whimbrel.diagnose.surroundings import asked_for
-from whimbrel.diagnose.suspects import Proof, Suspect, order_of
+from whimbrel.diagnose.suspects import BARELY, Proof, Suspect, order_of
 from whimbrel.diagnose.tables import TORN
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -50,8 +50,6 @@ _NEVER = 0.0005
 """A share of golden's rows that is as good as none."""
 SLIGHT = 0.5
 """Golden spreads by which a step or an output must leave its fitted model before that counts on traffic that may be of another kind."""
-BARELY = 1.5
-"""Times its threshold below which a departure is no more than a fitted model's own error, where rows share their weather."""
 OFTEN = 5.0
 """Times as often as in golden that answers must go astray."""
 _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {

@@ -213,10 +213,9 @@ def _boosted(case: Case, parts: Split, target: Variable, parents: Sequence[Varia
         categorical_features=design.categorical,
     )  # fmt: skip
     (taught, seen), varies = np.split(design.x, [train.size]), float(np.var(cut[check]))
-    # So many tell a sum as well as all.
-    few, some = (thin(np.arange(rows.size), _SCREEN_ROWS) for rows in (train, check))
+    few = thin(np.arange(train.size), _SCREEN_ROWS)  # so many tell a sum as well as all
     plain = straight(taught[few], design.categorical, cut[train[few]])
-    left = float(np.mean((cut[check[some]] - plain.of(seen[some])) ** 2))
+    left = float(np.mean((cut[check] - plain.of(seen)) ** 2))
     told = plain.of if left <= NEARLY_STRAIGHT * varies else _nothing
     rest = cut[train] - told(taught)
     fitted, asked = np.full(y.size, np.nan), check

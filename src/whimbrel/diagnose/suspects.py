@@ -26,6 +26,8 @@ from whimbrel.stats.onset import SURER
 CLEAR = 2.0
 """Times its threshold from which a departure is clear: on ground that golden never saw it is then no chance, where others are there as well,
 and a rough relation that broke with its own code is that code's doing."""
+BARELY = 1.5
+"""Times its threshold below which a departure is no more than a fitted model's own error, where rows share their weather."""
 _EVENT_BEFORE_S, _EVENT_AFTER_S = 7_200, 300
 
 
