@@ -45,3 +45,42 @@ def test_another_fill_is_found_among_the_few_that_are_filled(fill: float | None)
         return
     assert (report.verdict, report.findings[0].component) == ("fault", "steps.impute.popularity")
     assert "that stand for no steps.lookup.popularity are exactly 0" in report.findings[0].what
+
+
+LEVELS = Schema.from_pairs([
+    ("context.owner", Kind.TEXT), ("inputs.day", Kind.NUMBER), ("inputs.week", Kind.NUMBER), ("inputs.month", Kind.NUMBER),
+    ("steps.level.base", Kind.NUMBER), ("outputs.score", Kind.NUMBER), ("decision", Kind.TEXT),
+])  # fmt: skip
+
+
+def _levels(days: range, seed: int, null_as: float = np.nan) -> Rows:
+    """A weighted mean of the sales that are known; from noon of the last but one day on, own shops count what is null as `null_as`."""
+    rng = np.random.default_rng(seed)
+    n = 1_500 * len(days)
+    ts = np.sort(rng.integers(days.start * 24 * HOUR_US, days.stop * 24 * HOUR_US, n))
+    level, owner = rng.gamma(4, 10, n), rng.integers(0, 2, n)
+    sold = np.round(level[:, None] * rng.gamma(20, 1 / 20, (n, 3)), 1)
+    sold[rng.random((n, 3)) < [0.06, 0.04, 0.0]] = np.nan
+    late = (ts >= ((days.stop - 2) * 24 + 12) * HOUR_US) & (owner == 1)
+    counted = np.where(np.isnan(sold) & late[:, None], null_as, sold)
+    weights = np.where(np.isnan(counted), 0.0, [0.25, 0.4, 0.35])
+    base = np.round((np.nan_to_num(counted) * weights).sum(axis=1) / weights.sum(axis=1), 2)
+    score = np.round(np.log1p(base), 4)
+    columns: dict[str, Column] = {
+        "context.owner": Categories(owner, ("franchise", "own")),
+        "inputs.day": Numbers(sold[:, 0]), "inputs.week": Numbers(sold[:, 1]), "inputs.month": Numbers(sold[:, 2]),
+        "steps.level.base": Numbers(base), "outputs.score": Numbers(score),
+        "decision": Categories((score > 3.6).astype(np.int64), ("few", "many")),
+    }  # fmt: skip
+    return Rows(tuple(f"{seed}-{i}" for i in range(n)), ts, columns, n)
+
+
+@pytest.mark.parametrize("null_as", [np.nan, 0.0])
+def test_a_mean_that_counts_what_is_null_is_found_among_the_few_that_lack_something(null_as: float) -> None:
+    report = diagnose_rows(_levels(range(14), 2), _levels(range(14, 16), 3, null_as), LEVELS, app="shop")
+    if np.isnan(null_as):
+        assert report.verdict == "healthy"
+        return
+    found = report.findings[0]
+    assert (report.verdict, found.layer, found.component) == ("fault", "features", "steps.level.base")
+    assert "of those without inputs." in found.what

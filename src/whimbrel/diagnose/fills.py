@@ -7,27 +7,30 @@ is common anyway, or a store that is refreshed by night, would hide them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from whimbrel.diagnose.atoms import HANDFUL, channels_of_atoms
 from whimbrel.diagnose.boundaries import upstream
-from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.contracts import LEAST_FIXED
 from whimbrel.diagnose.learning import exact
 from whimbrel.diagnose.relations import Relation, Split, held_out
 from whimbrel.diagnose.scan import Channel
 from whimbrel.model.fields import Role
+from whimbrel.model.rows import Bools
 
 SELDOM = 0.3
 """The share of a step's rows up to which a way that it goes is another than its usual one."""
+_PATTERNS = 6
+"""Parents of which it is asked which were null together."""
 
 
 def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     """A channel for each value that stands out among a step's fills, NaN on all rows that it did not fill; and for each relation that holds there alone."""
-    out = _other_ways(case, relations)
+    out = _other_ways(case, relations) + _in_want(case, relations)
     for variable in case.of(Role.STEP):
         relation = relations.get(variable.name)
         if variable.numbers is None or variable.derived or relation is None or not relation.exact:
@@ -52,16 +55,51 @@ def _other_ways(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
         counts = np.bincount(way.codes[case.golden & ~way.missing], minlength=len(way.vocabulary))
         for code in np.flatnonzero((counts >= LEAST_FIXED) & (counts <= SELDOM * counts.sum())):
             rows = way.codes == code
-            golden = np.flatnonzero(rows & case.golden)
-            checks = held_out(case, golden)
-            parts = Split(golden[~checks], golden[checks])
             for target in loose:
                 before = beside[: beside.index(target)]
-                found = exact(case, parts, target, [*before, *upstream(case, target.field)])
+                found = _held(case, rows, target, [*before, *upstream(case, target.field)])
                 if found is not None:
-                    detail = {"relation": found, "variable": target.name, "way": way.vocabulary[code]}
-                    values = np.where(rows, found.surprise, np.nan)
-                    out.append(
-                        Channel(target.path, "features", "broken", "residual", values, exact=True, detail=detail)
-                    )
+                    out.append(_broken(target, found, rows, f"those that went by {way.vocabulary[code]!r}"))
     return out
+
+
+def _in_want(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
+    """What golden made of the rest where some of what a number follows from was null (a mean of those that are there); 1 where it is no longer made so.
+
+    What was looked up for want of it (a month's usual value) is left to `channels_of_atoms`: next month's is another.
+    """
+    out = []
+    for target in case.of(Role.STEP, Role.OUTPUT):
+        relation = relations.get(target.name)
+        if target.numbers is None or target.derived or relation is None or not relation.exact:
+            continue
+        parents = [case.variables[name] for name in relation.parents if name in case.variables]
+        parents = [p for p in parents if p.missing.any() and p.numbers is not None][:_PATTERNS]
+        silent = ~np.isfinite(relation.surprise) & ~target.missing
+        pattern = sum(
+            (p.missing.astype(np.int64) << i for i, p in enumerate(parents)), np.zeros(case.ts.size, dtype=np.int64)
+        )
+        pattern = np.where(silent, pattern, 0)
+        counts = np.bincount(pattern[case.golden])
+        counts[0] = 0
+        for wanting in np.flatnonzero(counts >= LEAST_FIXED):
+            rows = pattern == wanting
+            missing = [p for i, p in enumerate(parents) if wanting >> i & 1]
+            found = _held(case, rows, target, [p for p in upstream(case, target.field) if p not in missing])
+            if found is not None and found.form != "function":
+                out.append(_broken(target, found, rows, f"those without {' and '.join(p.path for p in missing)}"))
+    return out
+
+
+def _held(case: Case, rows: Bools, target: Variable, parents: Sequence[Variable]) -> Relation | None:
+    """The exact relation that golden kept on these rows, shape (n,), of them alone."""
+    golden = np.flatnonzero(rows & case.golden)
+    checks = held_out(case, golden)
+    return exact(case, Split(golden[~checks], golden[checks]), target, parents)
+
+
+def _broken(target: Variable, relation: Relation, rows: Bools, some: str) -> Channel:
+    detail = {"relation": relation, "variable": target.name, "some": some}
+    values = np.where(rows, relation.surprise, np.nan)
+    layer = "model" if target.field.role is Role.OUTPUT else "features"
+    return Channel(target.path, layer, "broken", "residual", values, exact=True, detail=detail)

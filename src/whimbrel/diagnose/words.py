@@ -191,8 +191,8 @@ def _broken(case: Case, suspect: Suspect) -> str:
     relation: Relation = suspect.hit.channel.detail["relation"]
     variable = case.variables[relation.target]
     rows = suspect.bad
-    way = suspect.hit.channel.detail.get("way")
-    among = suspect.affected & np.isfinite(suspect.hit.excess) if way or relation.told else suspect.affected
+    some = suspect.hit.channel.detail.get("some")
+    among = suspect.affected & np.isfinite(suspect.hit.excess) if some or relation.told else suspect.affected
     share = percent(float(rows.sum() / max(among.sum(), 1)))
     if variable.numbers is not None:
         taken = _taken_for(case, relation, rows)
@@ -201,8 +201,7 @@ def _broken(case: Case, suspect: Suspect) -> str:
         said = difference_words(variable.numbers[rows], relation.expected[rows])
         if relation.told:
             return f"no longer {relation.told}: {said} ({share} of those that can be told)"
-        there = f"of those that went by {way!r}" if way else "of predictions"
-        return f"{said}, against what golden made of the same inputs ({share} {there})"
+        return f"{said}, against what golden made of the same inputs ({share} of {some or 'predictions'})"
     assert variable.codes is not None
     pairs = [
         (variable.vocabulary[int(e)], variable.vocabulary[c])
