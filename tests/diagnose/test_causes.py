@@ -425,7 +425,7 @@ def test_answers_that_depart_by_what_the_inputs_are_come_of_other_weights(how: s
         affected=np.ones(n, dtype=bool),
         hit=SimpleNamespace(channel=SimpleNamespace(detail={"relation": relation})),
     )
-    assert straight.of_other_weights(cast("Any", case), cast("Any", found)) is another
+    assert straight.of_other_weights(cast("Any", case), cast("Any", found), cast("Any", relation)) is another
 
 
 @pytest.mark.parametrize(("values", "few"), [(2, True), (30, False)])

@@ -86,6 +86,32 @@ def test_a_broken_feed_is_named_with_its_slice(change: Broken, component: str, w
     assert words in report.sentence
 
 
+def _rebated(grades: tuple[float, ...], divided_by: float = 1.0) -> Broken:
+    """Most have no rebate, the others one of a few percentages; those that are hit may have theirs as a fraction."""
+
+    def change(rows: dict[str, Any], hit: Bools, rng: np.random.Generator) -> None:
+        rebate = rng.choice([0.0, *grades], hit.size, p=[0.8, *[0.2 / len(grades)] * len(grades)])
+        rows["inputs.rebate"] = np.where(hit, rebate / divided_by, rebate)
+        rows["inputs.grams"] = np.round(rows["inputs.grams"] * (1 + rows["inputs.rebate"] / 100), 2)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("window", "broken"), [(_rebated((10, 20, 30), 100), True), (_rebated((5, 10, 20, 30, 35)), False)]
+)
+def test_percentages_that_come_as_fractions_are_told_where_most_are_nought(window: Broken, broken: bool) -> None:
+    """None lies outside golden's range; other percentages than golden's are a campaign."""
+    golden = _orders(6_000, 1, 0, 240, _rebated((10, 20, 30)))
+    report = diagnose(to_arrow(golden), to_arrow(_orders(2_400, 2, 240, 48, window)))
+    assert bool(report.findings) == broken, report.sentence
+    if broken:
+        first = report.findings[0]
+        assert (first.layer, first.component) == ("data", "inputs.rebate"), report.sentence
+        assert [str(c) for c in first.where] == ["context.region=hills"], report.sentence
+        assert "100 times smaller" in report.sentence
+
+
 def _heavy(rows: dict[str, Any], hit: Bools, rng: np.random.Generator) -> None:
     """A campaign for large parcels: heavier than any before, and few of them."""
     some = hit & (rng.random(hit.size) < 0.3)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from whimbrel.diagnose import boundaries, learning
+from whimbrel.diagnose import boundaries, rules
 from whimbrel.diagnose.case import Case, Variable, build
 from whimbrel.diagnose.cuts import cut
-from whimbrel.diagnose.learning import _errs_often, exact, learn
+from whimbrel.diagnose.learning import exact, learn
 from whimbrel.diagnose.relations import Relation, split
+from whimbrel.diagnose.rules import _errs_often
 from whimbrel.diagnose.support import Design
 from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
@@ -362,7 +363,7 @@ def test_a_rule_says_nothing_of_numbers_between_the_two_that_it_parts() -> None:
     tree = DecisionTreeClassifier(max_depth=1, random_state=0).fit(design.x[train], y[train])
     plain = cut(design.x[train], y[train])
     for rule in (tree, plain):
-        found = learning._between(rule, design, train)
+        found = rules._between(rule, design, train)
         assert not found[:800].any()
         assert found[800:].tolist() == [False, True, True, False]
 

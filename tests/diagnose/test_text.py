@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.diagnose import helpline
-from whimbrel.diagnose import contracts, diagnose_rows, learning
+from whimbrel.diagnose import contracts, diagnose_rows, rules
 from whimbrel.diagnose.case import Variable, _is_text
 from whimbrel.diagnose.contrast import contrast
 from whimbrel.diagnose.language import declines, language
@@ -375,6 +375,6 @@ def test_a_rule_is_silent_where_no_language_is_told() -> None:
         for path, last in (("inputs.letter", "unclear"), ("outputs.body", "en"))
     )
     case = cast("Any", SimpleNamespace(ts=np.arange(3), variables={letters.name: letters}))
-    assert learning._in_no_language(case, answers, (letters.name,)).tolist() == [False, True, True]
+    assert rules._in_no_language(case, answers, (letters.name,)).tolist() == [False, True, True]
     signed = replace(answers, name="outputs.body#ending")
-    assert not learning._in_no_language(case, signed, (letters.name,)).any()
+    assert not rules._in_no_language(case, signed, (letters.name,)).any()

@@ -16,14 +16,15 @@ import numpy as np
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.displaced import of_another
+from whimbrel.diagnose.exchanged import holder, misplaced
 from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, inherited, led, misled, taken_along, unread
+from whimbrel.diagnose.machines import errs, on_one_host
 from whimbrel.diagnose.refuted import refuted
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.sources import served
-from whimbrel.diagnose.straight import of_other_weights
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import BARELY, CLEAR, Proof, Suspect, abrupt, not_yet, order_of, overlap
-from whimbrel.diagnose.unrecorded import unrecorded
+from whimbrel.diagnose.unrecorded import stamped, unrecorded
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
 
@@ -37,9 +38,6 @@ CLEARER = 2.0
 
 _MODEL_FACTS = {"model.version": 0, "model.precision": 1, "model.variant": 2, "model.name": 3, "model.digest": 4}
 """What names a model, the most telling first."""
-
-_STREWN = 5.0
-"""Standard errors, of the square root of the rows, by which outputs must be strewn wider about golden's model to have lost its order."""
 
 _OF_SCORES = ("given score", "disagree")
 """What labels no longer say of scores: where another model gives these, it is that one's doing."""
@@ -246,12 +244,17 @@ def _name(
             )  # fmt: skip
             return Cause(there, model.component, "model", (suspect.component,), (model,))
     if role is Role.OUTPUT:
-        host = [c for c in suspect.where if c.path == "hardware.host"]
-        if host and len(suspect.where) == 1 and not _ranks_kept(case, suspect) and not of_other_weights(case, suspect):
+        held_by = holder(case, suspect, relations)
+        if held_by and misplaced(case, suspect, held_by, relations):
+            said = replace(suspect, note=f"; `{held_by}` has them: each was written in the other's column")
+            return Cause(said, "recorder.record", "recorder", (suspect.component, held_by))
+        if on_one_host(suspect) and errs(case, suspect, relations):
             return Cause(suspect, "hardware.host", "hardware", (suspect.component,))
         told = next((s for s in soft if _tells(s) and _together(suspect, s)), None)
         if told is not None and not _strange_text(case, suspect):
             return Cause(suspect, told.component, "decision", (suspect.component,), (told,))
+    if role is Role.STEP and (why := stamped(case, suspect, relations.get(suspect.component))):
+        return Cause(replace(suspect, note=why), "ts", "recorder", (suspect.component,))
     if role is Role.STEP:
         step = split(suspect.component)[1]
         code = next((s for s in identities if s.component == f"code.{step}" and _coincide(suspect, s)), None)
@@ -310,25 +313,6 @@ def _torn_most(suspect: Suspect, others: Sequence[Suspect], relations: Mapping[s
     return max([suspect, *alike], key=lambda s: s.shift / s.before).component
 
 
-def _ranks_kept(case: Case, suspect: Suspect) -> bool:
-    """Whether the outputs are still in the order that golden's model would give them: another scale, not other arithmetic."""
-    relation = suspect.hit.channel.detail.get("relation")
-    variable = case.variables.get(suspect.component)
-    if relation is None or variable is None or variable.numbers is None:
-        return False
-    judged = (
-        suspect.inside & np.isfinite(variable.numbers) & np.isfinite(relation.expected) & np.isfinite(relation.surprise)
-    )
-    strewn = []
-    for rows in (judged & case.golden, judged & suspect.affected):
-        if rows.sum() < 30:
-            return False
-        ranks = [np.argsort(np.argsort(values[rows])) for values in (variable.numbers, relation.expected)]
-        strewn.append(1 - float(np.corrcoef(ranks[0], ranks[1])[0, 1]) ** 2)
-    by_chance = _STREWN / float((judged & suspect.affected).sum()) ** 0.5
-    return bool(strewn[1] <= (1 + by_chance) * strewn[0] + 0.001)
-
-
 def _usage(suspect: Suspect, identities: Sequence[Suspect]) -> tuple[str, str]:
     """More tokens in is a prompt that grew; more tokens out is a model that talks; the rest is the service."""
     name = split(suspect.component)[1]
@@ -367,7 +351,7 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     """The conditional question where no relation is known: it moved although nothing before it did, or with its own code."""
     role, kind = role_of(suspect.component), suspect.hit.channel.kind
     signature, another = suspect.hit.channel.signature, _identity_of(suspect, identities, Role.MODEL) is not None
-    kind = "marginal" if signature == "range" and _on_one_host(suspect) else kind
+    kind = "marginal" if signature == "range" and on_one_host(suspect) else kind
     kind = "marginal" if signature == "atom" and role is Role.OUTPUT and another else kind  # it says the same to many
     asked = role in (Role.STEP, Role.OUTPUT) or (role is Role.USAGE and not priced(suspect.component))
     if suspect.proof is not Proof.SOFT or not asked or kind not in ("marginal", "residual"):
@@ -384,7 +368,7 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     # A step may look the world up (weather, a feature store), and the world moves alone; a model does not, nor do tokens and calls.
     alone = role is not Role.STEP and not passed_on and _far(suspect) and abrupt(case, suspect)
     # Who is answered by which host is chance: one whose answers alone left golden's is a trial with its control.
-    trial = role is Role.OUTPUT and not passed_on and _on_one_host(suspect)
+    trial = role is Role.OUTPUT and not passed_on and on_one_host(suspect)
     alone |= trial and clear
     return replace(suspect, proof=Proof.FIRM) if found or alone else suspect
 
@@ -410,10 +394,6 @@ def _controlled(suspect: Suspect) -> bool:
     """Whether those who ask in one slice are answered otherwise than golden's model would answer them, and the others as before."""
     asked = bool(suspect.where) and all(role_of(c.path) is Role.CONTEXT for c in suspect.where)
     return asked and suspect.hit.channel.detail["relation"].strength >= GOOD
-
-
-def _on_one_host(suspect: Suspect) -> bool:
-    return [c.path for c in suspect.where] == ["hardware.host"]
 
 
 def _far(suspect: Suspect) -> bool:

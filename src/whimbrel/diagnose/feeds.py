@@ -57,6 +57,7 @@ def channels(case: Case) -> list[Channel]:
     )
     out = [channel for variable in (*inputs, *steps) for channel in _over(case, variable)]
     out += [channel for variable in (*inputs, *answers) for channel in _times(case, variable)]
+    out += [channel for variable in inputs for channel in _graded(case, variable)]
     return [*out, *_stutters(case, inputs), *_standing(case)]
 
 
@@ -66,7 +67,10 @@ def proof(case: Case, suspect: Suspect) -> Proof:
     variable = measured(case, channel)
     assert variable is not None
     if channel.signature == "times":
-        return Proof.HARD
+        grades = channel.detail.get("grades")
+        # Some have a new price or a new size; where another unit comes, golden's own come no more.
+        left = 0 if grades is None else int(np.isin(_numbers(variable)[suspect.affected], grades).sum())
+        return Proof.HARD if suspect.bad.sum() >= NEARLY_ALL * (suspect.bad.sum() + left) else Proof.SOFT
     if channel.signature == "stutter":
         said = np.bincount(variable.kinds[suspect.affected & ~variable.missing])
         by_chance = float(np.sum((said / max(said.sum(), 1)) ** 2))  # one price for nearly all repeats in any order
@@ -172,6 +176,32 @@ def _times(case: Case, variable: Variable) -> list[Channel]:
             layer, hit = LAYER_OF[variable.field.role], np.where(known, far, np.nan)
             return [Channel(variable.path, layer, "times", "invariant", hit, floor=0.01, detail=detail)]
     return []
+
+
+def _graded(case: Case, variable: Variable) -> list[Channel]:
+    """Values that golden never had and that are several of its few grades, in another unit: percentages that come as fractions."""
+    values = _numbers(variable)
+    known = np.isfinite(values)
+    grades = np.unique(values[case.golden & known])
+    if (case.golden & known).sum() < ENOUGH or not 2 < grades.size <= GRADED:
+        return []
+    new = known & ~np.isin(values, grades)
+    found = np.unique(values[new & case.window])
+    if found.size < 2:
+        return []
+    graded = grades[grades != 0]
+    for factor in (*_FACTORS, *(1 / f for f in _FACTORS)):
+        own = found[np.isclose(found[:, None], graded * factor, rtol=1e-6, atol=0).any(axis=1)]
+        if own.size >= 2 and np.isin(values[new & case.window], own).mean() >= NEARLY_ALL:
+            detail = {"factor": factor, "variable": variable.name, "grades": graded}
+            hit = np.where(known, np.isin(values, own), np.nan)
+            return [Channel(variable.path, "data", "times", "invariant", hit, floor=0.01, detail=detail)]
+    return []
+
+
+def _numbers(variable: Variable) -> Floats:
+    assert variable.numbers is not None
+    return variable.numbers
 
 
 def distance(one: Floats, other: Floats) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.support import design_of
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.rows import Bools, Floats
@@ -58,12 +59,11 @@ def straight(x: Floats, categorical: Bools, y: Floats) -> Straight:
     return Straight(categorical, middle, values, centre, spread, weights, level)
 
 
-def of_other_weights(case: Case, suspect: Suspect) -> bool:
+def of_other_weights(case: Case, suspect: Suspect, relation: Relation | None) -> bool:
     """Whether an output departs by what its inputs are, not by chance nor by what the answer should be alone: another model computes it.
 
     Half of the rows teach a plain sum by how much they depart, the other half are foretold by it.
     """
-    relation = suspect.hit.channel.detail.get("relation")
     variable = case.variables.get(suspect.component)
     if relation is None or variable is None or variable.numbers is None:
         return False

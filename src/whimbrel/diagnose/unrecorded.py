@@ -1,6 +1,6 @@
-"""Answers that are missing in the record alone: the model gave them, and the log lost them.
+"""What is wrong in the record alone: answers that the model gave and the log lost, and times at which nothing came but a batch of records.
 
-In: a `Case` and a suspect whose outputs are null. Out: how one knows that they were there, in words. A model that gives none fails, and
+In: a `Case` and a suspect whose outputs are null, or a step that reads the clock. Out: how one knows it, in words. A model that gives none fails, and
 leaves an error or a fallback behind it; a log that drops a part of a record takes all of that part, and what came of the answer goes on.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import failed
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role, role_of
@@ -23,6 +24,19 @@ _AS_LONG = 0.8
 """The part of the time that others' requests take which theirs must have taken, for them to have been worked on."""
 _APART, _BY_CHANCE = 0.1, 2.5
 """How far decisions may be from those of others, as a share of rows (total variation), beyond chance in standard errors."""
+
+_HEAP = 4
+"""Records of one host and one moment that are no chance."""
+
+
+def stamped(case: Case, suspect: Suspect, relation: Relation | None) -> str:
+    """What tells that a step read the clock rightly and the record bears another time; empty where nothing does."""
+    if relation is None or not relation.exact or not set(relation.parents) <= {"hour", "weekday"}:
+        return ""
+    moments = np.unique(case.ts, return_inverse=True, return_counts=True)
+    alike = moments[2][moments[1]] >= _HEAP
+    heaped = alike[suspect.bad].mean() >= _NEARLY and alike[case.golden].mean() <= _SELDOM
+    return "; many records bear one time there: it is not the requests'" if heaped else ""
 
 
 def unrecorded(case: Case, suspect: Suspect) -> str:
