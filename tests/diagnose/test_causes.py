@@ -120,7 +120,7 @@ def test_labels_that_no_longer_go_by_another_model_s_scores_are_its_doing(signat
     """Labels that do not come are not."""
     off = replace(suspect("label", signature, 0.7, kind="invariant"), layer="labels")
     new = suspect("model.version", "identity", 1.0, kind="identity", proof=Proof.SOFT)
-    assert causes._name(cast("Any", None), off, [new], [], {}).component == blamed
+    assert causes._name(cast("Any", None), off, [new], [], [], {}).component == blamed
 
 
 @pytest.mark.parametrize("model", [False, True])

@@ -203,3 +203,39 @@ def test_what_a_step_looks_up_leaves_its_range_as_a_whole(path: str, after: floa
         shift=after, affected=ts >= 90 * HOUR_US, since_us=90 * HOUR_US,
     )  # fmt: skip
     assert feeds.proof(cast("Any", case), cast("Any", suspect)) is proof
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_meter_that_is_asked_every_few_minutes_and_stands_still(held: bool) -> None:
+    """The gateways of one maker repeat each meter's last reading; several are read in an hour, and their power goes with the sun."""
+    rng = np.random.default_rng(11)
+
+    def readings(start: int, stop: int) -> dict[str, Any]:
+        quarters, meters = np.meshgrid(np.arange(start, stop), np.arange(30), indexing="ij")
+        quarter, meter = quarters.ravel(), meters.ravel()
+        sun = np.maximum(np.sin(np.pi * ((quarter % 96) - 24) / 48), 0.05)
+        power = np.round((1 + meter % 7) * sun * rng.gamma(20, 1 / 20, quarter.size), 3)
+        warm = np.round(10 + 8 * sun + rng.normal(0, 1, quarter.size), 2)
+        stopped = start + 60
+        if held and start:
+            at = (meter % 3 == 0) & (quarter > stopped)
+            power[at] = power[(quarter == stopped)][meter[at]]
+        score = power / (1 + meter % 7)
+        return {
+            "id": np.array([f"{start}-{i}" for i in range(quarter.size)], dtype=object), "ts": START + 900.0 * quarter,
+            "context.maker": np.array(["sol", "lux", "ray"], dtype=object)[meter % 3],
+            "inputs.meter": np.array([f"m{i}" for i in meter], dtype=object), "inputs.power": power, "inputs.warmth": warm,
+            "outputs.score": score, "decision": np.where(score > 0.5, "sell", "hold").astype(object),
+        }  # fmt: skip
+
+    report = diagnose(to_arrow(readings(0, 96 * 8)), to_arrow(readings(96 * 8, 96 * 10)))
+    if not held:
+        assert report.verdict != "fault", report.sentence
+        return
+    first = report.findings[0]
+    assert (first.layer, first.component, [str(c) for c in first.where]) == (
+        "data",
+        "inputs.power",
+        ["context.maker=sol"],
+    ), report.sentence
+    assert "the source was not refreshed" in report.sentence

@@ -103,7 +103,7 @@ def test_a_front_over_one_town_goes_on_as_weather_does(hours: int, proof: Proof,
     relation = SimpleNamespace(target="inputs.warmth", parents=("inputs.sun",), exact=False, strength=0.9)
     channel = SimpleNamespace(detail={"relation": relation}, signature="residual")
     moved = SimpleNamespace(
-        hit=SimpleNamespace(channel=channel, excess=excess), shift=-2.0, before=0.0, where=(Condition("context.town", "one"),), inside=town,
+        hit=SimpleNamespace(channel=channel, excess=excess), shift=-2.0, before=0.0, clarity=3.0, where=(Condition("context.town", "one"),), inside=town,
         affected=affected, since_us=220 * HOUR_US,
     )  # fmt: skip
     assert tables.came_apart(cast("Any", case), cast("Any", moved)) is (proof if own else Proof.FIRM)

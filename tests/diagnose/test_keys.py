@@ -149,7 +149,15 @@ def sale(c: dict[str, Any], rng: np.random.Generator) -> Any:
     return c["steps.store.average"] * more
 
 
-@pytest.mark.parametrize(("change", "where"), [(of_the_one_before, ["phone"]), (sale, None), (None, None)])
+def slump(c: dict[str, Any], rng: np.random.Generator) -> Any:
+    """On that device all spend a quarter, some hardly anything."""
+    less = np.where(c["context.device"] == "phone", 0.25 * np.exp(rng.normal(0, 0.5, len(c["ts"]))), 1.0)
+    return c["steps.store.average"] * less
+
+
+@pytest.mark.parametrize(
+    ("change", "where"), [(of_the_one_before, ["phone"]), (sale, None), (slump, None), (None, None)]
+)
 def test_what_goes_by_an_id_is_another_s(change: Spent | None, where: list[str] | None) -> None:
     """Though its distribution is what it was; what all of them do is the world's."""
     golden, window = customers(12_000, 1, 0, 240), customers(3_000, 2, 240, 24, change)

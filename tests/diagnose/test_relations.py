@@ -149,6 +149,57 @@ def test_of_what_is_nearly_a_sum_trees_learn_what_is_left() -> None:
     assert found.strength > 0.9995
 
 
+@pytest.mark.parametrize("fill", [-1.0, 0.0])
+def test_what_stands_where_a_part_is_null_is_part_of_the_relation(x: np.ndarray, fill: float) -> None:
+    """A ratio to what was ordered, and one fixed value without an order; what else is null now and then takes nothing from it."""
+    rng = np.random.default_rng(8)
+    ordered = np.where(rng.random(x.size) < 0.45, np.nan, rng.gamma(5, 2, x.size))
+    days = np.where(rng.random(x.size) < 0.3, np.nan, rng.integers(1, 60, x.size))
+    ratio = np.where(np.isnan(ordered), fill, x / ordered)
+    found = _learn(_case(ratio, x=x, ordered=ordered, days=days))
+    assert found is not None
+    assert (found.exact, set(found.parents)) == (True, {"inputs.x", "inputs.ordered"})
+    assert np.isfinite(found.surprise).mean() > 0.95
+    wrong = ratio.copy()
+    wrong[N:] = np.where(np.isnan(ordered[N:]), 1.0, ratio[N:])
+    assert _learn(_case(wrong, x=x, ordered=ordered, days=days)).surprise[N:].mean() == pytest.approx(
+        np.isnan(ordered[N:]).mean(), abs=0.02
+    )
+
+
+def test_beyond_golden_a_product_holds_where_it_says_just_what_came(x: np.ndarray) -> None:
+    """A thousandth of all amounts leaves golden's range, and what is made of them is what it should be; what is made otherwise is not known there."""
+    rate = np.random.default_rng(9).uniform(0.5, 2, x.size)
+    amount = np.where(np.arange(x.size) >= N, x / 1000, x)
+    found = _learn(_case(amount * rate, amount=amount, rate=rate))
+    assert found is not None
+    assert (found.form, float(np.nanmax(found.surprise[N:])), bool(np.isfinite(found.surprise[N:]).all())) == (
+        "product",
+        0.0,
+        True,
+    )
+    made = np.where(np.arange(x.size) >= N, 3 * amount, amount * rate)
+    assert np.isnan(_learn(_case(made, amount=amount, rate=rate)).surprise[N:]).mean() > 0.9
+
+
+def test_what_a_step_records_may_be_made_of_what_it_recorded_before() -> None:
+    """An amount in euros of the amount and the rate that the same step looked up for the day."""
+    rng = np.random.default_rng(10)
+    n = N + M
+    net, day = rng.lognormal(3, 1, n).round(2), np.arange(n) // 300
+    rate = (0.9 + 0.02 * rng.random(day.max() + 1)).round(4)[day]
+    pairs = [("inputs.net", Kind.NUMBER), ("steps.fx.rate", Kind.NUMBER), ("steps.fx.net", Kind.NUMBER)]
+    columns: dict[str, Column] = {
+        "inputs.net": Numbers(net),
+        "steps.fx.rate": Numbers(rate),
+        "steps.fx.net": Numbers((net * rate).round(2)),
+    }
+    every = Rows(tuple(map(str, range(n))), np.arange(n, dtype=np.int64) * 60_000_000, columns, n)
+    case = build(every.take(np.arange(n) < N), every.take(np.arange(n) >= N), Schema.from_pairs(pairs))
+    found = boundaries.learn_all(case, boundaries.foresee(case)).relations["steps.fx.net"]
+    assert (found.form, set(found.parents)) == ("product", {"inputs.net", "steps.fx.rate"})
+
+
 def test_what_mostly_is_a_sum_and_else_anything_is_no_relation(x: np.ndarray) -> None:
     """One row in eight bears another value, and no end says which."""
     rng = np.random.default_rng(4)
@@ -366,6 +417,19 @@ def test_a_rule_says_nothing_of_numbers_between_the_two_that_it_parts() -> None:
         found = rules._between(rule, design, train)
         assert not found[:800].any()
         assert found[800:].tolist() == [False, True, True, False]
+
+
+def test_a_rule_says_nothing_of_numbers_that_golden_never_had_together() -> None:
+    """Late above 20 minutes, and tight above 24 with what is added; nobody ever added nothing."""
+    rng = np.random.default_rng(12)
+    minutes = rng.gamma(6, 2, N + M)
+    upper = minutes * rng.uniform(1.3, 1.8, N + M)
+    upper[N:] = minutes[N:]
+    made = np.where(minutes > 20, "late", np.where(upper > 24, "tight", "soon"))
+    found = _learn(_case(made, minutes=minutes, upper=upper))
+    assert found is not None
+    assert np.nansum(found.surprise[N:][minutes[N:] > 20]) == 0
+    assert np.isfinite(found.surprise[N:][minutes[N:] < 12]).mean() > 0.9
 
 
 def test_a_count_is_rounded_as_well(x: np.ndarray) -> None:

@@ -64,6 +64,17 @@ def test_values_that_are_everywhere_tell_no_unit() -> None:
     assert undone(rng.choice(routes[:60], 4_000), rng.choice(routes[60:], 500)) is None
 
 
+def test_what_is_counted_is_in_no_unit() -> None:
+    """Fewer plays of a month look like miles of kilometres; of distances in whole kilometres they may be."""
+    rng = np.random.default_rng(4)
+    plays = rng.negative_binomial(2, 0.1, 4_000).astype(float)
+    assert conversion_of(plays, np.round(rng.permutation(plays) / 1.609)) is None
+    far = np.round(rng.gamma(4, 60, 4_000))
+    found = conversion_of(far, np.round(rng.permutation(far) / 1.609))
+    assert found is not None
+    assert "miles" in found.words
+
+
 def test_growth_is_no_unit(sample: np.ndarray) -> None:
     """Prices that rise by a tenth, and the same distribution again, are no conversions."""
     rng = np.random.default_rng(7)

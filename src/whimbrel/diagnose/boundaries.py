@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from whimbrel.diagnose import models
+from whimbrel.diagnose import clocks, models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
 from whimbrel.diagnose.forms import EXACT_SHARE
@@ -79,9 +79,9 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
             found = exact(case, parts, variable, parents)
         if hopeful and found is None and variable.field.role is Role.STEP:
             found = _by_the_week(case, parts, variable) or _by_id(case, parts, variable)
-            found = found or _afterwards(case, parts, variable, parents)
+            found = found or _beside(case, parts, variable, parents) or _afterwards(case, parts, variable, parents)
         if found is None and variable.field.role in (Role.INPUT, Role.STEP):
-            found = recalled(case, pasts, variable)
+            found = clocks.local(case, parts, variable) or recalled(case, pasts, variable)
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
         elif parents and (variable.field.role is not Role.INPUT or _measured(variable)):
@@ -106,6 +106,13 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
     relations |= {name: found for name, found in labels if found is not None}
     channels = [c for name, relation in relations.items() for c in _channels(case, case.variables[name], relation)]
     return Boundaries(relations, tuple(channels))
+
+
+def _beside(case: Case, parts: Split, variable: Variable, parents: Sequence[Variable]) -> Relation | None:
+    """The relation of a step's number to those that it recorded before (an amount to the rate that it was looked up with); None where there is none."""
+    made = [v for v in case.of(Role.STEP) if v.field.step == variable.field.step and not v.derived]
+    before = made[: made.index(variable)] if variable in made else []
+    return exact(case, parts, variable, [*before, *parents]) if before and variable.numbers is not None else None
 
 
 def _afterwards(case: Case, parts: Split, variable: Variable, parents: Sequence[Variable]) -> Relation | None:

@@ -17,7 +17,17 @@ from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.displaced import of_another
 from whimbrel.diagnose.exchanged import holder, misplaced
-from whimbrel.diagnose.followers import CLEARER_ROWS, SAME, in_step, inherited, led, misled, taken_along, unread
+from whimbrel.diagnose.followers import (
+    CLEARER_ROWS,
+    SAME,
+    in_step,
+    inherited,
+    led,
+    misled,
+    new_to_it,
+    taken_along,
+    unread,
+)
 from whimbrel.diagnose.machines import errs, on_one_host
 from whimbrel.diagnose.refuted import refuted
 from whimbrel.diagnose.relations import Relation
@@ -79,10 +89,10 @@ def settle(
     for suspect in sorted(rest, key=lambda s: _turn(case, s, rest)):
         explained = next((i for i, cause in enumerate(causes) if _explains(case, cause, suspect)), None)
         if explained is None:
-            found = _name(case, suspect, identities, soft, relations)
+            found = _name(case, suspect, identities, soft, others, relations)
             if found.layer == "data":
                 found = replace(found, component=_crossing(case, found, others, relations))
-            causes.append(found)
+            causes = _with(causes, found)
         else:
             cause = causes[explained]
             causes[explained] = replace(
@@ -92,6 +102,15 @@ def settle(
     causes = [_located(case, _with_victims(cause, soft), soft) for cause in causes]
     named = {v for cause in causes for v in (*cause.victims, cause.component)}
     return causes, [s for s in soft if s.component not in named]
+
+
+def _with(causes: list[Cause], found: Cause) -> list[Cause]:
+    """The causes and one more; what has the name of one of them on its rows is another witness of that one: an old source, and what it feeds."""
+    for i, cause in enumerate(causes):
+        if cause.component == found.component and overlap(found.suspect.affected, cause.suspect.affected) >= SAME:
+            witnesses = (*cause.witnesses, found.suspect, *found.witnesses)
+            return [*causes[:i], replace(cause, witnesses=witnesses), *causes[i + 1 :]]
+    return [*causes, found]
 
 
 def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
@@ -140,6 +159,8 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
         first = -1.0 if takes_down else 1.0
         if suspect.component == TOTAL:
             first = 2.0
+    if role is Role.AGE and suspect.proof is Proof.HARD:  # it says why what it feeds is wrong
+        first = -0.5
     layer_order = order_of(case, suspect.component)
     if role is Role.ERROR:  # what it left without an answer comes after it
         layer_order = min([layer_order, *(order_of(case, s.component) - 1 for s in rest if _unanswered(s, suspect))])
@@ -173,7 +194,10 @@ def _worst(suspect: Suspect) -> Bools:
     far = {h.channel.signature: h.channel.values == 1 for h in suspect.hits if h.channel.binary}
     if role_of(suspect.component) is not Role.SPAN or not far:
         return suspect.bad
-    out: Bools = suspect.affected & (far["halted"] if "halted" in far else np.any(list(far.values()), axis=0))
+    stopped = [
+        rows for signature, rows in far.items() if signature in ("halted", "atom")
+    ]  # at a time-out all are as long
+    out: Bools = suspect.affected & np.any(stopped or list(far.values()), axis=0)
     return out
 
 
@@ -210,6 +234,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
         marks = [name.startswith(f"{guilty.component}#") for name in suspect.hit.channel.detail["relation"].parents]
         told = (all(marks) and shared >= SAME) or (misled(suspect, guilty) and shared >= CLEARER_ROWS)
+        told |= new_to_it(suspect, cause.component) and shared >= CLEARER_ROWS
         return told or in_step(case, suspect, guilty) or unread(case, suspect, guilty)
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
         shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY
@@ -232,6 +257,7 @@ def _name(
     suspect: Suspect,
     identities: Sequence[Suspect],
     soft: Sequence[Suspect],
+    others: Sequence[Suspect],
     relations: Mapping[str, Relation],
 ) -> Cause:
     role = role_of(suspect.component)
@@ -260,7 +286,7 @@ def _name(
         code = next((s for s in identities if s.component == f"code.{step}" and _coincide(suspect, s)), None)
         return Cause(suspect, suspect.component, "features", witnesses=(code,) if code else ())
     if role is Role.AGE:
-        component = served(case, suspect, soft, relations)
+        component = served(case, suspect, others, relations)
         return Cause(suspect, component, "data" if component.startswith("inputs.") else "features")
     if role is Role.USAGE:
         return Cause(suspect, *_usage(suspect, identities))
@@ -314,9 +340,9 @@ def _torn_most(suspect: Suspect, others: Sequence[Suspect], relations: Mapping[s
 
 
 def _usage(suspect: Suspect, identities: Sequence[Suspect]) -> tuple[str, str]:
-    """More tokens in is a prompt that grew; more tokens out is a model that talks; the rest is the service."""
+    """More tokens in is a prompt that grew; more tokens out is a model that talks; the rest is the service, and what one host uses for the same requests."""
     name = split(suspect.component)[1]
-    if priced(name) or _KEPT.search(name):
+    if priced(name) or _KEPT.search(name) or on_one_host(suspect):
         return suspect.component, "serving"
     if "input" in name or "prompt" in name:
         steps = [s for s in identities if s.component.startswith("code.") and _coincide(suspect, s)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from whimbrel.diagnose import models
 from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.forms import PLAIN
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.support import thin
 from whimbrel.diagnose.suspects import Suspect
@@ -27,7 +28,27 @@ _ROWS, _KNOWN = 20, 0.9
 
 def holder(case: Case, suspect: Suspect, relations: Mapping[str, Relation]) -> str:
     """The output that has just what the suspect should be, as none of golden's had; empty where there is none."""
-    return _nearest(case, suspect, relations, lambda _is, should, other: np.abs(other - should))
+    found = _nearest(case, suspect, relations, lambda _is, should, other: np.abs(other - should))
+    return found or _turned_about(case, suspect, relations.get(suspect.component))
+
+
+def _turned_about(case: Case, suspect: Suspect, relation: Relation | None) -> str:
+    """The output that the suspect is made of (the raw score, of a calibrated one), where now it is made of the suspect."""
+    variable = case.variables.get(suspect.component)
+    source = case.variables.get(relation.parents[0]) if relation is not None and relation.form in PLAIN else None
+    if source is None or source.numbers is None or source.field.role is not Role.OUTPUT:
+        return ""
+    if variable is None or variable.numbers is None:
+        return ""
+    golden = np.flatnonzero(case.golden & ~source.missing & ~variable.missing)
+    knots, first = np.unique(source.numbers[golden], return_index=True)
+    made = np.stack([knots, variable.numbers[golden[first]]])
+    rows = np.flatnonzero(suspect.bad & ~source.missing & ~variable.missing)
+    if rows.size < _ROWS or knots.size < 2:
+        return ""
+    here, there = variable.numbers[rows], source.numbers[rows]
+    off, turned = np.abs(np.interp(there, *made) - here), np.abs(np.interp(here, *made) - there)
+    return source.name if float(np.median(turned)) <= _NEARER * float(np.median(off)) else ""
 
 
 def stand_in(case: Case, suspect: Suspect, relations: Mapping[str, Relation]) -> str:

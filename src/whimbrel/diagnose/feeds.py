@@ -41,6 +41,8 @@ NEARLY_ALL = 0.9
 """The share of a slice's values beyond an end, and of nobody else's, that no world brings about, however slowly."""
 _STILL, _COMES, _KEYS = 0.3, 0.5, 6
 """Shares of golden's rows that may have the number of their key's row before, and that must have such a row; categories that may be a key."""
+_MANY_KEYS = 20
+"""Different keys that are not kinds of rows, but each one thing that is measured, or one who asks."""
 ONE_OF_MANY = 0.5
 """The part of the rows that stand still which may have one and the same number."""
 MOST = 0.5
@@ -281,7 +283,7 @@ def _standing(case: Case) -> list[Channel]:
 
 
 def _panel(case: Case) -> Ints | None:
-    """Whom or what each row is about, shape (n,), where the same ones come again and again, hardly ever twice in an hour; None where there is no such key."""
+    """Whom or what each row is about, shape (n,), where the same ones come again and again: many, or hardly ever twice in an hour; else None."""
     if max(case.sampled) > 1.05:
         return None
     named = [v for v in case.of(Role.INPUT) if v.codes is not None and not v.derived and v.distinct > 1]
@@ -289,13 +291,18 @@ def _panel(case: Case) -> Ints | None:
     every: list[Ints] = [v.kinds for v in named]
     every += [a.kinds * (int(b.kinds.max()) + 1) + b.kinds for a, b in combinations(named, 2)]
     golden = np.flatnonzero(case.golden)
+    often = None
     for key in every:
         before = _before(case, key)[golden]
         comes = before >= 0
         soon = case.ts[golden] // HOUR_US == case.ts[before] // HOUR_US
-        if comes.mean() >= _COMES and soon[comes].mean() < _RARE:
+        if comes.mean() < _COMES:
+            continue
+        if soon[comes].mean() < _RARE:
             return key
-    return None
+        if often is None and np.unique(key[golden]).size >= _MANY_KEYS:
+            often = key
+    return often
 
 
 def _before(case: Case, key: Ints) -> Ints:

@@ -27,6 +27,8 @@ SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
 CLEARER_ROWS = 0.9
 """The share of one suspect's own rows that must lie where another says."""
+_A_FEW = 10.0
+"""Times as many decisions as golden's rule failed that it may fail of a new model's answers."""
 SOME = 0.3
 """The share of a follower's rows that must show what it follows, which moves on some rows and takes the model along on all."""
 
@@ -167,3 +169,11 @@ def misled(suspect: Suspect, guilty: Suspect) -> bool:
     somewhere = bool(guilty.where) or overlap(guilty.affected, guilty.bad) < SAME
     there = somewhere and overlap(suspect.bad, guilty.bad) >= CLEARER_ROWS
     return rule and there and guilty.clarity > suspect.clarity
+
+
+def new_to_it(suspect: Suspect, blamed: str) -> bool:
+    """Whether a rule that golden kept but for a few decisions is broken by a few more where another model answers: it was only roughly known."""
+    relation = suspect.hit.channel.detail.get("relation")
+    if role_of(suspect.component) is not Role.DECISION or relation is None or relation.form != "rule":
+        return False
+    return role_of(blamed) is Role.MODEL and suspect.after <= _A_FEW * (1 - relation.strength)

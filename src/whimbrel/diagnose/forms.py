@@ -36,6 +36,8 @@ _FEWEST = 12
 """Columns up to which it is sought whether fewer than half say the same."""
 _WEIGHED, _COUNTED = 0.25, 0.5
 """The part of what rounding takes that weights learned from rounded numbers may be off by; half the mark of what is counted, not rounded."""
+_ALIKE = 1e-4
+"""The part of a number far from golden's by which it may differ from what is made of it there."""
 _LISTED, _GRADES = 20, 12
 """Values up to which a category is a flag a value, and a number a factor a value."""
 
@@ -116,6 +118,19 @@ def judge(
     return Relation(target.name, parents, form, True, strength, expected, surprise)
 
 
+def _kept(relation: Relation | None, target: Variable, beyond: Floats) -> Relation | None:
+    """The relation, held to as well where golden never was and it says just what came, `beyond`: it is not known there, but no chance."""
+    if relation is None or target.numbers is None:
+        return relation
+    known = target.numbers[np.isfinite(relation.expected) & np.isfinite(target.numbers)]
+    with np.errstate(invalid="ignore"):
+        near = np.abs(target.numbers - beyond) <= np.maximum(_ALIKE * np.abs(beyond), 2 * half(known))
+    held = near & ~np.isfinite(relation.expected)
+    return replace(
+        relation, expected=np.where(held, beyond, relation.expected), surprise=np.where(held, 0.0, relation.surprise)
+    )
+
+
 def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> Relation | None:
     assert target.numbers is not None
     assert parent.numbers is not None
@@ -144,9 +159,10 @@ def _affine(parts: Split, target: Variable, parent: Variable, share: float) -> R
     off = np.abs(b - slope * a - offset) > near + 3 * slack
     seen = _unclipped(a, off)
     line = np.where((x >= seen.min()) & (x <= seen.max()), slope * x + offset, np.nan)
-    expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), line)
+    expected = np.where(np.isnan(x), constant(y, parts.train[np.isnan(x[parts.train])]), line)
     form = "copy" if copied else "affine"
-    return judge(parts, target, expected, share, form=form, parents=(parent.name,), slack=slack)
+    found = judge(parts, target, expected, share, form=form, parents=(parent.name,), slack=slack)
+    return _kept(found, target, slope * x + offset)
 
 
 def gated(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
@@ -190,7 +206,7 @@ def _unclipped(seen: Floats, off: Bools) -> Floats:
     return kept if kept.size >= 0.9 * seen.size else seen
 
 
-def _constant(values: Floats, rows: Ints) -> float:
+def constant(values: Floats, rows: Ints) -> float:
     """The one value on these rows (an imputed default, say); NaN where they differ or are too few."""
     known = values[rows]
     known = known[np.isfinite(known)]
@@ -217,7 +233,7 @@ def _interpolated(parts: Split, target: Variable, parent: Variable, share: float
     left = np.clip(np.searchsorted(knots, x, "right") - 1, 0, knots.size - 1)
     between = x != knots[left]
     expected = np.where(between & (rise[left] > 10 * tolerance(y[train])), np.nan, expected)
-    expected = np.where(np.isnan(x), _constant(y, parts.train[np.isnan(x[parts.train])]), expected)
+    expected = np.where(np.isnan(x), constant(y, parts.train[np.isnan(x[parts.train])]), expected)
     return judge(parts, target, expected, share, form="function", parents=(parent.name,))
 
 
@@ -278,6 +294,7 @@ def clipped(parts: Split, target: Variable, parents: Sequence[Variable]) -> Rela
             continue
         y = link.into(target.numbers)
         x = np.stack([link.into(p.numbers) for p in usable if p.numbers is not None], axis=1)
+        x[~np.isfinite(x)] = np.nan
         train = parts.train[np.isfinite(y[parts.train])]
         fitted = _cut_off(x, y, train[np.isfinite(x[train]).all(axis=1)])
         if fitted is None:
@@ -442,8 +459,9 @@ def _least_squares(
     design = (x - centre) / spread
     middle = y[train].mean()
     weights = _fewest(design[train], y[train] - middle)
-    fitted = design @ weights + middle
     heavy = np.abs(weights) > 1e-4 * np.abs(weights).max()
+    design[:, ~heavy] = np.nan_to_num(design[:, ~heavy])  # what is not read may be null
+    fitted = design @ weights + middle
     if target.field.role is Role.INPUT:  # no code made it: what held up to golden's ends may be the calendar's
         ground &= np.all([_within(column, column[train]) for column in x.T[heavy]], axis=0)
     expected = link.back(np.where(_within(fitted, y[train]) & ground, fitted, np.nan))
@@ -451,7 +469,7 @@ def _least_squares(
     known = target.numbers[train]
     near, mark = tolerance(known), half(known)
     slack = _WEIGHED * mark if near <= mark < _COUNTED else 0.0  # else rounding is the least of what may differ
-    return judge(parts, target, expected, share, form=form, parents=used, slack=slack)
+    return _kept(judge(parts, target, expected, share, form=form, parents=used, slack=slack), target, link.back(fitted))
 
 
 def _fewest(design: Floats, y: Floats) -> Floats:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import bygone, feeds, history, keys, labels, senders, state, tables, whom
+from whimbrel.diagnose import bygone, clocks, feeds, history, keys, labels, senders, state, tables, whom
 from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.displaced import dealt, of_another_hour
@@ -67,6 +67,8 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     ),
 }
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""
+_BY_TIME = {history.FORM: history.proof, clocks.FORM: clocks.proof}
+"""Who says what it proves that a relation to time broke."""
 VALUES = 6
 """Different values that tell how a number is rounded."""
 USUAL, ODDS = 0.2, 3.0
@@ -75,7 +77,7 @@ ONCE = 3
 """Requests that must break an exact relation, however often each was sent again, before it proves anything."""
 _PLAIN = (
     *("type", "foreign", "rekeyed", "bygone", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped"),
-    *("copy", "form", "cut", "atom", "repeated", "stutter", "standing", "over", "null", "broken", "slower", "halted"),
+    *("copy", "form", "cut", "stutter", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
 _THEIRS = ("cut", "atom", "whole", "grid", "lost")
@@ -175,8 +177,9 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
         or (suspect.proof > Proof.SOFT and asked_for(case, suspect))
     ):
         return replace(suspect, proof=Proof.SOFT)
-    if channel.kind == "residual" and channel.exact and channel.detail["relation"].form == history.FORM:
-        return replace(suspect, proof=history.proof(case, suspect))
+    by_time = _BY_TIME.get(channel.detail["relation"].form) if channel.kind == "residual" and channel.exact else None
+    if by_time is not None:
+        return replace(suspect, proof=by_time(case, suspect))
     if role_of(suspect.component) is Role.INPUT and channel.kind == "residual":
         whose = dealt(case, suspect)
         return replace(suspect, proof=Proof.FIRM if whose else tables.came_apart(case, suspect), note=whose)
@@ -344,9 +347,11 @@ def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     if channel.signature == "astray":
         often = hit.score >= BARELY * hit.threshold and hit.after > OFTEN * hit.before
         return Proof.FIRM if often and channel.detail["relation"].strength >= needed else Proof.SOFT
+    barely = hit.score < BARELY * hit.threshold
+    if role_of(channel.component) is Role.DECISION and barely and not where:
+        return Proof.SOFT  # all that grows leads a rule that is only roughly known farther than it was
     made = role_of(channel.component) in (Role.STEP, Role.OUTPUT)
     if made and not on_host and not channel.signature.startswith("share:"):
-        barely = hit.score < BARELY * hit.threshold
         needed = needed if abs(shift) >= SLIGHT and not barely else 1.1
     return Proof.FIRM if channel.detail["relation"].strength >= needed else Proof.SOFT
 

@@ -10,10 +10,14 @@ import numpy as np
 from whimbrel.diagnose import state
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.suspects import CLEAR, Suspect, abrupt
-from whimbrel.model.rows import Bools
+from whimbrel.model.rows import Bools, Floats
 
 ASIDE, LEAST_EARLIER = 0.1, 30
 """A share of rows that is too small to say anything beside the others; rows before an onset that say what was usual until then."""
+OFTEN = 100
+"""Rows of golden at one hour of the day that say what is usual then."""
+ASTRAY = 3.0
+"""Times as often as golden's that others go astray who are on the same ground and no control then."""
 SCARCE = 0.02
 """The rarest part of golden's rows, by what they have: too few to have taught a model anything."""
 
@@ -43,14 +47,23 @@ def unknown_ground(case: Case, suspect: Suspect) -> bool:
     rows = suspect.bad if astray else suspect.affected
     for parent in parents:
         new = _new(parent, known, earlier & suspect.inside) if own else _new(parent, case.golden, earlier)
+        if not own and not earlier.any():
+            new |= _new_by_then(case, parent)
         most = 0.5 * float(new[rows].mean())
         # Others are on the same ground, and do not depart; a little may be what a model makes of rain in this town alone.
         alike = clear and compared and not own and new[others].mean() > most
+        alike = alike and not (astray and _go_astray(channel.values, new & others, case.golden))
         there = known.any() and new[known].mean() > most  # the slice always had it
         # The weather is another's over one town; what each row has of its own is not.
         if most > 0.25 and not alike and not there and (own or not compared or _lasting(case, parent)):
             return True
     return False
+
+
+def _go_astray(values: Floats, rows: Bools, golden: Bools) -> bool:
+    """Whether these go astray several times as often as golden's rows do."""
+    here, there = (values[side & np.isfinite(values)] for side in (rows, golden))
+    return here.size >= LEAST_EARLIER and float(here.mean()) > ASTRAY * max(float(there.mean()), 1 / there.size)
 
 
 def _lasting(case: Case, parent: Variable) -> bool:
@@ -79,6 +92,21 @@ def _own_ground(case: Case, parent: Variable, inside: Bools) -> bool:
         return False
     own = np.bincount(parent.kinds[here], minlength=int(parent.kinds.max()) + 1) > 0
     return bool(own[parent.kinds[elsewhere]].mean() < ASIDE)
+
+
+def _new_by_then(case: Case, variable: Variable) -> Bools:
+    """Where a number lies outside what golden had at that hour of the day, shape (n,): a warm noon was often there, a warm dawn never."""
+    out = np.zeros(case.ts.size, dtype=bool)
+    if variable.numbers is None or variable.distinct <= MAX_VALUES:
+        return out
+    hours = case.hour.astype(np.int64)
+    for hour in np.unique(hours[case.window]):
+        then = hours == hour
+        seen = variable.numbers[then & case.golden & ~variable.missing]
+        if seen.size >= OFTEN:
+            low, high = np.quantile(seen, [SCARCE / 2, 1 - SCARCE / 2])
+            out |= then & ((variable.numbers < low) | (variable.numbers > high))
+    return out
 
 
 def _new(variable: Variable, golden: Bools, earlier: Bools) -> Bools:

@@ -60,6 +60,9 @@ NAMED = 0.5
 STRANGE = 0.5
 """The share of the rows that show something from which on it is theirs whom golden never saw."""
 
+KEPT = 0.5
+"""The part of golden's correlation between values and their ids' own that is left where the ids are still who they were."""
+
 AGAIN = 0.5
 """The share of golden's rows whose id must have come in another of its blocks, so that ids are keys."""
 
@@ -88,7 +91,7 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
             if strength >= TOLD:
                 out.append(Channel(
                     variable.path, LAYER_OF[variable.field.role], "rekeyed", "invariant", 1 - agrees / strength, sign=1, floor=FLOOR,
-                    binary=False, not_by=not_by, detail={"key": key.path, "strength": strength, "many": key in ids},
+                    binary=False, not_by=not_by, detail={"key": key.path, "strength": strength, "many": key in ids, "ranks": ranks},
                 ))  # fmt: skip
     return out
 
@@ -102,11 +105,28 @@ def exchanged(case: Case, suspect: Suspect) -> bool:
         variable = measured(case, suspect.hit.channel)
         assert variable is not None
         assert variable.numbers is not None
-        told = (bool(suspect.where) or abrupt(case, suspect)) and _of_many(case.variables[detail["key"]], suspect.bad)
+        key = case.variables[detail["key"]]
+        told = (bool(suspect.where) or abrupt(case, suspect)) and _of_many(key, suspect.bad)
+        told = told and not _in_order(case, suspect, key, detail["ranks"])
         return told and not state.of_the_world(
             case, variable.numbers, suspect.affected, suspect.inside, suspect.since_us
         )
     return dealt_otherwise(case, suspect.component, detail["key"], suspect.affected)
+
+
+def _in_order(case: Case, suspect: Suspect, key: Variable, ranks: Floats) -> bool:
+    """Whether the ids of the slice still are in the order among themselves that golden had them in: clouds over all of them lower them together."""
+    known = ~key.missing & np.isfinite(ranks)
+    golden, size = known & case.golden, len(key.vocabulary) if key.codes is not None else int(key.kinds.max()) + 1
+    counts = np.bincount(key.kinds[golden], minlength=size)
+    usual = np.bincount(key.kinds[golden], weights=ranks[golden], minlength=size) / np.maximum(counts, 1)
+    told = []
+    for rows in (golden & suspect.inside, known & suspect.affected):
+        rows = rows & (counts[key.kinds] > 1)
+        if rows.sum() < LEAST_ROWS or min(np.ptp(ranks[rows]), np.ptp(usual[key.kinds[rows]])) == 0:
+            return False
+        told.append(float(np.corrcoef(ranks[rows], usual[key.kinds[rows]])[0, 1]))
+    return told[1] >= KEPT * told[0] > 0
 
 
 def named(case: Case) -> list[Variable]:

@@ -26,7 +26,7 @@ import numpy as np
 
 from whimbrel.diagnose import models
 from whimbrel.diagnose.case import Case, Variable
-from whimbrel.diagnose.forms import clipped, gated, linear, single_parent_relations
+from whimbrel.diagnose.forms import clipped, constant, gated, linear, single_parent_relations
 from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.relations import Relation, Split
 from whimbrel.diagnose.rules import decided, listed, told_apart
@@ -47,6 +47,8 @@ _FIRST_TREES, _HOPELESS = 10, 0.13
 """Trees after which a model is given up that explains less than this part of what it must: few ever come to it then."""
 NEARLY_STRAIGHT = 0.005
 """The share of a number's variance that a plain sum may leave for trees to learn that alone: less than they leave, who approach a slope in steps."""
+LEAST_FILLED = 50
+"""Rows on which a part is null that say what stands there instead."""
 _ENOUGH = 2_000
 """Rows that tell a plain sum as well as all do."""
 
@@ -107,12 +109,35 @@ def _exact_number(case: Case, parts: Split, target: Variable, parents: Sequence[
     if not witnesses:
         found = linear(parts, target, parents)
         if found is None and target.field.role is not Role.INPUT and not target.derived:
-            found = gated(parts, target, parents) or clipped(parts, target, parents)
+            found = gated(parts, target, parents) or clipped(parts, target, parents) or _filled(parts, target, parents)
         witnesses = [found] if found else []
     if not witnesses:
         return None
     agreed = _agree(witnesses, next(p for p in parents if p.name == witnesses[0].parents[0]), target)
     return _on_known_texts(case, parts, target, agreed)
+
+
+def _filled(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
+    """A sum or a product of what came, and one and the same value where one of its parts is null: a ratio to the order's amount, or -1 without an order."""
+    assert target.numbers is not None
+    for parent in parents:
+        nulls = parent.missing[parts.train]
+        fill = constant(target.numbers, parts.train[nulls]) if parent.numbers is not None else np.nan
+        if not (
+            np.isfinite(fill)
+            and nulls.sum() >= LEAST_FILLED
+            and np.mean(target.numbers[parts.train[~nulls]] == fill) < 0.5
+        ):
+            continue
+        given = Split(*(rows[~parent.missing[rows]] for rows in (parts.train, parts.check)))
+        if given.train.size < 40 or given.check.size < 20:
+            continue
+        found = linear(given, target, parents)
+        if found is not None and parent.name in found.parents:
+            expected = np.where(parent.missing, fill, found.expected)
+            broken = np.where(target.missing, np.nan, target.numbers != fill)
+            return replace(found, expected=expected, surprise=np.where(parent.missing, broken, found.surprise))
+    return None
 
 
 def _agree(witnesses: list[Relation], nearest: Variable, target: Variable) -> Relation:

@@ -14,11 +14,13 @@ from whimbrel.diagnose.exchanged import stand_in
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.straight import of_other_weights
 from whimbrel.diagnose.suspects import Suspect
+from whimbrel.model.rows import Floats
 
 _STREWN = 5.0
 """Standard errors, of the square root of the rows, by which outputs must be strewn wider about golden's model to have lost its order."""
-_FEWEST, _COARSER, _ONE = 60, 0.1, 3
-"""Rows that show how many values there are; the part of golden's that are left of a model with fewer bits; values that are no more than one."""
+_FEWEST, _HEAPED, _SEVERAL, _AGAIN = 60, 0.3, 3, 5
+"""Rows that show how many values there are; the share of them that a model with fewer bits heaps on some values, how many such there are, and how
+often each of them comes."""
 
 
 def on_one_host(suspect: Suspect) -> bool:
@@ -34,7 +36,7 @@ def errs(case: Case, suspect: Suspect, relations: Mapping[str, Relation]) -> boo
 
 
 def _coarser(case: Case, suspect: Suspect) -> bool:
-    """Whether far fewer values come than of as many of golden's rows, though not only one."""
+    """Whether answers heap on a few values as as many of golden's do not, though not on one."""
     variable = case.variables.get(suspect.component)
     if variable is None or variable.numbers is None:
         return False
@@ -42,8 +44,15 @@ def _coarser(case: Case, suspect: Suspect) -> bool:
     if min(here.size, golden.size) < _FEWEST:
         return False
     as_many = golden[np.linspace(0, golden.size - 1, min(here.size, golden.size)).astype(np.int64)]
-    now, before = (np.unique(variable.numbers[rows]).size for rows in (here, as_many))
-    return _ONE < now <= _COARSER * before
+    (now, several), (before, _) = (_heaped(variable.numbers[rows]) for rows in (here, as_many))
+    return several >= _SEVERAL and now >= _HEAPED and before <= 0.5 * now
+
+
+def _heaped(values: Floats) -> tuple[float, int]:
+    """The share of values that come again and again, and how many different ones do."""
+    _, counts = np.unique(values, return_counts=True)
+    again = counts[counts >= max(_AGAIN, 0.01 * values.size)]
+    return float(again.sum() / values.size), again.size
 
 
 def _ranks_kept(case: Case, suspect: Suspect, relation: Relation | None) -> bool:

@@ -116,6 +116,9 @@ def suspects(case: Case) -> list[Suspect]:
     if not weighed:
         return []
     usual = {kind: max(EVIDENCE, CALIBRATION * most) for kind, most in _usual(case, ratios, groups).items()}
+    # What goes on in golden's blocks without a fault (those side by side are one visitor's) goes on all the longer in more rows.
+    longer = max(case.window.sum() / np.median(np.bincount(case.blocks[case.golden])), 1.0)
+    usual = {kind: most if most <= EVIDENCE else longer * most for kind, most in usual.items()}
     weighed = [one for one in weighed if one.net >= usual[one.found.reading.kind]]
     weighed = [one for one in weighed if not one.found.reading.lag or one.by_this >= EVIDENCE]
     best = max(weighed, key=lambda one: one.found.nats, default=None)

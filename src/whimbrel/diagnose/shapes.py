@@ -11,6 +11,8 @@ import numpy as np
 
 from whimbrel.model.rows import Bools, Floats, Ints
 
+_MEASURED = 50.0
+"""The size from which on whole numbers may be a measure that was rounded."""
 _GRID = np.linspace(0.04, 0.96, 24)
 
 _UNITS: tuple[tuple[float, float, str], ...] = (
@@ -49,6 +51,7 @@ def conversion_of(before: Floats, after: Floats) -> Conversion | None:
     spread = float(p[-1] - p[0])
     if spread <= 0 or q[-1] - q[0] <= 0 or np.unique(p).size < 5:
         return None
+    counts = _counted(before) and _counted(after)
     # Sampling noise of a quantile, in units of the spread: about half its standard error for a smooth density.
     noise = 1.2 / np.sqrt(min(before.size, after.size))
     plain = _misfit(p, q)
@@ -56,7 +59,7 @@ def conversion_of(before: Floats, after: Floats) -> Conversion | None:
     for factor, offset, words in _UNITS:
         for a, b, said in ((factor, offset, words), (1 / factor, -offset / factor, _reverse(words))):
             misfit = _misfit(np.sort(a * p + b), q)
-            if not 0.7 < abs(a) * spread / float(q[-1] - q[0]) < 1.4:
+            if not 0.7 < abs(a) * spread / float(q[-1] - q[0]) < 1.4 or (counts and max(abs(a), 1 / abs(a)) % 1):
                 continue
             fits = misfit < 0.06 + noise and misfit < 0.35 * plain and (offset != 0 or _at_every_size(a, p, q))
             if fits and (best is None or misfit < best[0]):
@@ -64,6 +67,11 @@ def conversion_of(before: Floats, after: Floats) -> Conversion | None:
     if best:
         return best[1]
     return _free_factor(p, q, noise)
+
+
+def _counted(values: Floats) -> bool:
+    """Whether they are small whole numbers: so many of something, which is measured in no unit."""
+    return float(np.median(np.abs(values))) < _MEASURED and bool(multiples_of(1.0, values).all())
 
 
 def undone(before: Floats, after: Floats) -> Conversion | None:

@@ -16,6 +16,8 @@ TORN = 2.0
 """Times its usual error by which a fitted model must err more before that alone proves a change of what it models."""
 FORETOLD = 0.5
 """The share of an input's variance that other inputs must explain before it can come apart from them."""
+SURELY = 1.25
+"""Times its threshold below which inputs that go together by the weather, or by fashion, may have come apart by it."""
 LEAST_DEALT, NEARLY_ALL = 3, 0.95
 """Values of a code book that must have changed places, and the share of rows that must agree on it."""
 
@@ -30,7 +32,7 @@ def came_apart(case: Case, suspect: Suspect) -> Proof:
     relation = suspect.hit.channel.detail["relation"]
     if not relation.exact:
         torn = suspect.hit.channel.signature == "spread" and suspect.shift > TORN * suspect.before
-        far = relation.strength >= FORETOLD and (torn or abs(suspect.shift) >= 1.0)
+        far = relation.strength >= FORETOLD and (torn or abs(suspect.shift) >= 1.0) and suspect.clarity >= SURELY
         if not (far and matrices.of_who(case, suspect.where) and abrupt(case, suspect)):
             return Proof.SOFT
         values = case.variables[relation.target].numbers

@@ -1,0 +1,91 @@
+"""Local clocks: an hour of the day that is the hour of the request where it came from, by country or by shop.
+
+In: a `Case` and a number. Out: the relation to the time of the row, exact, with one offset for each value of a tag (or one for all), or None; and
+whether all of a tag left it by one hour, which is how summer time begins and ends.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
+from whimbrel.diagnose.forms import EXACT_SHARE
+from whimbrel.diagnose.relations import Relation, Split
+from whimbrel.diagnose.suspects import Proof, Suspect
+from whimbrel.model.fields import Role
+from whimbrel.model.rows import Bools, Floats, Ints
+
+FORM = "clock"
+_QUARTERS = np.arange(96) / 4
+"""Offsets of clocks, hours."""
+_HOURS, _LEAST = 12, 20
+"""Hours of the day that golden must have seen; rows of a tag's value that tell its offset."""
+_ALL = 0.95
+"""The share of a tag's rows that summer time moves."""
+
+
+def local(case: Case, parts: Split, variable: Variable) -> Relation | None:
+    """The hour of the row's time, moved by what golden's offset is for each value of the tag that tells it best; None where it is none."""
+    if not _is_hour(variable, parts):
+        return None
+    assert variable.numbers is not None
+    tags = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
+    tags = [v for v in tags if 1 < v.distinct <= MAX_VALUES and v.name != variable.name]
+    best: Relation | None = None
+    for tag in [None, *tags]:
+        codes = np.zeros(case.ts.size, dtype=np.int64) if tag is None else tag.kinds
+        expected = _moved(case.hour, _offsets(case.hour, variable.numbers, codes, parts.train)[codes])
+        checked = parts.check[np.isfinite(expected[parts.check]) & np.isfinite(variable.numbers[parts.check])]
+        strength = float(np.mean(expected[checked] == variable.numbers[checked])) if checked.size >= _LEAST else 0.0
+        if strength >= EXACT_SHARE and (best is None or strength > best.strength):
+            known = np.isfinite(expected) & np.isfinite(variable.numbers)
+            surprise = np.where(known, (expected != variable.numbers).astype(float), np.nan)
+            by = "" if tag is None else f" by {tag.path}"
+            parents = ("hour",) if tag is None else ("hour", tag.name)
+            best = Relation(
+                variable.name, parents, FORM, True, strength, expected, surprise, told=f"the local hour{by}"
+            )
+    return best
+
+
+def proof(case: Case, suspect: Suspect) -> Proof:
+    """What it proves that an hour is not the local one: nothing where summer time began or ended, else all."""
+    return Proof.SOFT if _put_on(case, suspect) else Proof.HARD
+
+
+def _put_on(case: Case, suspect: Suspect) -> bool:
+    """Whether all rows of some values of the tag, and no others, are one hour off since the onset, all the same way."""
+    relation: Relation = suspect.hit.channel.detail["relation"]
+    values = case.variables[relation.target].numbers
+    assert values is not None
+    since = case.window & (case.ts >= suspect.since_us) & np.isfinite(relation.surprise)
+    off = since & (relation.surprise == 1)
+    if np.unique(np.mod(values - relation.expected, 24)[off]).tolist() not in ([1.0], [23.0]):
+        return False
+    tag = case.variables[relation.parents[1]].kinds if len(relation.parents) > 1 else np.zeros_like(case.ts)
+    return bool(off[since & np.isin(tag, tag[off])].mean() >= _ALL)
+
+
+def _is_hour(variable: Variable, parts: Split) -> bool:
+    if variable.numbers is None or variable.derived:
+        return False
+    known = variable.numbers[parts.train]
+    known = known[np.isfinite(known)]
+    hours = np.unique(known)
+    return bool(hours.size >= _HOURS and hours[0] >= 0 and hours[-1] <= 23 and (hours % 1 == 0).all())
+
+
+def _moved(hour: Floats, offset: Floats) -> Floats:
+    return np.floor(np.mod(hour + offset, 24))
+
+
+def _offsets(hour: Floats, values: Floats, codes: Ints, train: Ints) -> Floats:
+    """By code, the offset by which most of golden's rows are right, hours; NaN where they are too few. Of several the nearest to a whole hour."""
+    train = train[np.isfinite(values[train])]
+    size = int(codes.max(initial=0)) + 1
+    rows = np.bincount(codes[train], minlength=size)
+    right: list[Floats] = []
+    for offset in _QUARTERS:
+        same: Bools = _moved(hour[train], np.full(train.size, offset)) == values[train]
+        right.append(np.bincount(codes[train], weights=same, minlength=size) - 0.25 * (offset % 1 != 0))
+    return np.where(rows >= _LEAST, _QUARTERS[np.argmax(np.stack(right), axis=0)], np.nan)
