@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import causes, followers, gather, ground, sources, straight
+from whimbrel.diagnose import causes, contracts, crossing, followers, gather, ground, sources, straight
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect
@@ -69,14 +69,14 @@ def test_of_two_inputs_that_foretell_each_other_the_one_that_went_further_is_bla
     """A value of another row leaves its own relation by more than it spoils the other's."""
     both = [suspect(name, "spread", 1.5 if name == swapped else 0.8) for name in ("inputs.used", "inputs.before")]
     relations = {"inputs.used": Reads(("inputs.before",)), "inputs.before": Reads(("inputs.used",))}
-    assert causes._torn_most(both[0], both, cast("Any", relations)) == swapped
+    assert crossing._torn_most(both[0], both, cast("Any", relations)) == swapped
 
 
 def test_an_input_that_is_not_read_by_the_other_is_another_matter() -> None:
     """Without a relation both ways there is nothing to choose between."""
     both = [suspect("inputs.used", "spread", 0.8), suspect("inputs.before", "spread", 1.5)]
     relations = {"inputs.used": Reads(("inputs.before",)), "inputs.before": Reads(("inputs.age",))}
-    assert causes._torn_most(both[0], both, cast("Any", relations)) == "inputs.used"
+    assert crossing._torn_most(both[0], both, cast("Any", relations)) == "inputs.used"
 
 
 @pytest.mark.parametrize(
@@ -123,16 +123,45 @@ def test_labels_that_no_longer_go_by_another_model_s_scores_are_its_doing(signat
     assert causes._name(cast("Any", None), off, [new], [], [], {}).component == blamed
 
 
-@pytest.mark.parametrize("model", [False, True])
-def test_one_slow_span_on_one_host_is_the_host_s(model: bool) -> None:
-    """Whoever asks it waits, and nobody who asks another; unless another model answers there."""
+@pytest.mark.parametrize(
+    ("model", "age", "blamed"), [(False, False, ["hardware.host"]), (True, False, []), (False, True, [])]
+)
+def test_one_slow_span_on_one_host_is_the_host_s(model: bool, age: bool, blamed: list[str]) -> None:
+    """Whoever asks it waits, and nobody who asks another; unless another model answers there, or what answers is elsewhere, and has an age."""
     host = (Condition("hardware.host", "gpu-3"),)
     slow = replace(suspect("spans.infer", "slower", 0.7, kind="marginal"), where=host, layer="serving")
     other = replace(suspect("model.version", "identity", 1.0, kind="identity", proof=Proof.SOFT), where=host)
     spans = [SimpleNamespace(path=f"spans.{name}") for name in ("fetch", "infer", "total")]
-    case = SimpleNamespace(of=lambda *_: spans)
+    case = SimpleNamespace(of=lambda *_: spans, reads=frozenset(), variables={"age.infer": 0} if age else {})
     found = causes._host_slow(cast("Any", case), [slow], [], [other] if model else [])
-    assert [cause.component for cause in found] == ([] if model else ["hardware.host"])
+    assert [cause.component for cause in found] == blamed
+
+
+@pytest.mark.parametrize(
+    ("strength", "broken", "its"), [(0.995, 0.023, True), (0.995, 0.2, False), (1.0, 0.023, False)]
+)
+def test_a_rule_that_is_only_roughly_known_fails_a_little_oftener_of_a_new_model(
+    strength: float, broken: float, its: bool
+) -> None:
+    rule = replace(suspect("decision", "broken", broken), after=broken)
+    relation = SimpleNamespace(form="rule", strength=strength)
+    rule = replace(rule, hit=replace(rule.hit, channel=replace(rule.hit.channel, detail={"relation": relation})))
+    assert followers.new_to_it(rule, "model.version") is its
+    assert not followers.new_to_it(rule, "inputs.price")
+
+
+@pytest.mark.parametrize("catalogue", [True, False])
+def test_nulls_of_ids_that_never_had_a_value_are_no_more_nulls(catalogue: bool) -> None:
+    """Everybody watches a film of which nobody knows how long it is; where nulls come and go they are told by nobody."""
+    rng = np.random.default_rng(6)
+    film = rng.integers(0, 100, 4_000)
+    film[3_000:] = np.where(rng.random(1_000) < 0.3, 7, film[3_000:])
+    missing = film % 25 == 7 if catalogue else rng.random(4_000) < 0.04
+    case = SimpleNamespace(golden=np.arange(4_000) < 3_000, many={"inputs.film": film})
+    given = contracts._of_ids(cast("Any", case), missing)
+    assert (given is not None) is catalogue
+    if given is not None:
+        assert np.abs(given - missing).max() < 0.01
 
 
 @pytest.mark.parametrize(

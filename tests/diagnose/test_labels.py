@@ -13,6 +13,7 @@ import pytest
 
 from whimbrel.diagnose import diagnose_rows
 from whimbrel.diagnose import judged as judging
+from whimbrel.diagnose import labels as labels_
 from whimbrel.diagnose.case import Variable, build
 from whimbrel.diagnose.judged import Judged, as_before, judged
 from whimbrel.model.fields import Field, Kind, Schema
@@ -185,6 +186,26 @@ def test_broken_labels_are_named_with_their_slice(labels: Break, depot: str | No
     assert says in first.what
 
 
+@pytest.mark.parametrize(("kept", "unlike"), [(0.15, True), (0.6, False), (1.0, False)])
+def test_a_yes_that_hardly_comes_any_more_is_like_none_of_golden_s_days(
+    kept: float, unlike: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days differ by themselves, by a third of the odds; a screen that does not write most corrections back makes a day that none was like."""
+    rng = np.random.default_rng(8)
+    n = 4_400
+    block = np.arange(n) // 200
+    expected = rng.beta(1, 4, n)
+    odds = np.log(expected / (1 - expected)) + 0.35 * rng.standard_normal(block.max() + 1)[block]
+    target = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(float)
+    golden = block < 20
+    target[~golden & (rng.random(n) > kept)] = 0.0
+    found = SimpleNamespace(binary=True, target=target, expected=expected, residual=target - expected)
+    monkeypatch.setattr(judging, "judged", lambda _: found)
+    case = SimpleNamespace(golden=golden, blocks=block, block_count=20)
+    asked = SimpleNamespace(inside=np.ones(n, dtype=bool), affected=~golden)
+    assert labels_._as_on_no_day(cast("Any", case), cast("Any", asked)) is unlike
+
+
 def test_labels_of_several_kinds_are_broken_where_all_that_are_filed_at_one_age_are_of_one() -> None:
     found = asked(labels=filed, named=True)
     assert [f.layer for f in found.findings][:1] == ["labels"], found.sentence
@@ -285,3 +306,23 @@ def test_scores_that_golden_never_gave_are_not_those_of_before(strange: bool) ->
 def test_labels_are_not_blamed_for_scores_of_wrong_inputs() -> None:
     """Distances of other deliveries are scored: labels no longer go by the scores, but they go by what was not mixed up."""
     assert "labels" not in [f.layer for f in asked(wrong=True, depot="south").findings]
+
+
+@pytest.mark.parametrize(
+    ("label", "judged_by"), [("paid", "outputs.cost"), ("fraud", "outputs.score"), ("graded", "outputs.score")]
+)
+def test_an_amount_is_judged_by_the_output_that_foretells_it(label: str, judged_by: str) -> None:
+    """A model with a cost and a fraud score: what was paid judges the cost, a yes the score; what is near neither, the score."""
+    rng = np.random.default_rng(2)
+    fraud, cost = rng.beta(1, 9, 500), rng.gamma(2, 900, 500)
+    targets = {
+        "paid": cost * rng.gamma(20, 1 / 20, 500),
+        "fraud": (rng.random(500) < fraud).astype(float),
+        "graded": 1e6 * fraud,
+    }
+    variables = {
+        path: Variable(path, Field(path, Kind.NUMBER), numbers=values)
+        for path, values in {"outputs.cost": cost, "outputs.score": fraud, "label": targets[label]}.items()
+    }
+    case = SimpleNamespace(variables=variables, golden=np.arange(500) < 400, of=lambda *_: list(variables.values())[:2])
+    assert judging.main_score(cast("Any", case)) is variables[judged_by].numbers

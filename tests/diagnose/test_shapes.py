@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
+from whimbrel.diagnose import naming
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.naming import _a_price, _of_a_season
+from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.shapes import (
     Conversion,
     conversion_of,
@@ -17,7 +22,9 @@ from whimbrel.diagnose.shapes import (
     renamed_to,
     undone,
 )
+from whimbrel.diagnose.suspects import Proof, Suspect
 from whimbrel.model.fields import Field, Kind
+from whimbrel.model.window import Condition
 
 
 @pytest.fixture
@@ -149,3 +156,27 @@ def test_one_amount_that_became_another_is_a_price(values: list[float], renamed:
     """All of a list at once are another unit or code book, and a whole number may be a code."""
     fee = Variable("inputs.fee", Field("inputs.fee", Kind.NUMBER), numbers=np.array(values))
     assert _a_price(fee, np.ones(3, dtype=bool), renamed) is price
+
+
+@pytest.mark.parametrize("others", [0.0, 0.1])
+def test_one_value_where_golden_had_several_is_constant_though_a_fitted_model_showed_it(others: float) -> None:
+    """The grade of all German letters is the commonest one; of an onset found a little early the first rows are as before."""
+    rng = np.random.default_rng(13)
+    n = 2_000
+    golden, early = np.arange(n) < 1_000, (np.arange(n) >= 1_000) & (np.arange(n) < 1_040)
+    grade = rng.choice([1.0, 2.0, 3.0, 4.0], n, p=[0.3, 0.45, 0.2, 0.05])
+    grade[~golden & ~early & (rng.random(n) >= others)] = 2.0
+    variable = Variable("steps.parse.grade", Field("steps.parse.grade", Kind.NUMBER), numbers=grade)
+    case = SimpleNamespace(
+        variables={variable.path: variable}, golden=golden, window=~golden, ts=np.arange(n) * 60_000_000
+    )
+    channel = Channel(variable.path, "features", "residual", "residual", grade)
+    where = (Condition("context.lang", "de"),)
+    hit = Hit(channel, where, 20.0, 6.3, 0.8, 0.0, 0.8, 1_000, grade, np.ones(n, dtype=bool))
+    every = np.ones(n, dtype=bool)
+    found = Suspect(variable.path, "features", hit, (hit,), Proof.SOFT, where, every, ~golden, 0, True, 0.8, 0.0, 0.8)
+    case.hour, case.sampled = case.ts / 3_600_000_000 % 24, (1.0, 1.0)
+    named = naming.name_shape(cast("Any", case), found)
+    assert (named.proof, named.hit.channel.signature) == (
+        (Proof.SOFT, "residual") if others else (Proof.HARD, "constant")
+    )

@@ -6,8 +6,8 @@ may call. The rooms inside, in the order in which a case goes through them:
     case          both windows side by side, as variables, dimensions and blocks of time; `kinds` adds inputs of few values to the dimensions
     relations     what golden teaches about a field given its upstream; `boundaries` asks every field, `hopes` says
                   for which a model is worth fitting (`models` are loaded only then), `support` on which rows it may be believed,
-                  `straight` what a plain sum tells beforehand, `pairs` which two numbers a rule reads as one, `rounding` how near is
-                  equal; `history` reads what was made of a `series`' own past
+                  `straight` what a plain sum tells beforehand, `rules` what decides a category, `pairs` which two numbers one reads
+                  as one, `rounding` how near is equal; `history` reads what was made of a `series`' own past, `clocks` local hours
     contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs, `judged` for
                   what labels say, `readings` for whose they are by golden's `terms`; `feeds`, `senders`
                   and `copies` know what only a broken source does to numbers, texts and what is a tag as well, `ids` to keys,
@@ -20,7 +20,8 @@ may call. The rooms inside, in the order in which a case goes through them:
                   what is the weather's, `tables` what it proves that inputs came apart, `ground` where a model proves nothing
     causes        who did it, who passed it on, what is merely traffic; `followers` tells who moved first,
                   `displaced` whose request a value belongs to, `refuted` which input moved and nothing came of it,
-                  `unrecorded` which answers the log alone lost, `sources` what was stale
+                  `exchanged` which output stands in another's place, `machines` whether a host errs, `crossing` which of several
+                  inputs it is, `unrecorded` what the log alone got wrong, `sources` what was stale
     harm          what it did to decisions, score, time and cost; `releases` judges a model that is meant to answer otherwise
     several       a slice of several values, where these say it better than one or all traffic
     verdict       the chain as a whole; `words` and `drawing` say and show it

@@ -15,10 +15,12 @@ import numpy as np
 
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.crossing import crossing
 from whimbrel.diagnose.displaced import of_another
 from whimbrel.diagnose.exchanged import holder, misplaced
 from whimbrel.diagnose.followers import (
     CLEARER_ROWS,
+    MOSTLY,
     SAME,
     in_step,
     inherited,
@@ -26,7 +28,9 @@ from whimbrel.diagnose.followers import (
     misled,
     new_to_it,
     taken_along,
+    together,
     unread,
+    worst,
 )
 from whimbrel.diagnose.machines import errs, on_one_host
 from whimbrel.diagnose.refuted import refuted
@@ -36,13 +40,9 @@ from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import BARELY, CLEAR, Proof, Suspect, abrupt, not_yet, order_of, overlap
 from whimbrel.diagnose.unrecorded import stamped, unrecorded
 from whimbrel.model.fields import Role, role_of, split
-from whimbrel.model.rows import Bools
 
 GOOD = 0.8
 """The share of an output's variance that a fitted model must tell before it says who is answered otherwise."""
-MOSTLY = 0.75
-"""A suspect's rows lie within a cause's when this share of them does."""
-
 CLEARER = 2.0
 """Times as clear as its cause a witness must be before slice and onset are read off it."""
 
@@ -91,7 +91,7 @@ def settle(
         if explained is None:
             found = _name(case, suspect, identities, soft, others, relations)
             if found.layer == "data":
-                found = replace(found, component=_crossing(case, found, others, relations))
+                found = replace(found, component=crossing(case, found.suspect, others, relations))
             causes = _with(causes, found)
         else:
             cause = causes[explained]
@@ -129,7 +129,7 @@ def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
         return order_of(case, one.component), recorded.index(one.component)
 
     decided = [s for s in proofs if s.hit.channel.exact and place(s) > place(lead)]
-    several = [s for s in moved if s is not lead and (s.where == lead.where or _together(s, lead))]
+    several = [s for s in moved if s is not lead and (s.where == lead.where or together(s, lead))]
     several += [s for s in decided if overlap(s.bad, lead.affected) >= MOSTLY]
     if several:
         names = tuple(s.component for s in (lead, *several))
@@ -154,7 +154,7 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
         # A slow span that goes with wrong values explains them; one that goes with none stands for itself, last.
         wrong = [s for s in rest if role_of(s.component) in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.ERROR)]
         halted = suspect.shift > HALTED or any(h.channel.binary for h in suspect.hits)
-        takes_down = halted and any(overlap(s.bad, _worst(suspect)) >= MOSTLY for s in wrong)
+        takes_down = halted and any(overlap(s.bad, worst(suspect)) >= MOSTLY for s in wrong)
         takes_down &= not any(_nothing_to_do(suspect, s) for s in wrong)
         first = -1.0 if takes_down else 1.0
         if suspect.component == TOTAL:
@@ -180,25 +180,7 @@ def _nothing_to_do(suspect: Suspect, guilty: Suspect) -> bool:
 def _unanswered(suspect: Suspect, error: Suspect) -> bool:
     """Whether an output is missing because the request failed."""
     output = role_of(suspect.component) in (Role.OUTPUT, Role.DECISION)
-    return output and suspect.hit.channel.signature == "null" and _together(suspect, error)
-
-
-def _together(a: Suspect, b: Suspect) -> bool:
-    """Whether two suspects depart on the same rows."""
-    left, right = _worst(a), _worst(b)
-    return overlap(left, right) >= SAME and overlap(right, left) >= SAME
-
-
-def _worst(suspect: Suspect) -> Bools:
-    """The rows that show it; of a span those that are far out, where they are known: a mean that rises hides which calls did it."""
-    far = {h.channel.signature: h.channel.values == 1 for h in suspect.hits if h.channel.binary}
-    if role_of(suspect.component) is not Role.SPAN or not far:
-        return suspect.bad
-    stopped = [
-        rows for signature, rows in far.items() if signature in ("halted", "atom")
-    ]  # at a time-out all are as long
-    out: Bools = suspect.affected & np.any(stopped or list(far.values()), axis=0)
-    return out
+    return output and suspect.hit.channel.signature == "null" and together(suspect, error)
 
 
 def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
@@ -220,7 +202,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         failed = overlap(guilty.bad, suspect.bad) >= CLEARER_ROWS  # what fails falls back on something
         return failed or shared >= SAME or overlap(suspect.bad, guilty.bad) >= SAME
     if other is Role.SPAN:
-        taken_down = _together(suspect, guilty) or overlap(suspect.bad, _worst(guilty)) >= MOSTLY
+        taken_down = together(suspect, guilty) or overlap(suspect.bad, worst(guilty)) >= MOSTLY
         return taken_down or misled(suspect, guilty)
     if other is Role.ERROR:
         return _unanswered(suspect, guilty)
@@ -276,7 +258,7 @@ def _name(
             return Cause(said, "recorder.record", "recorder", (suspect.component, held_by))
         if on_one_host(suspect) and errs(case, suspect, relations):
             return Cause(suspect, "hardware.host", "hardware", (suspect.component,))
-        told = next((s for s in soft if _tells(s) and _together(suspect, s)), None)
+        told = next((s for s in soft if _tells(s) and together(suspect, s)), None)
         if told is not None and not _strange_text(case, suspect):
             return Cause(suspect, told.component, "decision", (suspect.component,), (told,))
     if role is Role.STEP and (why := stamped(case, suspect, relations.get(suspect.component))):
@@ -301,42 +283,6 @@ def _tells(suspect: Suspect) -> bool:
 def _strange_text(case: Case, suspect: Suspect) -> bool:
     """Whether the suspect is about what the model wrote itself."""
     return f"{suspect.component}#characters" in case.variables
-
-
-def _crossing(case: Case, cause: Cause, others: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
-    """The input in which the tables cross that broke on the same rows: a wrong zone breaks what zones tell of docks and of regions."""
-    suspect = cause.suspect
-    if suspect.hit.channel.signature == "spread":
-        return _torn_most(suspect, others, relations)
-    if suspect.hit.channel.signature != "broken":
-        return cause.component
-    alike = [s for s in others if s.hit.channel.signature == "broken" and s.layer == "data" and _together(s, suspect)]
-    fields = {s.component: {s.component, *relations[s.component].parents} for s in alike if s.component in relations}
-
-    def told(name: str) -> tuple[float, ...]:
-        shifts = [s.shift for s in alike if s.component == name]
-        covers = sum(name in field for field in fields.values())
-        return (covers, round(max(shifts, default=0.0), 1), case.variables[name].distinct, name == suspect.component)
-
-    inputs = {v.name for v in case.of(Role.INPUT)}
-    return max(sorted(inputs.intersection(*[set().union(*fields.values())])), key=told, default=suspect.component)
-
-
-def _torn_most(suspect: Suspect, others: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
-    """Of inputs that foretell each other and came apart together, the one that left what the others tell of it by most.
-
-    A value that belongs to another row is as far from its own as any; what it helps to foretell has other things to go by.
-    """
-
-    def reads(one: str, other: str) -> bool:
-        return one in relations and other in relations[one].parents
-
-    torn = [s for s in others if s.hit.channel.signature == "spread" and s.layer == "data" and s.proof > Proof.SOFT]
-    mutual = [s for s in torn if reads(s.component, suspect.component) and reads(suspect.component, s.component)]
-    alike = [
-        s for s in mutual if min(overlap(s.affected, suspect.affected), overlap(suspect.affected, s.affected)) >= MOSTLY
-    ]
-    return max([suspect, *alike], key=lambda s: s.shift / s.before).component
 
 
 def _usage(suspect: Suspect, identities: Sequence[Suspect]) -> tuple[str, str]:
@@ -432,7 +378,7 @@ def _far(suspect: Suspect) -> bool:
 def _host_slow(
     case: Case, proofs: Sequence[Suspect], soft: Sequence[Suspect], identities: Sequence[Suspect]
 ) -> list[Cause]:
-    """Slower on one host, whoever asks, where nothing else runs than on the others: the host, not its spans."""
+    """Slower on one host, whoever asks, where nothing else runs than on the others: the host, not its spans, but for a call to elsewhere alone."""
     slow = [s for s in proofs if s.hit.channel.signature in ("slower", "tail", "halted") and s.shift > 0]
     spans = [v for v in case.of(Role.SPAN) if v.path != TOTAL]
     hosts = {c for s in slow for c in s.where if c.path.startswith("hardware.")}
@@ -443,6 +389,7 @@ def _host_slow(
             s for s in soft if s.hit.channel.signature == "counter" and host in s.where and s.layer == "hardware"
         ]
         alike = [s for s in there if s.where == (host,) and not any(_coincide(s, other) for other in identities)]
+        alike = [s for s in alike if not _calls(case, s.component)]
         if len(there) < min(2, len(spans)) and not (there and counters) and not alike:
             continue
         lead = max(there, key=lambda s: s.hit.score)
@@ -450,6 +397,12 @@ def _host_slow(
         victims = tuple(dict.fromkeys(s.component for s in slow if host in s.where))
         out.append(Cause(lead, fact, "hardware", victims, (*counters, *(s for s in slow if host in s.where))))
     return out
+
+
+def _calls(case: Case, span: str) -> bool:
+    """Whether a span waits for something elsewhere, whose answer has an age or is recorded as read: the way there may be slow, and not the host."""
+    name = split(span)[1]
+    return name in case.reads or f"age.{name}" in case.variables
 
 
 def _located(case: Case, cause: Cause, soft: Sequence[Suspect]) -> Cause:

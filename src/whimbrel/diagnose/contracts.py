@@ -40,6 +40,8 @@ _KEPT, _THEIRS = 0.998, 0.02
 _DECIMALS = range(4)
 _FINEST = 10.0 ** -max(_DECIMALS)
 """The decimals of marks that are looked for, and the finest of these."""
+LEAST_AGAIN, TOLD = 3, 0.8
+"""Rows of an id that say whether it is one without a value, and the share of nulls that are so told, and of rows of such ids that are null."""
 LEAST_FIXED = 200
 """Values that golden must have of a field before one that never varied, or a form that never came, says anything."""
 
@@ -104,8 +106,23 @@ def _presence(case: Case, variable: Variable) -> list[Channel]:
     if variable.infinite is not None and variable.infinite[case.window].any():
         out.append(invariant(variable, "infinite", np.where(missing, np.nan, variable.infinite)))
     if missing[case.window].any():
-        out.append(invariant(variable, "null", missing))
+        out.append(replace(invariant(variable, "null", missing), given=_of_ids(case, missing)))
     return out
+
+
+def _of_ids(case: Case, missing: Bools) -> Floats | None:
+    """How often golden's rows of the same id (an article, of which nobody knows it) are null, shape (n,), where that tells nulls; else None."""
+    golden = np.flatnonzero(case.golden)
+    for codes in case.many.values() if missing[golden].any() else ():
+        ids, nulls = codes[golden], missing[golden]
+        size = int(codes.max()) + 1
+        counts = np.bincount(ids[ids >= 0], minlength=size)
+        share = np.bincount(ids[ids >= 0], weights=nulls[ids >= 0], minlength=size) / np.maximum(counts, 1)
+        several = (ids >= 0) & (counts[ids] >= LEAST_AGAIN)
+        told = several & nulls
+        if told.sum() >= TOLD * nulls.sum() > 0 and share[ids[told]].mean() >= TOLD:
+            return np.where((codes >= 0) & (counts[codes] >= LEAST_AGAIN), share[codes], nulls.mean())
+    return None
 
 
 # ---------------------------------------------------------------- numbers

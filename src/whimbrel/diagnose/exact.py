@@ -29,7 +29,7 @@ _FEW = 0.02
 """The share of predictions in which a step may differ, in golden as well, and still be what its code makes: requests that failed."""
 _HARD = 0.9
 """The confidence from which on a finding is about a broken contract or an exact relation."""
-_CHANCE = 0.05
+_CHANCE = 0.01
 """How often so few of the replayed predictions may differ by luck, and still refute a finding."""
 _SAME = ("equal", "within tolerance")
 

@@ -25,6 +25,8 @@ _DIGITS = ("atom", "stutter", "standing", "whole", "grid")
 """What is told by the last digits of a number, which a fitted relation does not foretell."""
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
+MOSTLY = 0.75
+"""A suspect's rows lie within a cause's when this share of them does."""
 CLEARER_ROWS = 0.9
 """The share of one suspect's own rows that must lie where another says."""
 _A_FEW = 10.0
@@ -177,3 +179,21 @@ def new_to_it(suspect: Suspect, blamed: str) -> bool:
     if role_of(suspect.component) is not Role.DECISION or relation is None or relation.form != "rule":
         return False
     return role_of(blamed) is Role.MODEL and suspect.after <= _A_FEW * (1 - relation.strength)
+
+
+def together(a: Suspect, b: Suspect) -> bool:
+    """Whether two suspects depart on the same rows."""
+    left, right = worst(a), worst(b)
+    return overlap(left, right) >= SAME and overlap(right, left) >= SAME
+
+
+def worst(suspect: Suspect) -> Bools:
+    """The rows that show it; of a span those that are far out, where they are known: a mean that rises hides which calls did it."""
+    far = {h.channel.signature: h.channel.values == 1 for h in suspect.hits if h.channel.binary}
+    if role_of(suspect.component) is not Role.SPAN or not far:
+        return suspect.bad
+    stopped = [
+        rows for signature, rows in far.items() if signature in ("halted", "atom")
+    ]  # at a time-out all are as long
+    out: Bools = suspect.affected & np.any(stopped or list(far.values()), axis=0)
+    return out

@@ -7,7 +7,7 @@ rows come closer to each other at both ends at once, while what came in and what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,11 +79,30 @@ def numeric(label: Variable) -> Floats | None:
 
 
 def main_score(case: Case) -> Floats | None:
-    """`outputs.score` where it is a number, else the first numeric output."""
-    found = case.variables.get("outputs.score")
-    if found is not None and found.numbers is not None:
-        return found.numbers
-    return next((v.numbers for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived), None)
+    """The output that labels judge: `outputs.score` where it is a number, else the first numeric output; of an amount the one nearest to it on golden.
+
+    An app that foretells a cost and a fraud score, and learns what was paid, is judged by its cost.
+    """
+    outputs = {v.path: v.numbers for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived}
+    label = case.variables.get("label")
+    target = None if label is None else numeric(label)
+    nearest = _nearest(case, outputs, target) if target is not None and len(outputs) > 1 else None
+    return nearest if nearest is not None else outputs.get("outputs.score", next(iter(outputs.values()), None))
+
+
+def _nearest(case: Case, outputs: Mapping[str, Floats], target: Floats) -> Floats | None:
+    """The output that lies nearest to golden's labels, nearer than their own mean; None where labels are a yes or a no, or none does."""
+    known = case.golden & np.isfinite(target)
+    if np.unique(target[known]).size <= 2:
+        return None
+    near = float(target[known].var())
+    found = None
+    for values in outputs.values():
+        both = known & np.isfinite(values)
+        far = float(np.mean((values[both] - target[both]) ** 2)) if both.sum() >= FEW else np.inf
+        if far < near:
+            near, found = far, values
+    return found
 
 
 def judged(case: Case) -> Judged | None:

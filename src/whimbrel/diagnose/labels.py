@@ -39,6 +39,8 @@ LOGISTIC = float(np.pi / np.sqrt(3.0))
 """The standard deviation of a logistic variable: what a shift of so many spreads is in log odds."""
 CLEAR, FEWEST = 1.5, 1e-3
 """Times its threshold from which a jump is none of golden's; the least share of labels that log odds are taken of."""
+_DAYS, _APART = 5, 5.0
+"""Golden blocks of a slice that say how far its labels go from their scores by themselves, and times that far which no day brings."""
 MANY_TIMES = float(np.log(8.0))
 """Times as much, as a logarithm, as no customer's world changes by: ten, sixty, a thousand."""
 EXACTLY, ROUGHLY = 0.03, 0.15
@@ -127,8 +129,28 @@ def _unjoined(case: Case) -> bool:
 
 def _sudden(case: Case, suspect: Suspect) -> bool:
     """Whether labels moved in one slice from one hour to the next, by far more than golden's ever did, and all others stayed."""
-    clear = suspect.clarity >= CLEAR
+    clear = suspect.clarity >= CLEAR or _as_on_no_day(case, suspect)
     return clear and matrices.of_who(case, suspect.where) and abrupt(case, suspect)
+
+
+def _as_on_no_day(case: Case, suspect: Suspect) -> bool:
+    """Whether the log odds of a yes, beside those that scores let expect, lie far from where they lay in the slice on any of golden's blocks."""
+    found = judged.judged(case)
+    if found is None or not found.binary:
+        return False
+    known = np.isfinite(found.residual) & suspect.inside
+
+    def beside(rows: Bools) -> float:
+        yes = (found.target[rows].sum() + 0.5) / (rows.sum() + 1)
+        return float(logit(yes) - logit(np.clip(found.expected[rows].mean(), FEWEST, 1 - FEWEST)))
+
+    blocks = [known & case.golden & (case.blocks == block) for block in range(case.block_count)]
+    usual = np.array([beside(rows) for rows in blocks if rows.sum() >= judged.FEW])
+    here = known & suspect.affected
+    if usual.size < _DAYS or here.sum() < judged.FEW:
+        return False
+    noise = 1 / (found.target[here].sum() + 0.5) ** 0.5
+    return abs(beside(here) - float(usual.mean())) > _APART * float(np.hypot(usual.std(), noise))
 
 
 def _lost_yes(case: Case, suspect: Suspect) -> bool:
@@ -223,14 +245,18 @@ def _due(case: Case, delay: Floats, age: Floats, asked: Floats) -> Floats:
 
 
 def _expected_absent(case: Case, found: _Arrival) -> Floats:
-    """How likely a label of this age, of this slice and after this decision is to be missing yet, as golden's were, shape (n,).
+    """How likely a label of this age, of this slice and score and after this decision is to be missing yet, as golden's were, shape (n,).
 
-    A sum of what each value of each dimension adds at each age: a slow slice is no lost one, and often only what was acted upon
-    (a loan that was granted, a machine that was looked at) is ever labelled.
+    A sum of what each value of each dimension adds at each age: a slow slice is no lost one, large claims are settled late, and often
+    only what was acted upon (a loan that was granted, a machine that was looked at) is ever labelled.
     """
     absent, expected = found.absent, 1 - found.due
     ages = np.searchsorted(np.quantile(found.due[case.window], np.linspace(0, 1, AGES + 1)[1:-1]), found.due)
     told = [v.kinds for v in case.of(Role.DECISION) if 1 < v.distinct <= MAX_VALUES]
+    score = judged.main_score(case)
+    if score is not None:
+        edges = np.unique(np.nanquantile(score[case.golden], np.linspace(0, 1, AGES + 1)[1:-1]))
+        told.append(np.where(np.isfinite(score), np.searchsorted(edges, score, "right"), -1))
     if np.ptp(found.due[case.window]) >= ALIKE:
         told += [d.codes for d in case.dimensions if matrices.role(d) in (Role.CONTEXT, Role.HARDWARE)]
     parts = [

@@ -7,7 +7,8 @@ learning is taken:
     function       y = g(x), read off golden by interpolation  exact inside golden's range (log, clip, buckets, look-up)
     gated          y = a x + b, or always the same value     exact: an amount where there is one
     linear         y = b + Σ a_i x_i, categories as flags      exact sums and differences; in logarithms products and ratios
-                   (either may be cut off at ends)           a ratio by a tenth at least, a sum that is never negative
+                   (cut off at ends, or one value where a    a ratio by a tenth at least, a sum that is never negative,
+                   part is null)                             a ratio to an order, or -1 without one
     log, logistic  log y, or the log odds of y, is such a sum  exact generalised linear models
     rule           a small decision tree that never errs       thresholds by segment, maps between categories
     trees          gradient boosting                           not exact: judged by its residuals

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose import keys, state
+from whimbrel.diagnose.atoms import HANDFUL
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
 from whimbrel.diagnose.shapes import (
     Conversion,
@@ -31,6 +32,8 @@ CLOSELY = 0.01
 """The part by which values may miss the unit that they are in now."""
 _LARGEST, _ALONG = 0.98, 0.25
 """Where the largest values begin, and the part of the way by which they may fall short of it: what people do less of they still do."""
+_ROUGHLY = 10
+"""The first of so many parts of the rows is not asked: an onset is not found to the row."""
 _MOSTLY = 0.6
 """The share of a slice that a value may have had before all of it has it, from which on rows that are missing do not show."""
 NEARLY_ALL = 0.9
@@ -41,11 +44,11 @@ _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "
 def name_shape(case: Case, suspect: Suspect) -> Suspect:
     """Give a moved distribution its name where it has one: unit, code book, rename. Those the world does not do."""
     channel = suspect.hit.channel
-    if channel.signature not in ("level", "width", "range", "unseen", "grid") and not channel.signature.startswith(
+    fitted = channel.kind == "residual" and not channel.exact
+    shaped = channel.signature in ("level", "width", "range", "unseen", "grid") or channel.signature.startswith(
         "share:"
-    ):
-        return suspect
-    if role_of(channel.component) not in (Role.INPUT, Role.STEP):
+    )
+    if not (fitted or shaped) or role_of(channel.component) not in (Role.INPUT, Role.STEP):
         return suspect
     variable = case.variables.get(str(channel.detail.get("variable", channel.component)))
     if variable is None or variable.derived:
@@ -53,6 +56,9 @@ def name_shape(case: Case, suspect: Suspect) -> Suspect:
     base = suspect.inside & case.golden
     if base.sum() < 40:
         return suspect  # a slice that golden never saw has no shape to change
+    if fitted:
+        held = _held(case, suspect, *_codes(variable), base) if suspect.where and variable.distinct <= HANDFUL else ""
+        return _named(suspect, "constant", note=held) if held else suspect
     if variable.numbers is not None and variable.distinct > 12:
         return _numeric(case, suspect, variable, base)
     return _coded(case, suspect, variable, base)
@@ -161,7 +167,8 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
 
 def _held(case: Case, suspect: Suspect, codes: Ints, names: Sequence[str], base: Bools) -> str:
     """Whether one value is all that is left of several, longer than golden ever had it, in words; empty where not."""
-    after = codes[suspect.affected]
+    rows = np.flatnonzero(suspect.affected)
+    after = codes[rows[np.argsort(case.ts[rows], kind="stable")]][rows.size // _ROUGHLY :]
     counts = np.bincount(after[after >= 0], minlength=len(names))
     if counts.sum() < 30 or counts.max() < 0.99 * counts.sum():
         return ""
