@@ -124,13 +124,15 @@ def test_labels_that_no_longer_go_by_another_model_s_scores_are_its_doing(signat
 
 
 @pytest.mark.parametrize(
-    ("model", "age", "blamed"), [(False, False, ["hardware.host"]), (True, False, []), (False, True, [])]
+    ("model", "age", "blamed"),
+    [("", False, ["hardware.host"]), ("there", False, []), ("everywhere", False, ["hardware.host"]), ("", True, [])],
 )
-def test_one_slow_span_on_one_host_is_the_host_s(model: bool, age: bool, blamed: list[str]) -> None:
-    """Whoever asks it waits, and nobody who asks another; unless another model answers there, or what answers is elsewhere, and has an age."""
+def test_one_slow_span_on_one_host_is_the_host_s(model: str, age: bool, blamed: list[str]) -> None:
+    """Whoever asks it waits, and nobody who asks another; unless another model answers there alone, or what answers is elsewhere, and has an age."""
     host = (Condition("hardware.host", "gpu-3"),)
     slow = replace(suspect("spans.infer", "slower", 0.7, kind="marginal"), where=host, layer="serving")
-    other = replace(suspect("model.version", "identity", 1.0, kind="identity", proof=Proof.SOFT), where=host)
+    other = suspect("model.version", "identity", 1.0, kind="identity", proof=Proof.SOFT)
+    other = replace(other, where=host) if model == "there" else other
     spans = [SimpleNamespace(path=f"spans.{name}") for name in ("fetch", "infer", "total")]
     case = SimpleNamespace(of=lambda *_: spans, reads=frozenset(), variables={"age.infer": 0} if age else {})
     found = causes._host_slow(cast("Any", case), [slow], [], [other] if model else [])
@@ -466,3 +468,21 @@ def test_one_lot_s_reading_may_happen_to_be_whole(values: int, few: bool) -> Non
     )
     case = SimpleNamespace(variables={"steps.qc.z": made})
     assert gather._few_values(cast("Any", case), one) is few
+
+
+def test_a_record_that_mixed_up_two_requests_explains_whatever_broke_there() -> None:
+    """What was looked up is the next one's, and so what came in no longer goes with anything; a slow span does not come of it."""
+    mixed = suspect("steps.impute.days", "displaced", 1.0, proof=Proof.HARD)
+    cause = causes.Cause(mixed, "recorder.record", "recorder")
+    case = cast(
+        "Any", SimpleNamespace(schema=Schema.from_pairs([("inputs.net", Kind.NUMBER)]), answers=(), after=set())
+    )
+    for path in ("inputs.net", "steps.fx.net", "outputs.score"):
+        assert causes._explains(case, cause, suspect(path, "broken", 1.0))
+    assert not causes._explains(case, cause, suspect("spans.score", "slower", 1.0))
+
+
+def test_a_place_that_never_has_a_value_does_not_say_how_long_one_may_be_missing() -> None:
+    place, golden = np.array([0, 0, 0, 1, 1, 1, 1, 2]), np.array([True] * 7 + [False])
+    missing = np.array([True, True, True, True, False, False, False, True])
+    assert gather._never(place, missing, golden).tolist() == [0]

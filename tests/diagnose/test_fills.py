@@ -84,3 +84,43 @@ def test_a_mean_that_counts_what_is_null_is_found_among_the_few_that_lack_someth
     found = report.findings[0]
     assert (report.verdict, found.layer, found.component) == ("fault", "features", "steps.level.base")
     assert "of those without inputs." in found.what
+
+
+PAID = Schema.from_pairs([
+    ("context.release", Kind.TEXT), ("inputs.currency", Kind.TEXT), ("inputs.amount", Kind.NUMBER), ("steps.fx.rate", Kind.NUMBER),
+    ("outputs.score", Kind.NUMBER), ("decision", Kind.TEXT),
+])  # fmt: skip
+
+
+def _paid(days: range, seed: int, missing: tuple[str, ...] = ()) -> Rows:
+    """Payments in five currencies, whose rates walk on by the day; from noon of the last but one day on, a new release knows no rate of some."""
+    rng = np.random.default_rng(seed)
+    n, names = 1_500 * len(days), ("chf", "eur", "huf", "pln", "sek")
+    ts = np.sort(rng.integers(days.start * 24 * HOUR_US, days.stop * 24 * HOUR_US, n))
+    currency = rng.choice(5, n, p=[0.1, 0.5, 0.1, 0.15, 0.15])
+    walk = np.exp(np.cumsum(np.random.default_rng(4).normal(0, 0.002, (40, 5)), axis=0))
+    walk[:, 1] = 1.0
+    rate = (np.array([1.1, 1.0, 0.0026, 0.24, 0.092]) * walk)[ts // (24 * HOUR_US), currency]
+    late = ts >= ((days.stop - 2) * 24 + 12) * HOUR_US
+    release = (late & (rng.random(n) < 0.4)).astype(np.int64)
+    rate = np.where((release == 1) & np.isin(np.array(names)[currency], missing), 1.0, rate)
+    amount = np.round(np.exp(rng.normal(3, 1, n)) / rate, 2)
+    score = 1 / (1 + np.exp(3.5 - np.log1p(amount * rate)))
+    columns: dict[str, Column] = {
+        "context.release": Categories(release, ("r1", "r2")), "inputs.currency": Categories(currency, names),
+        "inputs.amount": Numbers(amount), "steps.fx.rate": Numbers(rate), "outputs.score": Numbers(score),
+        "decision": Categories((score > 0.5).astype(np.int64), ("pass", "ask")),
+    }  # fmt: skip
+    return Rows(tuple(f"{seed}-{i}" for i in range(n)), ts, columns, n)
+
+
+@pytest.mark.parametrize("missing", [(), ("pln", "sek")])
+def test_a_default_that_others_have_by_right_is_found_for_those_who_never_had_it(missing: tuple[str, ...]) -> None:
+    """One is the rate of half of all payments."""
+    report = diagnose_rows(_paid(range(14), 2), _paid(range(14, 16), 3, missing), PAID, app="pay")
+    told = [f for f in report.findings if "a default" in f.what]
+    assert bool(told) == bool(missing), report.sentence
+    if told:
+        assert (told[0].rank, told[0].layer, told[0].component) == (1, "features", "steps.fx.rate")
+        assert "context.release=r2" in [str(c) for c in told[0].where]
+        assert "are 1 for several inputs.currency" in told[0].what

@@ -69,6 +69,8 @@ class Cause:
     victims: tuple[str, ...] = ()
     witnesses: tuple[Suspect, ...] = ()
     """Other departures that support the same story: an identity, a host's clock, a time-out."""
+    told_by: str = ""
+    """What tells that it is this one's doing, in words, where the suspect does not say it."""
 
 
 def settle(
@@ -188,11 +190,13 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     guilty = cause.suspect
     shared = overlap(suspect.affected, guilty.affected)
     own, other = role_of(suspect.component), role_of(guilty.component)
+    mixed_up = guilty.hit.channel.signature == "displaced"
+    if mixed_up and cause.layer == "recorder" and own in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.DECISION):
+        return overlap(suspect.bad, guilty.affected) >= MOSTLY  # a record of two requests keeps no relation
     if own is Role.SPAN and other is Role.SPAN:
         return suspect.component == TOTAL and shared >= 0.5
     if own is Role.LABEL:
         arrival = suspect.hit.channel.signature in ("lost", "late")
-        mixed_up = guilty.hit.channel.signature == "displaced"
         return not arrival and shared >= 0.5 and (mixed_up or cause.layer in ("data", "features", "model"))
     if own is Role.SPAN and _nothing_to_do(suspect, guilty):
         return True
@@ -254,15 +258,15 @@ def _name(
     if role is Role.OUTPUT:
         held_by = holder(case, suspect, relations)
         if held_by and misplaced(case, suspect, held_by, relations):
-            said = replace(suspect, note=f"; `{held_by}` has them: each was written in the other's column")
-            return Cause(said, "recorder.record", "recorder", (suspect.component, held_by))
+            says = f"`{held_by}` has them: each was written in the other's column"
+            return Cause(suspect, "recorder.record", "recorder", (suspect.component, held_by), told_by=says)
         if on_one_host(suspect) and errs(case, suspect, relations):
             return Cause(suspect, "hardware.host", "hardware", (suspect.component,))
         told = next((s for s in soft if _tells(s) and together(suspect, s)), None)
         if told is not None and not _strange_text(case, suspect):
             return Cause(suspect, told.component, "decision", (suspect.component,), (told,))
     if role is Role.STEP and (why := stamped(case, suspect, relations.get(suspect.component))):
-        return Cause(replace(suspect, note=why), "ts", "recorder", (suspect.component,))
+        return Cause(suspect, "ts", "recorder", (suspect.component,), told_by=why)
     if role is Role.STEP:
         step = split(suspect.component)[1]
         code = next((s for s in identities if s.component == f"code.{step}" and _coincide(suspect, s)), None)
@@ -388,7 +392,11 @@ def _host_slow(
         counters = [
             s for s in soft if s.hit.channel.signature == "counter" and host in s.where and s.layer == "hardware"
         ]
-        alike = [s for s in there if s.where == (host,) and not any(_coincide(s, other) for other in identities)]
+        alike = [
+            s
+            for s in there
+            if s.where == (host,) and not any(host in other.where and _coincide(s, other) for other in identities)
+        ]
         alike = [s for s in alike if not _calls(case, s.component)]
         if len(there) < min(2, len(spans)) and not (there and counters) and not alike:
             continue

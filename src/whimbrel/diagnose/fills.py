@@ -18,19 +18,22 @@ from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.contracts import LEAST_FIXED
 from whimbrel.diagnose.learning import exact
 from whimbrel.diagnose.relations import Relation, Split, held_out
-from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.model.fields import Role
-from whimbrel.model.rows import Bools
+from whimbrel.model.rows import Bools, Floats, Ints
 
 SELDOM = 0.3
 """The share of a step's rows up to which a way that it goes is another than its usual one."""
+_SEVERAL_ROWS, MOSTLY_ONE, _NARROW = 30, 0.9, 0.2
+"""Rows of a key that say what its values are, and that show a default; the share of the far ones that it is; the part of its size that a key's
+values may span, and by which they may wander."""
 _PATTERNS = 6
 """Parents of which it is asked which were null together."""
 
 
 def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     """A channel for each value that stands out among a step's fills, NaN on all rows that it did not fill; and for each relation that holds there alone."""
-    out = _other_ways(case, relations) + _in_want(case, relations)
+    out = _other_ways(case, relations) + _in_want(case, relations) + _for_several(case, relations)
     for variable in case.of(Role.STEP):
         relation = relations.get(variable.name)
         if variable.numbers is None or variable.derived or relation is None or not relation.exact:
@@ -89,6 +92,47 @@ def _in_want(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
             if found is not None and found.form != "function":
                 out.append(_broken(target, found, rows, f"those without {' and '.join(p.path for p in missing)}"))
     return out
+
+
+def _for_several(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
+    """One and the same value for several keys that golden each had another of: what a look-up gives where it finds nothing; 1 where it does.
+
+    The value may be common (a rate of 1, for those who pay in euros); for these keys it lies far beyond all that they ever had.
+    """
+    out = []
+    for variable in case.of(Role.STEP, Role.INPUT):
+        made = relations.get(variable.name)
+        if variable.numbers is None or variable.derived or (made is not None and made.exact):
+            continue
+        for path, codes in case.categories.items():
+            far = _beyond_their_own(variable.numbers, codes, case.golden)
+            asked = case.window & (far == 1)
+            if asked.sum() < _SEVERAL_ROWS:
+                continue
+            values, counts = np.unique(variable.numbers[asked], return_counts=True)
+            one = values[counts.argmax()]
+            here = asked & (variable.numbers == one)
+            if counts.max() < MOSTLY_ONE * asked.sum() or np.unique(codes[here]).size < 2:
+                continue
+            hit = np.where(np.isfinite(far), (far == 1) & (variable.numbers == one), np.nan)
+            layer, detail = LAYER_OF[variable.field.role], {"value": float(one), "by": path}
+            out.append(Channel(variable.path, layer, "default", "invariant", hit, floor=0.01, detail=detail))
+            break
+    return out
+
+
+def _beyond_their_own(numbers: Floats, codes: Ints, golden: Bools) -> Floats:
+    """1 where a number lies far beyond all that golden's rows of its key had, else 0, shape (n,); NaN where the key is unknown, or has no range of its own."""
+    known = golden & (codes >= 0) & np.isfinite(numbers)
+    size = int(codes.max(initial=-1)) + 1
+    counts = np.bincount(codes[known], minlength=size)
+    low, high = np.full(size, np.inf), np.full(size, -np.inf)
+    np.minimum.at(low, codes[known], numbers[known])
+    np.maximum.at(high, codes[known], numbers[known])
+    own = (counts >= _SEVERAL_ROWS) & (high - low <= _NARROW * np.maximum(np.abs(low), np.abs(high)))
+    spare = np.where(own, np.maximum(high - low, _NARROW * np.maximum(np.abs(low), np.abs(high))), 0.0)
+    far = (numbers < (low - spare)[codes]) | (numbers > (high + spare)[codes])
+    return np.where((codes >= 0) & own[codes] & np.isfinite(numbers), far, np.nan)
 
 
 def _held(case: Case, rows: Bools, target: Variable, parents: Sequence[Variable]) -> Relation | None:

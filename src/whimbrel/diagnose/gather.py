@@ -39,6 +39,7 @@ _HARD = {
     "codebook",
     "renamed",
     "constant",
+    "default",
     "offset",
     "fixed",
     "form",
@@ -73,10 +74,13 @@ VALUES = 6
 """Different values that tell how a number is rounded."""
 USUAL, ODDS = 0.2, 3.0
 """The share of nulls from which on they are a habit of the world's, and times the odds by which no habit changes."""
+ALWAYS = 0.95
+"""The share of a place's rows that are null where it has no value at all."""
 ONCE = 3
 """Requests that must break an exact relation, however often each was sent again, before it proves anything."""
 _PLAIN = (
-    *("type", "foreign", "rekeyed", "bygone", "nothing", "twin", "renamed", "constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped"),
+    *("type", "foreign", "rekeyed", "bygone", "default", "nothing", "twin", "renamed", "constant", "unit", "offset", "times"),
+    *("beyond", "codebook", "fixed", "reshaped"),
     *("copy", "form", "cut", "stutter", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
@@ -261,9 +265,16 @@ def _lasted(case: Case, suspect: Suspect) -> bool:
         return False
     held = absent - 1 if null else np.where(variable.missing, -1, variable.kinds)
     atom = held if null else np.where(channel.values == 1, 0, -1)
-    return state.longest(case, place, atom, suspect.affected) <= state.LONGER * state.longest(
-        case, place, held, case.golden
-    )
+    # Where a value never is, it is not missing for a while.
+    there = ~np.isin(place, _never(place, variable.missing, case.golden)) if null else np.ones_like(case.golden)
+    known = state.longest(case, place, held, case.golden & there)
+    return state.longest(case, place, atom, suspect.affected) <= state.LONGER * known
+
+
+def _never(place: Ints, missing: Bools, golden: Bools) -> Ints:
+    """The places that golden hardly ever had a value of."""
+    places, index = np.unique(place[golden], return_inverse=True)
+    return places[np.bincount(index, weights=missing[golden]) >= ALWAYS * np.bincount(index)]
 
 
 def _scale_moved(case: Case, suspect: Suspect) -> bool:

@@ -36,7 +36,7 @@ def stamped(case: Case, suspect: Suspect, relation: Relation | None) -> str:
     moments = np.unique(case.ts, return_inverse=True, return_counts=True)
     alike = moments[2][moments[1]] >= _HEAP
     heaped = alike[suspect.bad].mean() >= _NEARLY and alike[case.golden].mean() <= _SELDOM
-    return "; many records bear one time there: it is not the requests'" if heaped else ""
+    return "many records bear one time there, which is not the requests'" if heaped else ""
 
 
 def unrecorded(case: Case, suspect: Suspect) -> str:

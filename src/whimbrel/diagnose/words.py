@@ -52,8 +52,7 @@ def what(case: Case, cause: Cause) -> str:
             text = f"on this host, with the same inputs and code, {suspect.component}: {text}"
         else:
             text = f"{suspect.component}: {text}"
-            text += suspect.note if suspect.hit.channel.kind == "residual" and cause.layer == "recorder" else ""
-    return text
+    return f"{text}; {cause.told_by}" if cause.told_by else text
 
 
 def of_text(channel: Channel) -> str:
@@ -102,6 +101,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"{after} of values lie far outside golden's range: {middle:.4g} in the middle, {detail['golden']:.4g} in golden"
         case "over":
             return f"{after} of values lie beyond the end that golden's run up to ({detail['low']:g} to {detail['high']:g}), {before} in golden"
+        case "default":
+            return f"{after} of values are {detail['value']:g} for several {detail['by']} that each had another value in golden: a default"
         case "times" if "grades" in detail:
             return (
                 f"{after} of values are {factor_words(detail['factor'])} than one of golden's few, which come no more"
