@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import diagnose_rows
-from whimbrel.model.fields import Kind, Schema
+from whimbrel.diagnose import diagnose_rows, fills
+from whimbrel.diagnose.case import Variable
+from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
 
 HOUR_US = 3_600_000_000
@@ -124,3 +128,18 @@ def test_a_default_that_others_have_by_right_is_found_for_those_who_never_had_it
         assert (told[0].rank, told[0].layer, told[0].component) == (1, "features", "steps.fx.rate")
         assert "context.release=r2" in [str(c) for c in told[0].where]
         assert "are 1 for several inputs.currency" in told[0].what
+
+
+def test_a_flag_that_is_up_for_all_is_no_default() -> None:
+    """It is a holiday, whatever the season: of no season golden had one."""
+    rng = np.random.default_rng(5)
+    golden, season = np.arange(2_000) < 1_500, rng.integers(0, 3, 2_000)
+    for flag, wander in ((np.where(golden, 0.0, 1.0), 0.0), (np.where(golden, 4.0, 9.0), 0.01)):
+        numbers = flag + wander * rng.random(2_000)
+        variable = Variable(
+            "inputs.flag", Field("inputs.flag", Kind.NUMBER), numbers=np.where(golden, numbers, numbers.round())
+        )
+        case = SimpleNamespace(
+            golden=golden, window=~golden, categories={"inputs.season": season}, of=lambda *_, one=variable: [one]
+        )
+        assert fills._for_several(cast("Any", case), {}) == []

@@ -95,7 +95,7 @@ def _in_want(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
 
 
 def _for_several(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
-    """One and the same value for several keys that golden each had another of: what a look-up gives where it finds nothing; 1 where it does.
+    """One and the same value for several keys that each had another in golden: what a look-up gives where it finds nothing; 1 where it does.
 
     The value may be common (a rate of 1, for those who pay in euros); for these keys it lies far beyond all that they ever had.
     """
@@ -103,6 +103,8 @@ def _for_several(case: Case, relations: Mapping[str, Relation]) -> list[Channel]
     for variable in case.of(Role.STEP, Role.INPUT):
         made = relations.get(variable.name)
         if variable.numbers is None or variable.derived or (made is not None and made.exact):
+            continue
+        if variable.distinct <= HANDFUL:  # a flag, which is the same for most
             continue
         for path, codes in case.categories.items():
             far = _beyond_their_own(variable.numbers, codes, case.golden)
@@ -112,7 +114,11 @@ def _for_several(case: Case, relations: Mapping[str, Relation]) -> list[Channel]
             values, counts = np.unique(variable.numbers[asked], return_counts=True)
             one = values[counts.argmax()]
             here = asked & (variable.numbers == one)
-            if counts.max() < MOSTLY_ONE * asked.sum() or np.unique(codes[here]).size < 2:
+            own = [
+                np.median(variable.numbers[case.golden & (codes == key) & ~variable.missing])
+                for key in np.unique(codes[here])
+            ]
+            if counts.max() < MOSTLY_ONE * asked.sum() or np.ptp(own) <= _NARROW * np.abs(own).max():
                 continue
             hit = np.where(np.isfinite(far), (far == 1) & (variable.numbers == one), np.nan)
             layer, detail = LAYER_OF[variable.field.role], {"value": float(one), "by": path}
