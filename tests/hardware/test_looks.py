@@ -71,7 +71,9 @@ def test_a_process_that_works_is_told_from_one_that_waits(worker: subprocess.Pop
     worker.stdin.flush()
     assert worker.stdout.readline() == "done\n"
     busy = host.look_at(worker.pid)
-    assert still["+cpu_s"] == idle["+cpu_s"]
+    assert (
+        still["+cpu_s"] - idle["+cpu_s"] <= 0.02
+    )  # the kernel counts in ticks of a hundredth, and waking takes one now and then
     assert busy["+cpu_s"] > still["+cpu_s"]
     assert busy["started"] == idle["started"]
     row = host.between(idle, busy)
