@@ -104,7 +104,10 @@ def _for_several(case: Case, relations: Mapping[str, Relation]) -> list[Channel]
         made = relations.get(variable.name)
         if variable.numbers is None or variable.derived or (made is not None and made.exact):
             continue
-        if variable.distinct <= HANDFUL:  # a flag, which is the same for most
+        often = np.bincount(variable.kinds[case.window & ~variable.missing], minlength=1).max()
+        if (
+            variable.distinct <= HANDFUL or often < _SEVERAL_ROWS
+        ):  # a flag is the same for most; where no value comes again none is a default
             continue
         for path, codes in case.categories.items():
             far = _beyond_their_own(variable.numbers, codes, case.golden)
