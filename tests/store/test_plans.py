@@ -113,6 +113,11 @@ def test_an_id_is_the_uuid_that_the_format_specifies() -> None:
     assert found == "01a1fe7f-7379-7123-9159-e23344556677"
 
 
+def test_an_end_whose_time_is_no_time_is_passed_over() -> None:
+    record = slow(None, encode([["end", 5, 9], ["end", 5, "step"], ["end", True, 7]]), 1, [])
+    assert (record["ts"], record["spans.total"]) == (9, 5e-6)
+
+
 @given(several)
 def test_a_plan_says_what_the_slow_way_says(found: list[Any]) -> None:
     whole = [(begin, end) for begin, _, end in found if begin is not None and end is not None]

@@ -36,7 +36,7 @@ def prediction(begin: Any, end: Any, session: bytes, seq: int, parts: Sequence[A
     record = Flat()
     given: Mapping[str, Any] = begin if isinstance(begin, dict) else {}
     entries = [entry for body in (*parts, end) if isinstance(body, list) for entry in body if isinstance(entry, list)]
-    ends = (e for e in reversed(entries) if len(e) > 2 and e[0] == "end" and isinstance(e[1], int))
+    ends = (e for e in reversed(entries) if len(e) > 2 and e[0] == "end" and type(e[1]) is type(e[2]) is int)
     _, took, ts, *more = next(ends, ("end", None, 0))
     ts = given.get("ts", ts)
     record.out |= {"id": given.get("id") or frames.prediction_id(session, seq, ts), "ts": ts}
