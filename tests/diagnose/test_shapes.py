@@ -124,6 +124,10 @@ def test_a_rename_keeps_its_mass() -> None:
     assert renamed_to(before, after, 4) == {1: 3}
     launched = rng.choice(4, 2_000, p=[0.4, 0.24, 0.16, 0.2])
     assert renamed_to(before, launched, 4) == {}
+    merged = rng.choice([0, 3], 2_000, p=[0.45, 0.55])
+    assert renamed_to(before, merged, 4) == {1: 3, 2: 3}
+    fewer = rng.choice(4, 2_000, p=[0.5, 0.03, 0.02, 0.45])
+    assert renamed_to(before, fewer, 4) == {}  # some still come
 
 
 def test_a_renumbered_code_book_is_a_permutation() -> None:

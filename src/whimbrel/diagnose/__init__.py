@@ -16,8 +16,10 @@ may call. The rooms inside, in the order in which a case goes through them:
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that
                   the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums, `wobble` its noise,
                   `whom` its slices
+    unwritten     rows that never came where each key brings one at every tick; `withheld` those of one decision
     suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name, `state` knows
-                  what is the weather's, `tables` what it proves that inputs came apart, `ground` where a model proves nothing
+                  what is the weather's, `tables` what it proves that inputs came apart, `ground` where a model proves nothing,
+                  `untold` what moved though nothing recorded foretells it
     causes        who did it, who passed it on, what is merely traffic; `followers` tells who moved first,
                   `displaced` whose request a value belongs to, `refuted` which input moved and nothing came of it,
                   `exchanged` which output stands in another's place, `machines` whether a host errs, `crossing` which of several

@@ -22,6 +22,8 @@ FAR = 2.0
 LEAST_GAIN = 0.004
 """Share of the window that a single value must have gained before it is an atom."""
 
+BEYOND, REACHED = 0.05, 0.02
+"""The share of golden's values that must lie beyond a cap, and the part of it that may still lie there."""
 _NEXT = (2, 8)
 """How many values on either side a value is held against: near ones, where what was rare gathers about one, and many."""
 
@@ -58,9 +60,12 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
     for i in order:
         before = counts[i] / window.size - gained[i]
         usual = max(natural if before > 0 else natural_new, *(_beside(gained, i, reach) for reach in _NEXT))
-        if gained[i] < 2.0 * usual or before > most_before * counts[i] / window.size:
-            continue
         value = float(values[i])
+        common = before > most_before * counts[i] / window.size
+        if common and variable.field.role is Role.STEP:
+            common = not ends_there(golden, _late(case, variable), value)
+        if gained[i] < 2.0 * usual or common:
+            continue
         if (not _is_sentinel(value) and _of_few_keys(case, variable, value)) or _grown(case, variable, value):
             continue
         low, high = float(golden.min()), float(golden.max())
@@ -72,6 +77,23 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
             "listed": listed, "sentinel": _is_sentinel(value), "end": value in (low, high),
         }))  # fmt: skip
     return out
+
+
+def ends_there(golden: Floats, window: Floats, value: float) -> bool:
+    """Whether some of golden's numbers went beyond a value, on either side, and the window's go up to it and end; a flag has no beyond."""
+    if np.unique(golden).size <= 2:
+        return False
+    sides = [
+        (float(np.mean(sign * golden > sign * value)), float(np.mean(sign * window > sign * value))) for sign in (1, -1)
+    ]
+    return any(before >= BEYOND and after <= REACHED * before for before, after in sides)
+
+
+def _late(case: Case, variable: Variable) -> Floats:
+    """The numbers of the window's second half."""
+    assert variable.numbers is not None
+    rows = np.flatnonzero(case.window & ~variable.missing)
+    return variable.numbers[rows[case.ts[rows] >= np.median(case.ts[rows])]]
 
 
 def _beside(gained: Floats, i: int, reach: int) -> float:

@@ -339,6 +339,10 @@ def marginals(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
         layer = LAYER_OF[variable.field.role]
         detail = {"variable": variable.name}
         if variable.numbers is not None:
+            flag = _flag(case, variable)
+            if flag is not None:
+                out.append(Channel(variable.path, layer, "flag", "marginal", flag, sign=0, floor=0.03, detail=detail))
+                continue
             rank = _rank(case, variable)
             if rank is None:
                 continue
@@ -357,6 +361,15 @@ def marginals(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
                 out.append(Channel(variable.path, layer, f"share:{variable.vocabulary[code]}", "marginal", values,
                                    sign=0, floor=0.03, detail=detail))  # fmt: skip
     return out
+
+
+def _flag(case: Case, variable: Variable) -> Floats | None:
+    """Whether a number is the higher of the two values that golden had, shape (n,), NaN where null; None where it had more."""
+    assert variable.numbers is not None
+    if variable.distinct > MAX_VALUES:
+        return None
+    values = np.unique(variable.numbers[case.golden & ~variable.missing])
+    return np.where(variable.missing, np.nan, variable.numbers >= values[1]) if values.size == 2 else None
 
 
 def _rank(case: Case, variable: Variable) -> Floats | None:

@@ -1,7 +1,8 @@
-"""What a look-up says by a key, and renews from time to time, is what it said before: a store that went back to an older version.
+"""What a look-up says by a key, and renews from time to time, is what it said before: a store that went back to an older version, or forgot some keys.
 
 In: a `Case` and golden's relations. Out: a channel for each number that a key tells for a while and hardly ever again: 1 where a row has a value that
 its key had longer ago than golden's values come again, and another one in between. The distribution of such values does not move at all.
+And one for each number with a value that golden gave to those who came for the first time: 1 where somebody has it who had another one before.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ OTHERS_AS_WELL, _OTHERS = 0.2, (1, 2, 3, 5, 7)
 """The share of such values that another key may have had; which keys are looked at, in places farther on."""
 LEAST_KEYS, MANY = 20, 8
 """Keys that there must be, and that must have gone back at once: a rate or two may happen to be what they were."""
+FIRST, FORGOTTEN = 0.05, 0.002
+"""The share of golden's keys that have a number's usual value when they first come, and of its rows that have it again after another."""
 
 
 def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
@@ -50,14 +53,44 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
         if found is not None:
             layer, detail = LAYER_OF[variable.field.role], {"key": key.of.path if key is not None else ""}
             out.append(Channel(variable.path, layer, "bygone", "invariant", found, floor=0.1, detail=detail))
+    return out + [one for key in keys for one in _forgotten(case, relations, key)]
+
+
+def _forgotten(case: Case, relations: Mapping[str, Relation], key: _Key) -> list[Channel]:
+    """Numbers that begin with one value for whoever is new, and hardly ever come back to it."""
+    out = []
+    begins, golden = key.rows[~key.follows], case.golden
+    if not key.follows[golden[key.rows]].sum() >= ENOUGH:
+        return []
+    for variable in case.of(Role.INPUT, Role.STEP):
+        made = variable.name in relations and relations[variable.name].exact
+        if variable.numbers is None or variable.derived or made or variable.distinct < GRADED:
+            continue
+        first = variable.numbers[begins[golden[begins]]]
+        values, counts = np.unique(first[np.isfinite(first)], return_counts=True)
+        if not counts.size or counts.max() < FIRST * first.size:
+            continue
+        new = float(values[counts.argmax()])
+        had = np.append(np.nan, variable.numbers[key.rows][:-1])
+        asked = key.follows & np.isfinite(had) & (had != new) & ~variable.missing[key.rows]
+        again = np.where(asked, variable.numbers[key.rows] == new, np.nan)
+        usual = again[asked & golden[key.rows]]
+        if usual.size >= ENOUGH and usual.mean() <= FORGOTTEN:
+            values_of = np.full(len(case.ts), np.nan)
+            values_of[key.rows] = again
+            detail = {"key": key.of.path, "value": new}
+            layer = LAYER_OF[variable.field.role]
+            out.append(Channel(variable.path, layer, "forgotten", "invariant", values_of, floor=0.02, detail=detail))
     return out
 
 
 def proof(case: Case, suspect: Suspect) -> Proof:
-    """What a suspect proves that this channel leads: many keys do not go back by themselves, all at once or in one slice."""
+    """What a suspect proves that such a channel leads: many keys do not go back by themselves, all at once or in one slice."""
     key = case.variables[suspect.hit.channel.detail["key"]]
     assert key.codes is not None
     rows = suspect.affected & (suspect.hit.channel.values == 1)
+    if suspect.hit.channel.signature == "forgotten":
+        return Proof.HARD if np.unique(key.codes[rows]).size >= MANY else Proof.SOFT
     sure = np.unique(key.codes[rows]).size >= MANY and suspect.after >= OFTEN
     sure = sure and (bool(suspect.where) or abrupt(case, suspect)) and not _anyones(case, suspect.component, key, rows)
     return Proof.HARD if sure else Proof.SOFT

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from whimbrel.diagnose import history
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.crossing import crossing
@@ -100,7 +101,7 @@ def settle(
             causes[explained] = replace(
                 cause, victims=(*cause.victims, suspect.component), witnesses=(*cause.witnesses, suspect)
             )
-    causes += _strangers(identities, causes)
+    causes = _without_labels_of(causes) + _strangers(identities, causes)
     causes = [_located(case, _with_victims(cause, soft), soft) for cause in causes]
     named = {v for cause in causes for v in (*cause.victims, cause.component)}
     return causes, [s for s in soft if s.component not in named]
@@ -113,6 +114,23 @@ def _with(causes: list[Cause], found: Cause) -> list[Cause]:
             witnesses = (*cause.witnesses, found.suspect, *found.witnesses)
             return [*causes[:i], replace(cause, witnesses=witnesses), *causes[i + 1 :]]
     return [*causes, found]
+
+
+def _without_labels_of(causes: Sequence[Cause]) -> list[Cause]:
+    """The causes, less labels that are missing where another one kept the answer back: what nobody was shown nobody judged."""
+    out = list(causes)
+    for label in causes:
+        if label.suspect.hit.channel.signature not in ("lost", "late"):
+            continue
+        for i, other in enumerate(out):
+            made = role_of(other.component) in (Role.STEP, Role.OUTPUT, Role.DECISION)
+            if made and overlap(label.suspect.bad, other.suspect.bad) >= MOSTLY:
+                out[i] = replace(
+                    other, victims=(*other.victims, label.component), witnesses=(*other.witnesses, label.suspect)
+                )
+                out.remove(label)
+                break
+    return out
 
 
 def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
@@ -193,6 +211,11 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     mixed_up = guilty.hit.channel.signature == "displaced"
     if mixed_up and cause.layer == "recorder" and own in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.DECISION):
         return overlap(suspect.bad, guilty.affected) >= MOSTLY  # a record of two requests keeps no relation
+    if (
+        guilty.hit.channel.signature == "unwritten"
+    ):  # what is left of the rows is as it was, but for who is left and what came before them
+        left = own in (Role.DECISION, Role.LABEL) or _of_the_past(suspect)
+        return left and (shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY)
     if own is Role.SPAN and other is Role.SPAN:
         return suspect.component == TOTAL and shared >= 0.5
     if own is Role.LABEL:
@@ -225,6 +248,12 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
         shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY
     )
+
+
+def _of_the_past(suspect: Suspect) -> bool:
+    """Whether it is told by the rows before it."""
+    relation = suspect.hit.channel.detail.get("relation")
+    return relation is not None and relation.form == history.FORM
 
 
 def _same_source(a: Suspect, b: Suspect) -> bool:

@@ -27,6 +27,8 @@ SELDOM = 0.3
 _SEVERAL_ROWS, MOSTLY_ONE, _NARROW = 30, 0.9, 0.2
 """Rows of a key that say what its values are, and that show a default; the share of the far ones that it is; the part of its size that a key's
 values may span, and by which they may wander."""
+_GRADES = 4
+"""Different values from which on several keys that each have one of their own do not come to share one."""
 _PATTERNS = 6
 """Parents of which it is asked which were null together."""
 
@@ -106,7 +108,7 @@ def _for_several(case: Case, relations: Mapping[str, Relation]) -> list[Channel]
             continue
         often = np.bincount(variable.kinds[case.window & ~variable.missing], minlength=1).max()
         if (
-            variable.distinct <= HANDFUL or often < _SEVERAL_ROWS
+            variable.distinct < _GRADES or often < _SEVERAL_ROWS
         ):  # a flag is the same for most; where no value comes again none is a default
             continue
         for path, codes in case.categories.items():

@@ -5,12 +5,13 @@ In: a `Case` and the hits of its scan. Out: `Suspect`s in causal order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import bygone, clocks, feeds, history, keys, labels, senders, state, tables, whom
+from whimbrel.diagnose import bygone, clocks, feeds, history, keys, labels, senders, state, tables, untold, whom
 from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.displaced import dealt, of_another_hour
@@ -79,7 +80,7 @@ ALWAYS = 0.95
 ONCE = 3
 """Requests that must break an exact relation, however often each was sent again, before it proves anything."""
 _PLAIN = (
-    *("type", "foreign", "rekeyed", "bygone", "default", "nothing", "twin", "renamed", "constant", "unit", "offset", "times"),
+    *("type", "foreign", "rekeyed", "bygone", "forgotten", "default", "nothing", "twin", "renamed", "constant", "unit", "offset", "times"),
     *("beyond", "codebook", "fixed", "reshaped"),
     *("copy", "form", "cut", "stutter", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
@@ -87,7 +88,9 @@ _PLAIN = (
 _THEIRS = ("cut", "atom", "whole", "grid", "lost")
 """What the values and labels of some who ask may be by nature."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
-_SOFT = {"level", "width", "unseen", "range", "identity", "counter", "older"}
+_VERSION = re.compile(r"v?\d+([._-]\d+)*$")
+"""What a release calls itself."""
+_SOFT = {"level", "flag", "width", "unseen", "range", "identity", "counter", "older"}
 
 
 def _no_habit(hit: Hit) -> bool:
@@ -166,7 +169,8 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     placeholder = bool(channel.detail.get("sentinel")) or channel.signature == "null"
     own = channel.signature in (*_THEIRS, "null") and not (placeholder and suspect.before == 0)
     fitted = channel.kind == "residual" and not channel.exact
-    if (own and stranger) or ((own or fitted) and keys.of_strangers(case, suspect)):
+    unknown = (own or (fitted and _new_place(suspect.where))) and stranger
+    if unknown or ((own or fitted) and keys.of_strangers(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     few = (fitted or channel.signature in ("lost", "over", "scaled")) and keys.of_few(case, suspect)
     clock = of_another_hour(case, suspect) if fitted and channel.signature == "spread" else ""
@@ -194,7 +198,7 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     heir = feeds.heir(case, suspect) if role_of(suspect.component) is Role.INPUT else ""
     if heir:
         return replace(suspect, proof=Proof.FIRM, note=feeds.swallowed_words(channel, heir))
-    if channel.signature == "bygone":
+    if channel.signature in ("bygone", "forgotten"):
         return replace(suspect, proof=bygone.proof(case, suspect))
     if channel.signature == "rekeyed":
         return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)
@@ -205,9 +209,16 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     if stands_out and (_lasted(case, suspect) or _scale_moved(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     named = labels.proved(case, suspect) if of_labels else name_shape(case, suspect)
+    named = replace(named, proof=untold.proof(case, named))
     decision = named.hit.channel.signature in _DECIDED and role_of(named.component) is Role.INPUT
     theirs = decision and keys.decided(case, named)
     return replace(named, proof=Proof.SOFT) if theirs or keys.of_newcomers(case, named) else named
+
+
+def _new_place(where: Where) -> bool:
+    """Whether a slice that golden never had is of a place or a client of whom a fitted model knows nothing; a new version, or host, is the system's own."""
+    tags = [c for c in where if role_of(c.path) is Role.CONTEXT]
+    return len(tags) == len(where) > 0 and not any(_VERSION.match(str(c.value)) for c in tags)
 
 
 def _few_values(case: Case, suspect: Suspect) -> bool:
@@ -355,6 +366,8 @@ def _fitted_proof(case: Case, hit: Hit, where: Where, shift: float) -> Proof:
     torn = hit.before > 0 and shift > TORN * hit.before
     alone = 0.98 if channel.signature == "spread" and not torn else 0.93
     needed = {Role.STEP: 0.9, Role.OUTPUT: 0.8 if on_host else alone}.get(role_of(channel.component) or Role.INPUT, 0.6)
+    if on_host and hit.score >= BARELY * hit.threshold and abs(shift) >= SLIGHT:
+        needed = 0.0  # hosts that answer the same traffic are a control that needs no model
     if channel.signature == "astray":
         often = hit.score >= BARELY * hit.threshold and hit.after > OFTEN * hit.before
         return Proof.FIRM if often and channel.detail["relation"].strength >= needed else Proof.SOFT

@@ -13,7 +13,7 @@ from whimbrel.diagnose import state
 from whimbrel.diagnose.case import Case, Dimension, Variable
 from whimbrel.model.fields import Role
 
-MOST_VALUES, MOST_KINDS = 12, 8
+MOST_VALUES, MOST_KINDS = 30, 8
 """Values of an input that are slices, and inputs; of more, those of the fewest values."""
 LEAST_ROWS = 100
 """Golden's rows of a value that say what is usual for it."""

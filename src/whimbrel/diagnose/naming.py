@@ -36,7 +36,7 @@ _ROUGHLY = 10
 """The first of so many parts of the rows is not asked: an onset is not found to the row."""
 _MOSTLY = 0.6
 """The share of a slice that a value may have had before all of it has it, from which on rows that are missing do not show."""
-NEARLY_ALL = 0.9
+NEARLY_ALL = 0.8
 """The share of a slice's values that must lie outside golden's range where a state jumped there."""
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f"))
 
@@ -45,7 +45,7 @@ def name_shape(case: Case, suspect: Suspect) -> Suspect:
     """Give a moved distribution its name where it has one: unit, code book, rename. Those the world does not do."""
     channel = suspect.hit.channel
     fitted = channel.kind == "residual" and not channel.exact
-    shaped = channel.signature in ("level", "width", "range", "unseen", "grid") or channel.signature.startswith(
+    shaped = channel.signature in ("level", "flag", "width", "range", "unseen", "grid") or channel.signature.startswith(
         "share:"
     )
     if not (fitted or shaped) or role_of(channel.component) not in (Role.INPUT, Role.STEP):

@@ -1,6 +1,6 @@
-"""Two numbers that are read as one: a price by its estimate, what is left of a budget.
+"""Two numbers that are read as one: a price by its estimate, what is left of a budget, a need and a lack that are added up.
 
-In: a category and the fields that it may be read off. Out: ratios and differences of two of them, as variables of their own, which a
+In: a category and the fields that it may be read off. Out: ratios, differences and weighted sums of two of them, as variables of their own, which a
 rule may cut where no cut of either alone decides.
 """
 
@@ -15,14 +15,18 @@ from whimbrel.diagnose.case import MAX_VALUES, Variable
 from whimbrel.diagnose.hopes import bins_of, told_apart
 from whimbrel.diagnose.support import thin
 from whimbrel.model.fields import Role
-from whimbrel.model.rows import Ints
+from whimbrel.model.rows import Floats, Ints
 
-_OVER, _LESS = " / ", " - "
+_OVER, _LESS, _WITH = " / ", " - ", " + "
 """Between the names of two numbers that are read as one."""
 _MOST, _BEST = 30, 4
 """Numbers of which two are tried as one, the nearest to the category first; ratios and differences that are kept for each of its values."""
-_ROWS = 2_000
-"""Rows on which they are tried."""
+_ROWS, _MORE_ROWS = 2_000, 10_000
+"""Rows on which they are tried, and on which weights are made exact."""
+_ANGLES, _ROUNDS = 16, 6
+"""Weights of a sum that are tried at first, and again between the neighbours of the best; how often."""
+_SUMS = 3
+"""Weighted sums that are kept, of different pairs."""
 
 
 def paired(target: Variable, parents: Sequence[Variable], train: Ints) -> list[Variable]:
@@ -39,7 +43,64 @@ def paired(target: Variable, parents: Sequence[Variable], train: Ints) -> list[V
         return []
     told = np.stack([told_apart(which, values.size, bins_of(one.only(rows))) for one in made])
     best = np.argsort(-told, axis=0, kind="stable")[:_BEST]
-    return [made[i] for i in np.unique(best)]
+    return [*(made[i] for i in np.unique(best)), *_summed(target, pairs, train)]
+
+
+def _summed(target: Variable, pairs: Sequence[tuple[Variable, Variable]], train: Ints) -> list[Variable]:
+    """The weighted sums of two numbers that one threshold divides best, with their weights (an oblique split: Murthy, Kasif and Salzberg 1994)."""
+    assert target.codes is not None
+    few, many = thin(train, _ROWS), thin(train, _MORE_ROWS)
+    wide = np.linspace(-np.pi / 2, np.pi / 2, _ANGLES, endpoint=False)[1:]  # the first is one number alone
+    tried = []
+    for a, b in pairs:
+        found = _best_angle(target.codes, a, b, few, wide[wide != 0])
+        if found is not None:
+            tried.append((*found, a, b))
+    tried.sort(key=lambda one: -one[0])
+    out = []
+    for _, angle, a, b in tried[:_SUMS]:
+        best, step = angle, np.pi / _ANGLES
+        for _ in range(_ROUNDS):
+            closer = _best_angle(target.codes, a, b, many, best + np.linspace(-step, step, 9))
+            best, step = (closer[1] if closer is not None else best), step / 4
+        out.append(Variable(f"{a.name}{_WITH}{b.name}", a.field, numbers=_sum(a, b, best, many)))
+    return out
+
+
+def _sum(a: Variable, b: Variable, angle: float, rows: Ints) -> Floats:
+    """Both by their spread in these rows, weighed by the angle's cosine and sine, shape (n,)."""
+    assert a.numbers is not None
+    assert b.numbers is not None
+    weights = np.cos(angle) / _spread(a.numbers[rows]), np.sin(angle) / _spread(b.numbers[rows])
+    out: Floats = a.numbers * weights[0] + b.numbers * weights[1]
+    return out
+
+
+def _spread(numbers: Floats) -> float:
+    return max(float(np.nanstd(numbers)), 1e-12)
+
+
+def _best_angle(codes: Ints, a: Variable, b: Variable, rows: Ints, angles: Floats) -> tuple[float, float] | None:
+    """How well the best of these sums divides the values at one threshold, and its angle; None where hardly any row has both numbers."""
+    known = rows[~(a.missing[rows] | b.missing[rows])]
+    if known.size < 0.5 * rows.size or known.size < 2:
+        return None
+    values, which = np.unique(codes[known], return_inverse=True)
+    flags = np.eye(values.size)[which]
+    gains = [_gain(_sum(a.only(known), b.only(known), float(angle), np.arange(known.size)), flags) for angle in angles]
+    best = int(np.argmax(gains))
+    return gains[best], float(angles[best])
+
+
+def _gain(numbers: Floats, flags: Floats) -> float:
+    """The most that one threshold takes off the values' Gini impurity; `flags` are of shape (n, values)."""
+    order = np.argsort(numbers, kind="stable")
+    below = np.cumsum(flags[order], axis=0)[:-1]
+    above = flags.sum(axis=0) - below
+    sizes = np.arange(1, numbers.size)
+    kept = (below**2).sum(axis=1) / sizes + (above**2).sum(axis=1) / (numbers.size - sizes)
+    apart = np.diff(numbers[order]) > 0
+    return float(kept[apart].max(initial=0.0)) / numbers.size
 
 
 def _of_two(a: Variable, b: Variable) -> list[Variable]:
@@ -54,4 +115,4 @@ def _of_two(a: Variable, b: Variable) -> list[Variable]:
 
 def parts_of(name: str) -> tuple[str, ...]:
     """The names of the two numbers that a variable was made of; its own where it was not."""
-    return tuple(name.replace(_LESS, _OVER).split(_OVER))
+    return tuple(name.replace(_LESS, _OVER).replace(_WITH, _OVER).split(_OVER))

@@ -33,6 +33,10 @@ _SPARE = 0.1
 """The part of what golden's numbers of a leaf span by which others may lie beyond it."""
 _DEPTHS = (1, 3, 7, 14)
 """Of a rule, the shallowest first: a deeper one also learns by heart what failed by chance."""
+_WIDE, _READ = 7, 0.002
+"""The depth from which on a deeper rule reads only what one of this depth read, and how much of it that must be: all else only tells what chance did."""
+_FEWER = 0.75
+"""The part of a plainer rule's errors that a deeper one may make to be taken instead."""
 _SCREEN_ROWS = 2_000
 """Rows from which a rule is tried first: most that is tried fails there."""
 
@@ -76,7 +80,7 @@ def _ruling(target: Variable, design: Design, known: tuple[Ints, Ints]) -> tuple
         if right.mean() < EXACT_SHARE or (caught[often] < LEAST_CAUGHT).any():
             continue
         # Rows that a rule always fails are few until another day brings many of their kind: a deeper one may know them.
-        if best is None or (~right).sum() <= 0.5 * (~best[1]).sum():
+        if best is None or (~right).sum() <= _FEWER * (~best[1]).sum():
             best = rule, right
         if (~best[1]).sum() < LEAST_EXAMPLES:
             break
@@ -159,8 +163,12 @@ def _rules(design: Design, y: Ints, train: Ints, check: Ints) -> Iterator[Any]:
     models.ready()
     from sklearn.tree import DecisionTreeClassifier
 
+    x = design.x
     for depth in _DEPTHS:
-        yield DecisionTreeClassifier(max_depth=depth, min_samples_leaf=2, random_state=0).fit(design.x[train], y[train])
+        rule = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=2, random_state=0).fit(x[train], y[train])
+        yield rule
+        if depth >= _WIDE:
+            x = np.where(rule.feature_importances_ > _READ, x, 0.0)
 
 
 def _confirmed(case: Case, leaves: Ints, check: Ints, right: Bools) -> Bools:

@@ -14,6 +14,8 @@ from whimbrel.model.rows import Bools, Floats, Ints
 _MEASURED = 50.0
 """The size from which on whole numbers may be a measure that was rounded."""
 _GRID = np.linspace(0.04, 0.96, 24)
+_DUE = 8
+"""Rows of a value that were to be expected where it is said to have gone."""
 
 _UNITS: tuple[tuple[float, float, str], ...] = (
     (100.0, 0.0, "100 times"), (1000.0, 0.0, "1000 times"), (10.0, 0.0, "10 times"), (1e6, 0.0, "a million times"),
@@ -172,7 +174,7 @@ def _reverse(words: str) -> str:
 
 
 def renamed_to(before: Ints, after: Ints, size: int) -> dict[int, int]:
-    """Known values that vanished while an unknown value took exactly their mass: {old code: new code}.
+    """Known values that vanished while an unknown value took exactly their mass, of one or of several: {old code: new code}.
 
     `before` and `after` are codes of golden and window rows; counts decide, names do not.
     """
@@ -190,7 +192,25 @@ def renamed_to(before: Ints, after: Ints, size: int) -> dict[int, int]:
             rest = float(np.abs(p - q)[others].sum()) / 2
             if abs(p[old] - q[old] - q[new]) < noise + 0.1 * p[old] and rest < 0.5 * q[new] + noise and old not in out:
                 out[int(old)] = int(new)
-    return out
+    return out or _merged_into(b, a)
+
+
+def _merged_into(b: Ints, a: Ints) -> dict[int, int]:
+    """Several known values that never come any more while the one unknown value took about their mass, as `renamed_to`; of counts, shape (codes,).
+
+    That they went together says more than how many there are, which comes and goes with those who ask.
+    """
+    p, q = b / b.sum(), a / a.sum()
+    fresh = np.flatnonzero((b == 0) & (a >= 12))
+    gone = np.flatnonzero((p * a.sum() >= _DUE) & (q < 0.02 * p))
+    if fresh.size != 1 or gone.size < 2:
+        return {}
+    lost, gained = float(p[gone].sum()), float(q[fresh[0]])
+    others = np.ones(b.size, bool)
+    others[[*gone, *fresh]] = False
+    rest = float(np.abs(p - q)[others].sum()) / 2
+    told = 0.5 < gained / lost < 2.0 and rest < 0.5 * gained
+    return dict.fromkeys(map(int, gone), int(fresh[0])) if told else {}
 
 
 def permutation_of(before: Floats, after: Floats, counts: tuple[Ints, Ints]) -> dict[int, int]:

@@ -32,7 +32,9 @@ from whimbrel.diagnose import (
     senders,
     several,
     surroundings,
+    unwritten,
     vanished,
+    withheld,
     words,
 )
 from whimbrel.diagnose.case import Case, build
@@ -98,7 +100,8 @@ def _judge(
     ]
     scan = Scan(case)
     hits = absence.reconsider(case, scan, scan.hits(channels))
-    suspects = gather(case, focus.sharpen(case, scan, hits, learned.channels), readings.suspects(case))
+    found = [*readings.suspects(case), *unwritten.suspects(case), *withheld.suspects(case)]
+    suspects = gather(case, focus.sharpen(case, scan, hits, learned.channels), found)
     causes, soft = settle(case, suspects, learned.relations)
     few = int(case.window.sum()) < ENOUGH
     causes = [cause for cause in causes if cause.suspect.proof is Proof.HARD or not few]

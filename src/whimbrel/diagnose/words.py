@@ -133,7 +133,7 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
                 return f"unit changed: {note}"
             pair = note[note.find(" (") :] if suspect.conversion.known and "(" in note else ""
             return f"unit changed: values are {factor_words(suspect.conversion.factor)}{pair}"
-        case "renamed" | "codebook" | "constant" | "offset" | "refuted":
+        case "renamed" | "codebook" | "constant" | "offset" | "refuted" | "unwritten":
             return note
         case "broken":
             return _broken(case, suspect)
@@ -145,6 +145,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"far from what golden made of the same upstream in {suspect.after:.1%} of predictions, {suspect.before:.1%} in golden"
         case "rekeyed":
             return f"values no longer go by {detail['key']}, as they did on golden: they are another key's"
+        case "forgotten":
+            return f"{after} of those who had another value before have {detail['value']:g} again, as who is new ({before} in golden): they are forgotten"
         case "bygone":
             return f"{after} of values are older ones of the same {detail['key']}, which had had another since, {before} in golden: its source went back"
         case "copy":
@@ -185,6 +187,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"{suspect.after:.2f} predictions a row are missing in the recorder's own count"
         case "twice":
             return f"{after} of records are copies of another, field for field ({before} in golden): they were written twice"
+        case "flag":
+            return f"the flag is up in {after} of predictions, {before} in golden, and nothing recorded foretells it"
         case "level" if role_of(suspect.component) is Role.USAGE:
             return f"{np.exp(suspect.shift):.2f} times golden's for the same traffic"
         case signature if signature.startswith("share:"):
