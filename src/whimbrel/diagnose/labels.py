@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logit
 
-from whimbrel.diagnose import judged, keys, matrices
+from whimbrel.diagnose import judged, keys, matrices, thinned
 from whimbrel.diagnose.atoms import channels_of_atoms
 from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.learning import learn
@@ -86,6 +86,8 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
         proof = (
             Proof.FIRM if abs(suspect.hit.shift) > FAR or settled > FARTHER or _sudden(case, suspect) else Proof.SOFT
         )
+        suspect = thinned.since(case, suspect)
+        proof = Proof.FIRM if suspect.note else proof
     elif signature == "scaled":
         proof = (
             Proof.FIRM if (suspect.from_start or abrupt(case, suspect)) and judged.scaled(case, suspect) else Proof.SOFT
@@ -104,14 +106,16 @@ def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
 def may_be_theirs(case: Case, suspect: Suspect) -> bool:
     """Whether labels moved at equal score for some who ask alone, as they do where a mill closes, or all of them come, only later, or are to be joined yet.
 
-    Another unit is nobody's world, nor is a yes that most of a crowd lost at once.
+    Another unit is nobody's world, nor is a yes that most of a crowd lost at once, or a part of it that is lost at all scores alike.
     """
     signature = suspect.hit.channel.signature
     if not suspect.where and (signature == "late" or (signature == "lost" and _unjoined(case))):
         return True
     asked = any(role_of(c.path) in (Role.CONTEXT, Role.INPUT) for c in suspect.where)
     moved = signature == "given score" and asked
-    return moved and not _of_another_unit(case, suspect) and not _lost_yes(case, suspect)
+    if not moved or _of_another_unit(case, suspect) or _lost_yes(case, suspect):
+        return False
+    return thinned.thinned(case, suspect) is None
 
 
 def _unjoined(case: Case) -> bool:

@@ -180,7 +180,7 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "scaled":
             return f"{after} of labels are one and the same part, or multiple, of what was foretold ({before} lay as far from it in golden)"
         case "given score":
-            return f"labels moved by {suspect.shift:+.2f} golden spreads at equal score"
+            return note or f"labels moved by {suspect.shift:+.2f} golden spreads at equal score"
         case "disagree" | "row off":
             return note or "labels no longer agree with the score: the join or the meaning of the label changed"
         case "gaps":

@@ -1,0 +1,74 @@
+"""Suggestions that are shown in editors and accepted, or not: what is lost of the answers, and what people merely do otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import whimbrel
+
+EDITORS = np.array(["code", "vim", "brains", "web"])
+Change = Callable[[pd.DataFrame, np.ndarray, np.random.Generator], None]
+BEGAN = pd.Timestamp("2026-03-23 10:00", tz="UTC")
+
+
+def shown(change: Change, seed: int = 4) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Three weeks of suggestions; the three days after them change at ten in the morning, in one editor."""
+    rng = np.random.default_rng(seed)
+    n = 32_000
+    days = np.sort(rng.random(n)) * 24
+    length = rng.normal(0, 1, n)
+    odds = 1.6 * length + rng.normal(0, 1.2, n) + 0.5
+    table = pd.DataFrame({
+        "ts": pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta((days * 86_400e6).astype(np.int64), unit="us"),
+        "context.editor": rng.choice(EDITORS, n, p=[0.4, 0.2, 0.25, 0.15]),
+        "context.user": rng.integers(0, 400, n).astype(str),
+        "inputs.length": length.round(3), "outputs.score": (1 / (1 + np.exp(-odds))).round(4),
+        "odds": odds, "luck": rng.random(n),
+    })  # fmt: skip
+    hit = (table["ts"] >= BEGAN).to_numpy() & (table["context.editor"] == "brains").to_numpy()
+    table["label"] = (table["luck"] < table["outputs.score"]).astype(float)
+    change(table, hit, rng)
+    table = table.drop(columns=["odds", "luck"])
+    began = pd.Timestamp("2026-03-23", tz="UTC")
+    return table[table["ts"] < began], table[table["ts"] >= began]
+
+
+def lost(table: pd.DataFrame, hit: np.ndarray, rng: np.random.Generator) -> None:
+    """Half of what was accepted is recorded as not accepted."""
+    table.loc[hit & (rng.random(len(hit)) < 0.5), "label"] = 0.0
+
+
+def free(table: pd.DataFrame, hit: np.ndarray, rng: np.random.Generator) -> None:
+    """Most of what was not accepted is recorded as accepted."""
+    table.loc[hit & (rng.random(len(hit)) < 0.6), "label"] = 1.0
+
+
+def choosier(table: pd.DataFrame, hit: np.ndarray, _: np.random.Generator) -> None:
+    """People accept less of what they were unsure of, and what is plainly right as before."""
+    table.loc[hit, "label"] = (table["luck"] < 1 / (1 + np.exp(1.4 - table["odds"])))[hit].astype(float)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"), [(lost, "of every yes is recorded as no"), (free, "of every no is recorded as yes")]
+)
+def test_a_part_of_the_answers_that_is_lost_at_every_score_is_lost_by_the_join(change: Change, says: str) -> None:
+    report = whimbrel.diagnose(*shown(change))
+    assert report.verdict == "fault", report.sentence
+    first = report.findings[0]
+    assert (first.layer, first.component, [str(c) for c in first.where]) == (
+        "labels",
+        "label",
+        ["context.editor=brains"],
+    )
+    assert says in first.what
+    assert first.since is not None
+    assert abs(first.since - BEGAN) < pd.Timedelta("2h")
+
+
+@pytest.mark.parametrize("change", [choosier, lambda *_: None])
+def test_people_who_say_yes_less_often_are_no_fault(change: Change) -> None:
+    assert whimbrel.diagnose(*shown(change)).verdict != "fault"
