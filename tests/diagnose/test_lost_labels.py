@@ -72,3 +72,41 @@ def test_a_part_of_the_answers_that_is_lost_at_every_score_is_lost_by_the_join(c
 @pytest.mark.parametrize("change", [choosier, lambda *_: None])
 def test_people_who_say_yes_less_often_are_no_fault(change: Change) -> None:
     assert whimbrel.diagnose(*shown(change)).verdict != "fault"
+
+
+def _rides(times: float, minutes: float = 0.0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Five weeks of rides and how long each took; those of android take so many times as long from the twentieth hour of the window on."""
+    rng = np.random.default_rng(7)
+    n = 14_000
+    hours = np.sort(rng.random(n)) * 24 * 25
+    score = rng.gamma(6.0, 1.2, n) + 1
+    phone = rng.choice(["android", "ios", "web"], n, p=[0.35, 0.45, 0.2])
+    label = score * rng.lognormal(0, 0.22, n)
+    hit = (phone == "android") & (hours >= 24 * 22 + 20)
+    label[hit] = np.maximum(times * label[hit] - minutes, 0.3)
+    table = pd.DataFrame({
+        "ts": pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta((hours * 3600e6).astype(np.int64), unit="us"),
+        "context.phone": phone, "inputs.km": (score * rng.lognormal(0, 0.05, n)).round(2),
+        "outputs.score": score.round(2), "label": label.round(2),
+    })  # fmt: skip
+    return table[hours < 24 * 22], table[hours >= 24 * 22]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lag_min", "times", "verdict"),
+    [
+        ("deploy", 20, 0.8, "fault"),
+        ("data", 20, 0.8, "notice"),  # a campaign is the world's
+        ("deploy", 300, 0.8, "notice"),  # long before
+        ("deploy", 20, 1.0, "healthy"),
+    ],
+)
+def test_labels_that_jump_with_a_deploy_are_that_one_s_doing(
+    kind: str, lag_min: float, times: float, verdict: str
+) -> None:
+    """Shorter rides may be a new road's; shorter at once by a whole spread, on android alone, just after a deploy, they are not."""
+    golden, window = _rides(times, 0.8 * (times < 1))
+    at = pd.Timestamp("2026-03-24 20:00", tz="UTC") - pd.Timedelta(minutes=lag_min)
+    events = pd.DataFrame({"ts": [at], "kind": [kind], "what": ["driver events 3"]})
+    report = whimbrel.diagnose(golden, window, events=events)
+    assert report.verdict == verdict, report.sentence

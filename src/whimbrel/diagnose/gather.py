@@ -110,6 +110,8 @@ def gather(case: Case, hits: Iterable[Hit], found: Iterable[Suspect] = ()) -> li
         seen = min(abs(refined.shift), refined.after - refined.before) if hit.channel.exact else abs(refined.shift)
         if seen < 0.5 * hit.channel.floor:
             continue  # what was seen in a slice is gone where the slice was settled
+        if labels.unsaid(refined):
+            continue
         by_component.setdefault(hit.channel.component, []).append(refined)
     out = []
     for suspects in by_component.values():

@@ -19,7 +19,7 @@ from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.learning import learn
 from whimbrel.diagnose.relations import split
 from whimbrel.diagnose.scan import Channel
-from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, events_near
 from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats
 
@@ -35,6 +35,12 @@ AGES, RIDGE = 6, 50.0
 """Ages that slices are told apart at; golden's labels of a slice and age beside which its own share counts half."""
 FAR, FARTHER = 0.8, 1.2
 """Golden spreads at equal score that no base rate moves by: over the window, and in the slice and at the time that show it most."""
+JUMP = 0.75
+"""Golden spreads at equal score by which labels must jump with a change of the system before that is what moved them."""
+OTHERWISE = 0.2
+"""The share of a slice's decisions that may be others than golden's without labels being so."""
+CHANGES = ("deploy", "config", "flag", "rollback")
+"""Events by which somebody changes the system, and not what is asked of it."""
 LOGISTIC = float(np.pi / np.sqrt(3.0))
 """The standard deviation of a logistic variable: what a shift of so many spreads is in log odds."""
 CLEAR, FEWEST = 1.5, 1e-3
@@ -60,6 +66,8 @@ def channels(case: Case) -> list[Channel]:
         return []
     out = _arrival(case, label)
     out += judged.channels(case)
+    if any(event.kind in CHANGES for event in case.events):
+        out += [replace(c, signature="announced", least=judged.LEAST) for c in out if c.signature == "given score"]
     if label.numbers is not None:
         out += channels_of_atoms(case, label)
     return out
@@ -87,7 +95,13 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
             Proof.FIRM if abs(suspect.hit.shift) > FAR or settled > FARTHER or _sudden(case, suspect) else Proof.SOFT
         )
         suspect = thinned.since(case, suspect)
-        proof = Proof.FIRM if suspect.note else proof
+        proof = Proof.FIRM if suspect.note or _announced(case, suspect) else proof
+    elif signature == "announced":
+        if _announced(case, suspect):
+            hit = suspect.hit
+            hit = replace(hit, channel=replace(hit.channel, signature="given score"))
+            return replace(suspect, hit=hit, proof=Proof.FIRM)
+        proof = Proof.SOFT
     elif signature == "scaled":
         proof = (
             Proof.FIRM if (suspect.from_start or abrupt(case, suspect)) and judged.scaled(case, suspect) else Proof.SOFT
@@ -106,7 +120,7 @@ def _channel(signature: str, values: Floats | Bools, **more: object) -> Channel:
 def may_be_theirs(case: Case, suspect: Suspect) -> bool:
     """Whether labels moved at equal score for some who ask alone, as they do where a mill closes, or all of them come, only later, or are to be joined yet.
 
-    Another unit is nobody's world, nor is a yes that most of a crowd lost at once, or a part of it that is lost at all scores alike.
+    Another unit is nobody's world, nor is a yes that most of a crowd lost at once, a part of it that is lost at all scores alike, or a jump with a deploy.
     """
     signature = suspect.hit.channel.signature
     if not suspect.where and (signature == "late" or (signature == "lost" and _unjoined(case))):
@@ -115,7 +129,32 @@ def may_be_theirs(case: Case, suspect: Suspect) -> bool:
     moved = signature == "given score" and asked
     if not moved or _of_another_unit(case, suspect) or _lost_yes(case, suspect):
         return False
-    return thinned.thinned(case, suspect) is None
+    return thinned.thinned(case, suspect) is None and not _announced(case, suspect)
+
+
+def unsaid(suspect: Suspect) -> bool:
+    """Whether it counts for nothing: too little to see without an event that explains it, and none does."""
+    return suspect.hit.channel.signature == "announced"
+
+
+def _announced(case: Case, suspect: Suspect) -> bool:
+    """Whether labels of one slice jumped far, at once and alone, just after somebody changed the system: people do not wait for a deploy."""
+    if abs(suspect.shift) < JUMP or not matrices.of_who(case, suspect.where) or judged.new_model(case, suspect):
+        return False
+    told = any(event.kind in CHANGES for event in events_near(case, suspect)) and not _treated(case, suspect)
+    return told and abrupt(case, suspect) and thinned.alone(case, suspect) and not keys.of_few(case, suspect)
+
+
+def _treated(case: Case, suspect: Suspect) -> bool:
+    """Whether it is decided otherwise there than in golden: what is done (a call, a loan) may be what labels follow from."""
+    for decision in (v for v in case.of(Role.DECISION) if 1 < v.distinct <= MAX_VALUES):
+        sides = [decision.kinds[rows] for rows in (suspect.affected, suspect.inside & case.golden)]
+        here, before = (
+            np.bincount(side, minlength=int(decision.kinds.max()) + 1) / max(side.size, 1) for side in sides
+        )
+        if np.abs(here - before).sum() / 2 > OTHERWISE:
+            return True
+    return False
 
 
 def _unjoined(case: Case) -> bool:

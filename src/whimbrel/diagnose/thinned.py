@@ -111,7 +111,8 @@ def _usual(found: Judged, base: Bools) -> Floats | None:
     odds = np.log(share / (1 - share))
     yes = found.target[base, None] > 0.5
     fits = _logs(odds[base, None] + _SHIFTS, yes).sum(axis=0)
-    return 1 / (1 + np.exp(-odds - _SHIFTS[int(fits.argmax())]))
+    out: Floats = 1 / (1 + np.exp(-odds - _SHIFTS[int(fits.argmax())]))
+    return out
 
 
 def _told(target: Floats, likely: Floats, rows: Bools) -> Thinned | None:
