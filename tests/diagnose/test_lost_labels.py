@@ -110,3 +110,47 @@ def test_labels_that_jump_with_a_deploy_are_that_one_s_doing(
     events = pd.DataFrame({"ts": [at], "kind": [kind], "what": ["driver events 3"]})
     report = whimbrel.diagnose(golden, window, events=events)
     assert report.verdict == verdict, report.sentence
+
+
+@pytest.mark.parametrize(("by", "verdict"), [("arrival", "notice"), ("prediction", "fault"), ("chance", "fault")])
+def test_labels_of_some_that_nobody_has_joined_yet_are_not_lost(by: str, verdict: str) -> None:
+    """Vim's of the last day and a half are not there; where its earlier ones go on to come, or some of the later, the others are lost."""
+    golden, window = shown(lambda *_: None)
+    rng = np.random.default_rng(9)
+    both = pd.concat([golden, window], ignore_index=True)
+    delay = pd.to_timedelta(np.exp(rng.normal(9, 0.9, len(both))), unit="s")
+    both["label_ts"] = both["ts"] + delay
+    stopped = pd.Timestamp("2026-03-24 12:00", tz="UTC")
+    gone = {
+        "arrival": both["label_ts"] > stopped,
+        "prediction": both["ts"] > stopped,
+        "chance": (both["ts"] > stopped) & (rng.random(len(both)) < 0.7),
+    }[by] & (both["context.editor"] == "vim")
+    late = gone | (both["label_ts"] > both["ts"].max())
+    both.loc[late, ["label", "label_ts"]] = [np.nan, pd.NaT]
+    began = pd.Timestamp("2026-03-23", tz="UTC")
+    report = whimbrel.diagnose(both[both["ts"] < began], both[both["ts"] >= began])
+    assert report.verdict == verdict, report.sentence
+    assert [(f.component, *map(str, f.where)) for f in report.findings] == [("label", "context.editor=vim")]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_where_a_crowd_is_rides_are_cancelled_as_they_always_were_in_a_crowd(lost: bool) -> None:
+    """A stadium is full on one evening: what golden saw of crowds tells how many labels stay away; of a quiet place's none should."""
+    rng = np.random.default_rng(2)
+    n = 20_000
+    hours = np.sort(rng.random(n)) * 24 * 25
+    zone = rng.choice(["north", "south", "stadium", "port"], n, p=[0.4, 0.3, 0.1, 0.2])
+    crowd = rng.gamma(1.2, 0.6, n) + (rng.random(n) < 0.012) * 4
+    here = (zone == "stadium") & (hours >= 24 * 22 + 15)
+    crowd[here & (not lost)] += 5
+    score = rng.gamma(6.0, 1.2, n) + 1
+    gone = rng.random(n) < np.where((crowd > 3.5) | (here & lost), 0.5, 0.06)
+    ts = pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta((hours * 3600e6).astype(np.int64), unit="us")
+    label = np.where(gone, np.nan, score * rng.lognormal(0, 0.22, n)).round(2)
+    table = pd.DataFrame({
+        "ts": ts, "context.zone": zone, "inputs.crowd": crowd.round(3), "outputs.score": score.round(2), "label": label,
+        "label_ts": (ts + pd.to_timedelta(60 * score, unit="s")).where(~gone),
+    })  # fmt: skip
+    report = whimbrel.diagnose(table[hours < 24 * 22], table[hours >= 24 * 22])
+    assert ("label" in [f.component for f in report.findings]) is lost, report.sentence

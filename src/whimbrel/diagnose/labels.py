@@ -31,6 +31,10 @@ NEVER = 0.005
 """The share of golden's labels that may stay away for good where all of them are said to come."""
 ALIKE = 0.05
 """A share of the labels that slices cannot differ by at one age and not at another."""
+TAILS = (0.005, 0.01, 0.02, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.98, 0.99, 0.995)
+"""Where numbers are parted to see how many of golden's labels stayed away there."""
+USUAL, EXPLAINED = 10.0, 0.5
+"""Golden rows beside which what others lack counts half; the part of what is missing that golden's like must lack before the world is to blame."""
 AGES, RIDGE = 6, 50.0
 """Ages that slices are told apart at; golden's labels of a slice and age beside which its own share counts half."""
 FAR, FARTHER = 0.8, 1.2
@@ -51,8 +55,8 @@ MANY_TIMES = float(np.log(8.0))
 """Times as much, as a logarithm, as no customer's world changes by: ten, sixty, a thousand."""
 EXACTLY, ROUGHLY = 0.03, 0.15
 """How far from twice labels may lie, as a logarithm: however many there are, and where they are so few that chance moves them."""
-THERE = 0.7
-"""The part of the labels due by a moment that must be there to say that none of them was lost."""
+THERE, BY_CHANCE = 0.7, 3.0
+"""The part of the labels due by a moment that must be there to say that none of them was lost; as many may be missing by chance."""
 CUT, LONGEST = 30, 0.8
 """Labels of a yes of which none came later than this share of golden's."""
 RIPE = 0.9
@@ -123,7 +127,7 @@ def may_be_theirs(case: Case, suspect: Suspect) -> bool:
     Another unit is nobody's world, nor is a yes that most of a crowd lost at once, a part of it that is lost at all scores alike, or a jump with a deploy.
     """
     signature = suspect.hit.channel.signature
-    if not suspect.where and (signature == "late" or (signature == "lost" and _unjoined(case))):
+    if (signature == "late" and not suspect.where) or (signature == "lost" and _unjoined(case, suspect)):
         return True
     asked = any(role_of(c.path) in (Role.CONTEXT, Role.INPUT) for c in suspect.where)
     moved = signature == "given score" and asked
@@ -157,17 +161,33 @@ def _treated(case: Case, suspect: Suspect) -> bool:
     return False
 
 
-def _unjoined(case: Case) -> bool:
-    """Whether all labels are there that had come by the time of the newest one, and none of later: nobody has joined them since."""
+def _unjoined(case: Case, suspect: Suspect) -> bool:
+    """Whether all labels of a slice are there that had come by the time of its newest one, and none of later: nobody has joined them since.
+
+    Where what is asked later has none, and what was asked before goes on to get them, a part of them is lost.
+    """
     found, label_ts = _arrived(case), case.label_ts
     if found is None or label_ts is None:
         return False
-    last = int(label_ts[case.window].max())
-    delays = np.sort(found.delay[case.golden & np.isfinite(found.delay)])
-    rows = case.window & (case.ts <= last)
-    due = float(np.searchsorted(delays, (last - case.ts[rows]) / 1e6, "right").sum()) / delays.size * found.ever
+    inside = suspect.inside & case.window
+    last = int(label_ts[inside].max(initial=-1))
+    own = suspect.inside & case.golden
+    delays = np.sort(found.delay[own & np.isfinite(found.delay)])
+    if delays.size < judged.FEW:
+        return False
+
+    def short(rows: Bools) -> tuple[float, float]:
+        """The labels that were due by then, and those of them that are missing."""
+        rows = rows & (case.ts <= last)
+        came = np.searchsorted(delays, (last - case.ts[rows]) / 1e6, "right").sum() / delays.size
+        due = float(came * np.isfinite(found.delay[own]).mean())
+        return due, due - float(np.isfinite(found.delay[rows]).sum())
+
+    due, missing = short(inside)
+    since, gone = short(suspect.affected)
     waited = (int(case.ts[case.window].max()) - last) / 1e6
-    return waited > float(np.median(delays)) and float(np.isfinite(found.delay[rows]).sum()) >= THERE * due
+    there = missing <= (1 - THERE) * due and (gone <= (1 - THERE) * since or gone < BY_CHANCE)
+    return waited > float(np.median(delays)) and there
 
 
 def _sudden(case: Case, suspect: Suspect) -> bool:
@@ -351,6 +371,8 @@ def _arrival(case: Case, label: Variable) -> list[Channel]:
 
 def _lost(case: Case, suspect: Suspect) -> Proof:
     """What missing labels prove: the world keeps some of all labels back, or is slow, on a day of storms; it does not single out."""
+    if _as_golden_lost(case, suspect):
+        return Proof.SOFT
     times = {d.path for d in case.dimensions if matrices.clocked(case, d)}
     if any(c.path not in times for c in suspect.where) or suspect.hit.after >= 0.97:
         return Proof.HARD
@@ -363,6 +385,33 @@ def _lost(case: Case, suspect: Suspect) -> Proof:
         return Proof.SOFT
     gap = float(np.mean(found.absent[rows] - 1 + found.due[rows]))
     return Proof.FIRM if gap > 0.5 * suspect.shift and gap * rows.sum() > 10 else Proof.SOFT
+
+
+def _as_golden_lost(case: Case, suspect: Suspect) -> bool:
+    """Whether golden's labels stayed away as well where the like came in, was made of it, or was decided: more rides are cancelled in a crowd.
+
+    A slice may be where golden seldom was: what is seldom is asked about more finely than what is common.
+    """
+    excess = suspect.hit.excess
+    known = np.isfinite(excess)
+    golden, rows = np.flatnonzero(known & case.golden), np.flatnonzero(known & suspect.affected)
+    told = 0.0
+    for variable in case.of(Role.INPUT, Role.STEP, Role.OUTPUT, Role.DECISION):
+        codes = variable.codes
+        if variable.numbers is not None:
+            edges = (
+                np.unique(np.nanquantile(variable.numbers[golden], TAILS))
+                if not variable.missing[golden].all()
+                else np.zeros(0)
+            )
+            codes = np.where(variable.missing, -1, np.searchsorted(edges, variable.numbers, "right"))
+        assert codes is not None
+        if int(codes.max(initial=0)) > MAX_VALUES:
+            continue
+        counts = np.bincount(codes[golden] + 1, minlength=int(codes.max(initial=0)) + 2)
+        usual = np.bincount(codes[golden] + 1, weights=excess[golden], minlength=counts.size) / (counts + USUAL)
+        told = max(told, float(np.where(counts >= judged.FEW, usual, 0.0)[codes[rows] + 1].mean()))
+    return told > EXPLAINED * suspect.shift
 
 
 def _hasty(case: Case) -> list[Channel]:
