@@ -33,6 +33,8 @@ _HOURS, _MOST_OF_A_DAY = 14, 16
 """Hours that a clock may be off; hours in which that must be seen."""
 _AS_WELL, _NEARER = 1.2, 3.0
 """Times golden's own distance from what is expected that still is as near; times as near as to their own hour's."""
+_NOBODYS = 0.05
+"""The share of values beyond all that any other row has from which on they are not somebody else's."""
 _TOLD, _ALIKE = 0.3, 0.05
 """The share of values dealt out at random that must lie far off; by how much shares may differ that are the same, however many there are."""
 
@@ -97,6 +99,9 @@ def dealt(case: Case, suspect: Suspect) -> str:
     far, far_dealt = np.abs(given - expected) > reach, np.abs(anybodys - theirs) > reach
     if far.sum() < _MANY or far_dealt.mean() < _TOLD:
         return ""
+    others = values[known & ~suspect.affected]
+    if np.mean((given[far] < others.min()) | (given[far] > others.max())) > _NOBODYS:
+        return ""  # a crowd such as no one else had is no one else's
     most = max(_ALIKE, 1.36 / float(np.sqrt(far.sum())))
     pairs = ((given, anybodys), (expected, theirs), (given - expected, anybodys - theirs))
     if any(distance(one[far], other[far_dealt]) > most for one, other in pairs):
