@@ -82,6 +82,28 @@ def test_scores_that_are_too_high_for_all_do_harm(
     assert releases.judged(case, parts, cause, {})[1] is harms
 
 
+@pytest.mark.parametrize(("more", "harms"), [(0.0, False), (-0.6, True)])
+def test_a_release_to_a_fifth_is_judged_by_what_that_one_answers(
+    more: float, harms: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was trained on articles that were not sent back yet: too low for its fifth, while the old model's scores beside it are right."""
+    rng = np.random.default_rng(4)
+    rows = np.arange(9_000)
+    golden, new = rows < 5_000, (rows >= 5_000) & (rows % 5 == 0)
+    odds = rng.normal(0.0, 0.9, 9_000)
+    promised, score = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-odds - more * new))
+    version = Variable(
+        "model.version", Field("model.version", Kind.TEXT), codes=new.astype(np.int64), vocabulary=("v7", "v8")
+    )
+    label = Variable("label", Field("label", Kind.NUMBER), numbers=(rng.random(9_000) < promised).astype(float))
+    case = cast("Any", SimpleNamespace(golden=golden, variables={"model.version": version, "label": label}))
+    suspect = SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=())
+    monkeypatch.setattr(releases, "announced", lambda *_: True)
+    monkeypatch.setattr(releases, "_scores", lambda *_: (score, promised + rng.normal(0, 0.002, 9_000)))
+    cause = cast("Any", SimpleNamespace(suspect=suspect))
+    assert releases.judged(case, Split(rows[:2_500], rows[2_500:5_000]), cause, {})[1] is harms
+
+
 @pytest.mark.parametrize(("events", "harms"), [((), False), (("a deploy of something else",), True)])
 def test_silence_says_nothing_where_nothing_is_ever_announced(
     events: tuple[str, ...], harms: bool, monkeypatch: pytest.MonkeyPatch

@@ -30,6 +30,8 @@ _DULL, _SURE = 0.6, 1.1
 """Slopes of the new scores on the old between which a release may be as good: one that was trained on other rows of the same world has 0.8 to 1."""
 LEVEL, MUCH = 0.25, 0.5
 """Spreads of the scores by which a release may say more or less than the one before, of all its rows: where labels have come, and before."""
+FEWEST = 60
+"""Rows by which a model can be judged."""
 ALL_OF = 0.9
 """The share of an arm's rows that are answered otherwise where it is the arm: what begins later is no part of it."""
 SOON = 5.0
@@ -58,6 +60,7 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
     distorts; one that nobody announced is one, where anything is announced at all.
     """
     said = announced(case, cause)
+    answered = _answered(case, cause.suspect.affected)
     if not said and any(c.path == "hardware.host" for c in cause.suspect.where):
         return numbers, True
     score, promised = _scores(case, parts)
@@ -65,9 +68,9 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
     if losses is not None:
         actual, instead = losses
         excess = actual - instead
-        rows = cause.suspect.affected & np.isfinite(excess)
+        rows = answered & np.isfinite(excess)
         base = parts.beside(cause.suspect.inside, np.isfinite(excess))
-        if rows.sum() >= 60 and base.size >= 60:
+        if rows.sum() >= FEWEST and base.size >= FEWEST:
             worse = float(excess[rows].mean() - excess[base].mean())
             noise = float(np.sqrt(excess[rows].var() / rows.sum() + excess[base].var() / base.size))
             before = float(actual[rows].mean()) - worse
@@ -78,13 +81,26 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
     if not said and case.events:
         return numbers, True
     flipped = numbers.get("decisions_flipped", 0.0)
-    told = _slope(parts, cause, score, promised)
+    told = _slope(parts, answered, score, promised)
     if told is None:
         return numbers, flipped > MANY_FLIPS
     assert score is not None
     assert promised is not None
-    more = (score - promised)[cause.suspect.affected]
+    more = (score - promised)[answered]
     return numbers, distorts(told) or abs(float(np.nanmean(more))) > MUCH * float(np.nanstd(promised[parts.check]))
+
+
+def _answered(case: Case, affected: Bools) -> Bools:
+    """The affected rows that a model answered which golden did not have, shape (n,): a release to a fifth of the customers is judged by these.
+
+    All that are affected where none is, as where another model's file bears the old name, or so few that they tell nothing.
+    """
+    own = np.zeros_like(affected)
+    for fact in case.variables.values():
+        if fact.field.role is Role.MODEL and fact.codes is not None:
+            had = np.bincount(fact.codes[case.golden] + 1, minlength=len(fact.vocabulary) + 1) > 0
+            own |= affected & (fact.codes >= 0) & ~had[fact.codes + 1]
+    return own if own.sum() >= FEWEST else affected
 
 
 def _scores(case: Case, parts: Split) -> tuple[Floats | None, Floats | None]:
@@ -96,14 +112,14 @@ def _scores(case: Case, parts: Split) -> tuple[Floats | None, Floats | None]:
     return score, foretold(case, parts, outcome, [*case.steps_before, *case.of(Role.INPUT)])
 
 
-def _slope(parts: Split, cause: Cause, score: Floats | None, promised: Floats | None) -> tuple[float, float] | None:
-    """The slope of the affected scores on the promised ones, in terms of golden's own, and its error; None where there are too few."""
+def _slope(parts: Split, rows: Bools, score: Floats | None, promised: Floats | None) -> tuple[float, float] | None:
+    """The slope of these scores on the promised ones, in terms of golden's own, and its error; None where there are too few."""
     if score is None or promised is None:
         return None
     known = np.isfinite(score) & np.isfinite(promised)
     golden = parts.check[known[parts.check]]
-    here = np.flatnonzero(cause.suspect.affected & known)
-    then, now = (slope(promised[rows], score[rows]) for rows in (golden, here))
+    here = np.flatnonzero(rows & known)
+    then, now = (slope(promised[chosen], score[chosen]) for chosen in (golden, here))
     if then is None or now is None or then[0] <= 0:
         return None
     ratio = now[0] / then[0]
