@@ -154,3 +154,24 @@ def test_where_a_crowd_is_rides_are_cancelled_as_they_always_were_in_a_crowd(los
     })  # fmt: skip
     report = whimbrel.diagnose(table[hours < 24 * 22], table[hours >= 24 * 22])
     assert ("label" in [f.component for f in report.findings]) is lost, report.sentence
+
+
+@pytest.mark.parametrize(("gone", "fault"), [("long", True), ("any", False), ("longish", False)])
+def test_numbers_beyond_a_value_that_come_no_more_are_cut_off(gone: str, fault: bool) -> None:
+    """Golden lacks some labels of its own; that more stay away, and of the long ones rather, is the world's, but not all of them alone."""
+    golden, window = _rides(1.0)
+    both = pd.concat([golden, window], ignore_index=True)
+    rng = np.random.default_rng(3)
+    dice, began = rng.random(len(both)), pd.Timestamp("2026-03-24 20:00", tz="UTC")
+    often = {
+        "long": both["label"] > 12, "any": dice < 0.17, "longish": dice < (both["label"] / 22) ** 2,
+    }[gone]  # fmt: skip
+    lost = (dice > 0.9) | (often & (both["ts"] >= began))
+    both["label_ts"] = both["ts"] + pd.to_timedelta(60 * both["label"], unit="s")
+    both.loc[lost, ["label", "label_ts"]] = [np.nan, pd.NaT]
+    report = whimbrel.diagnose(both.iloc[: len(golden)], both.iloc[len(golden) :])
+    assert (report.verdict == "fault") is fault, report.sentence
+    if fault:
+        first = report.findings[0]
+        assert (first.layer, first.component, first.where) == ("labels", "label", ())
+        assert "none is above 12," in first.what or "none is above 11.9" in first.what

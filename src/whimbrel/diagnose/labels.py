@@ -85,7 +85,8 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
     proof = suspect.proof
     signature = suspect.hit.channel.signature
     if signature == "lost":
-        proof = _lost(case, suspect)
+        suspect = replace(suspect, note=thinned.cut_off(case, suspect))
+        proof = Proof.HARD if suspect.note else _lost(case, suspect)
     elif signature == "late":
         proof = Proof.FIRM if suspect.where or suspect.hit.after >= 0.8 else Proof.SOFT
     elif signature == "hasty":

@@ -2,7 +2,8 @@
 
 In: a `Case` and a suspect whose labels moved at equal score. Out: a `Thinned`, where that is what happened, and the suspect from the
 hour on at which it began. Who changes his mind moves the log odds: what golden was nearly sure of he is still nearly sure of. An event
-that is lost is lost whatever was asked, so that a yes comes so many times as often at every score, also where it was nearly certain.
+that is lost is lost whatever was asked, so that a yes comes so many times as often at every score, also where it was nearly certain. Of labels
+that are numbers those beyond a value may be lost alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ WORLD = 0.5
 """Log odds by which the base rate of a slice may well differ from golden's, as a standard deviation."""
 STAYED = 0.35
 """The part of what a slice moved that all others may have moved as well, where it is the slice's own."""
+MANY = 30.0
+"""Labels beyond a value that are expected where none is: chance never leaves out so many."""
 SURE = 0.98
 """The likeliest that any answer is taken to be: one in fifty turns out otherwise."""
 _KEPT, _SHIFTS = np.linspace(0.02, 1.0, 50), np.linspace(-4.0, 4.0, 81)
@@ -101,6 +104,33 @@ def alone(case: Case, suspect: Suspect) -> bool:
         return False
     moved = abs(float(values[rest].mean() - values[before].mean()))
     return moved < STAYED * abs(suspect.after - suspect.before)
+
+
+def cut_off(case: Case, suspect: Suspect) -> str:
+    """Of numbers the value beyond which no label comes any more, in words, where as many are missing as golden's had there at like scores; else empty.
+
+    A world has fewer of them, or keeps some of all back; none keeps back just what is beyond a number.
+    """
+    found = judged(case)
+    if found is None or found.binary:
+        return ""
+    asked = np.flatnonzero(suspect.affected & np.isfinite(suspect.hit.excess) & np.isfinite(found.expected))
+    asked = asked[np.argsort(case.ts[asked], kind="stable")][asked.size // 10 :]  # when it began is known roughly
+    known = np.flatnonzero(case.golden & np.isfinite(found.residual))
+    here = found.target[asked][np.isfinite(found.target[asked])]
+    if here.size < FEW:
+        return ""
+    edges = np.unique(np.quantile(found.expected[known], np.linspace(0, 1, 21)[1:-1]))
+    bins = np.searchsorted(edges, found.expected, "right")
+    counts = np.maximum(np.bincount(bins[known], minlength=edges.size + 1), 1)
+    gap = float(suspect.hit.excess[asked].mean())
+    for sign, side in ((1.0, "above"), (-1.0, "below")):
+        last = float((sign * here).max())
+        beyond = np.bincount(bins[known], weights=sign * found.target[known] > last, minlength=counts.size) / counts
+        share = float(beyond[bins[asked]].mean())
+        if share * asked.size >= MANY and 0.5 < gap / share < 2.0:
+            return f"none is {side} {sign * last:g}, as {share:.1%} of golden's at like scores were"
+    return ""
 
 
 def _usual(found: Judged, base: Bools) -> Floats | None:

@@ -166,7 +166,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "stale" | "older":
             return f"its source is older than golden ever saw in {after} of predictions"
         case "lost":
-            return f"labels are missing in {percent(suspect.shift)} more predictions than golden's delay curve allows"
+            said = f"labels are missing in {percent(suspect.shift)} more predictions than golden's delay curve allows"
+            return f"{said}: {note}" if note else said
         case "counter" if channel.layer == "recorder":
             return f"above golden's highest ({detail['bound']:g}) in {after} of predictions: records are being lost"
         case "filed":
