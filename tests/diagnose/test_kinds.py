@@ -88,7 +88,7 @@ def _unlabelled(share: float, slice_: str, value: str) -> Break:
         (_stuck, "fault", ("inputs.guests", "inputs.channel=phone")),
         (_renumbered, "fault", ("inputs.plan", "context.site=west")),
         (_unlabelled(0.75, "inputs.channel", "app"), "fault", ("label", "inputs.channel=app")),
-        (_unlabelled(0.6, "context.site", "west"), "notice", ("label", "context.site=west")),
+        (_unlabelled(0.6, "context.site", "west"), "fault", ("label", "context.site=west")),
     ],
 )
 def test_what_broke_for_one_kind_is_named_with_it(broken: Break, verdict: str, found: tuple[str, str] | None) -> None:

@@ -127,7 +127,7 @@ def test_labels_of_some_that_nobody_has_joined_yet_are_not_lost(by: str, verdict
         "chance": (both["ts"] > stopped) & (rng.random(len(both)) < 0.7),
     }[by] & (both["context.editor"] == "vim")
     late = gone | (both["label_ts"] > both["ts"].max())
-    both.loc[late, ["label", "label_ts"]] = [np.nan, pd.NaT]
+    both["label"], both["label_ts"] = both["label"].where(~late), both["label_ts"].where(~late)
     began = pd.Timestamp("2026-03-23", tz="UTC")
     report = whimbrel.diagnose(both[both["ts"] < began], both[both["ts"] >= began])
     assert report.verdict == verdict, report.sentence
@@ -163,12 +163,10 @@ def test_numbers_beyond_a_value_that_come_no_more_are_cut_off(gone: str, fault: 
     both = pd.concat([golden, window], ignore_index=True)
     rng = np.random.default_rng(3)
     dice, began = rng.random(len(both)), pd.Timestamp("2026-03-24 20:00", tz="UTC")
-    often = {
-        "long": both["label"] > 12, "any": dice < 0.17, "longish": dice < (both["label"] / 22) ** 2,
-    }[gone]  # fmt: skip
-    lost = (dice > 0.9) | (often & (both["ts"] >= began))
+    often = {"long": both["label"] > 12, "any": dice < 0.17, "longish": dice < (both["label"] / 22) ** 2}[gone]
+    lost = (dice > 0.9) | (np.asarray(often) & (both["ts"] >= began))
     both["label_ts"] = both["ts"] + pd.to_timedelta(60 * both["label"], unit="s")
-    both.loc[lost, ["label", "label_ts"]] = [np.nan, pd.NaT]
+    both["label"], both["label_ts"] = both["label"].where(~lost), both["label_ts"].where(~lost)
     report = whimbrel.diagnose(both.iloc[: len(golden)], both.iloc[len(golden) :])
     assert (report.verdict == "fault") is fault, report.sentence
     if fault:

@@ -33,6 +33,8 @@ DECIDED = frozenset({Role.MODEL, Role.CODE})
 
 ASTRAY, ENOUGH_ASTRAY = 0.003, 1_000
 """The share of golden's rows that lie farther from a fitted model than all others; rows that such a share is taken of."""
+APART = 0.1
+"""Golden spreads of an output by which an answer lies apart from what a model makes of it."""
 MOST_TREES = 14
 """Models fitted at most; the fields nearest to the outcome come first."""
 KNOWN = 0.98
@@ -285,7 +287,7 @@ def _channels(case: Case, variable: Variable, relation: Relation) -> list[Channe
             channel("residual", relation.surprise, sign=0, floor=0.25, binary=False, beside=beside),
             channel("spread", strewn, floor=0.25, binary=False, beside=np.abs(beside)),
         ]
-        astray = _astray(case, strewn) if variable.field.role is Role.OUTPUT else None
+        astray = _astray(case, variable, relation) if variable.field.role is Role.OUTPUT else None
         return found if astray is None else [*found, channel("astray", astray, floor=0.005)]
     assert variable.codes is not None
     out = []
@@ -298,16 +300,23 @@ def _channels(case: Case, variable: Variable, relation: Relation) -> list[Channe
     return out
 
 
-def _astray(case: Case, strewn: Floats) -> Floats | None:
+def _astray(case: Case, variable: Variable, relation: Relation) -> Floats | None:
     """Rows as far from a fitted model as hardly any of golden's, shape (n,): a few answers that are somebody else's.
 
-    Among many right ones they move no mean. None where golden's own tail has no end in sight.
+    Among many right ones they move no mean. None where golden's own tail has no end in sight. Somebody else's lie apart among golden's
+    answers as well: where a model fits closely, what it makes of a little cold is far from golden only by its own measure.
     """
+    assert variable.numbers is not None
+    strewn = np.abs(relation.surprise)
     known = np.isfinite(strewn)
     if (known & case.golden).sum() < ENOUGH_ASTRAY:
         return None
     bound = float(np.quantile(strewn[known & case.golden], 1 - ASTRAY))
-    return np.where(known, strewn > bound, np.nan) if bound < strewn[known].max() else None
+    if bound >= strewn[known].max():
+        return None
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(variable.numbers - relation.expected) >= APART * np.nanstd(variable.numbers[case.golden])
+    return np.where(known, (strewn > bound) & apart, np.nan)
 
 
 def shares(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
