@@ -95,3 +95,38 @@ def test_several_that_each_had_a_grade_of_their_own_do_not_come_to_share_one(bro
     report = whimbrel.diagnose(*_sizes(broken))
     found: list[Any] = [(f.component, f.layer) for f in report.findings[:1]]
     assert (report.verdict, found) == (("fault", [("steps.clean.grade", "features")]) if broken else ("healthy", []))
+
+
+def _growing(broken: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Zones whose plants grow a day older each day, and drink by a coefficient of their kind and age; on one afternoon a concert may fill a zone."""
+    rng = np.random.default_rng(7)
+    n, days = 12_000, 17
+    ts = np.sort(rng.random(n)) * days * 86_400
+    zone = rng.integers(0, 6, n)
+    late = (ts > (days - 1.5) * 86_400) & (zone == 2)
+    age = np.floor(ts / 86_400) + 10 + 5 * zone
+    kind = np.array(["pepper", "melon", "basil"])[zone % 3]
+    coefficient = (0.4 + 0.1 * (zone % 3) + 0.006 * (age + np.floor(ts / 21_600) % 4 / 4)).round(4)
+    waiting = rng.poisson(6, n).astype(float)
+    if broken == "default":
+        coefficient = np.where(late, 0.6, coefficient)
+    if broken == "crowd":
+        waiting = np.where(late, waiting + rng.integers(8, 36, n), waiting)
+    drivers = 1.0 + rng.poisson(5, n)
+    pressure = np.minimum(waiting / drivers * rng.lognormal(0, 0.05, n), 400).round(3)
+    sun = rng.gamma(2, 2, n).round(2)
+    score = (coefficient * sun + 0.05 * np.minimum(pressure, 3) + rng.normal(0, 0.02, n)).round(4)
+    table = pd.DataFrame({
+        "ts": pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta(ts, unit="s"), "context.zone": [f"z{one}" for one in zone],
+        "context.kind": kind, "inputs.age_days": age, "inputs.sun": sun, "inputs.waiting": waiting, "inputs.drivers": drivers,
+        "steps.table.coefficient": coefficient, "steps.ratio.pressure": pressure, "outputs.score": score,
+        "decision": np.where(score > 1.5, "open", "closed"),
+    })  # fmt: skip
+    return table[ts < (days - 2) * 86_400], table[ts >= (days - 2) * 86_400]
+
+
+@pytest.mark.parametrize("broken", ["", "default", "crowd"])
+def test_a_crowd_is_the_worlds_and_a_table_that_says_one_thing_is_not(broken: str) -> None:
+    report = whimbrel.diagnose(*_growing(broken))
+    found = [(f.component, *map(str, f.where)) for f in report.findings[:1] if f.harmful]
+    assert found == ([("steps.table.coefficient", "context.zone=z2")] if broken == "default" else []), report.sentence

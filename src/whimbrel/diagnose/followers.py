@@ -23,6 +23,8 @@ _FEW, _LEFT = 12, 0.02
 """Rows that show a fixed multiple; the part of the squares that rounding may leave of it."""
 _DIGITS = ("atom", "stutter", "standing", "whole", "grid")
 """What is told by the last digits of a number, which a fitted relation does not foretell."""
+_MADE_OF = ("range", "unit", "offset")
+"""What a step's numbers do that are made of larger ones."""
 SAME = 0.6
 """Two sets of rows are one when this share of each lies in the other."""
 MOSTLY = 0.75
@@ -59,11 +61,15 @@ def led(case: Case, suspects: Sequence[Suspect]) -> list[Suspect]:
 def taken_along(suspect: Suspect, suspects: Sequence[Suspect]) -> Suspect:
     """The suspect, proving nothing where a step left its fitted model in all traffic with an input that it reads and that left what other inputs tell of it.
 
-    In the holidays people use more than a month ago: what was looked up of that month is what it was.
+    In the holidays people use more than a month ago: what was looked up of that month is what it was. So where, in one slice, an input that
+    no fault was found in went beyond all that golden had, and farther than the step: a crowd makes a ratio of it that nobody ever saw.
     """
     channel = suspect.hit.channel
-    fitted = channel.kind == "residual" and not channel.exact and role_of(suspect.component) is Role.STEP
-    if suspect.proof is Proof.SOFT or not fitted or suspect.where:
+    if suspect.proof is Proof.SOFT or role_of(suspect.component) is not Role.STEP or channel.exact:
+        return suspect
+    if suspect.where and channel.signature in (*_MADE_OF, "residual", "spread"):
+        return replace(suspect, proof=Proof.SOFT) if any(_beyond(s, suspect) for s in suspects) else suspect
+    if channel.kind != "residual" or suspect.where:
         return suspect
     read = [
         s
@@ -73,6 +79,18 @@ def taken_along(suspect: Suspect, suspects: Sequence[Suspect]) -> Suspect:
     torn = [s for s in read if any(hit.channel.kind == "residual" for hit in s.hits)]
     moved = any(min(overlap(suspect.affected, s.affected), overlap(s.affected, suspect.affected)) >= SAME for s in torn)
     return replace(suspect, proof=Proof.SOFT) if moved else suspect
+
+
+def _beyond(one: Suspect, step: Suspect) -> bool:
+    """Whether it is an input that left golden's range on the step's rows, and more plainly than the step left anything."""
+    out = (
+        one.layer == "data"
+        and one.proof is Proof.SOFT
+        and one.hit.channel.signature == "range"
+        and one.where == step.where
+    )
+    shared = min(overlap(step.affected, one.affected), overlap(one.affected, step.affected))
+    return out and one.hit.score >= step.hit.score and shared >= MOSTLY
 
 
 def _covered(first: Suspect, follower: Suspect) -> bool:

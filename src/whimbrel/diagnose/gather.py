@@ -167,26 +167,18 @@ def _refine(case: Case, hit: Hit) -> Suspect:
 def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     """The suspect with the proof and the name that it deserves, by what shows it; a `stranger` is a slice that golden hardly had."""
     channel = suspect.hit.channel
-    # Those whom golden never saw have values and lengths of their own, but no placeholder for nothing that nobody had.
-    placeholder = bool(channel.detail.get("sentinel")) or channel.signature == "null"
-    own = channel.signature in (*_THEIRS, "null") and not (placeholder and suspect.before == 0)
     fitted = channel.kind == "residual" and not channel.exact
-    unknown = (own or (fitted and _new_place(suspect.where))) and stranger
-    if unknown or ((own or fitted) and keys.of_strangers(case, suspect)):
+    if _of_strangers(case, suspect, fitted=fitted, stranger=stranger):
         return replace(suspect, proof=Proof.SOFT)
     few = (fitted or channel.signature in ("lost", "over", "scaled")) and keys.of_few(case, suspect)
     clock = of_another_hour(case, suspect) if fitted and channel.signature == "spread" else ""
     if clock:
         return replace(suspect, proof=Proof.FIRM, note=clock)
-    if fitted and _drifted(case, suspect):
+    worldly = few or (fitted and _drifted(case, suspect)) or _few_values(case, suspect)
+    if worldly or (suspect.proof > Proof.SOFT and asked_for(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
-    if (
-        few
-        or _few_values(case, suspect)
-        or unknown_ground(case, suspect)
-        or (suspect.proof > Proof.SOFT and asked_for(case, suspect))
-    ):
-        return replace(suspect, proof=Proof.SOFT)
+    if unknown_ground(case, suspect):
+        return name_shape(case, replace(suspect, proof=Proof.SOFT))  # that all values are one is no matter of ground
     by_time = _BY_TIME.get(channel.detail["relation"].form) if channel.kind == "residual" and channel.exact else None
     if by_time is not None:
         return replace(suspect, proof=by_time(case, suspect))
@@ -215,6 +207,16 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     decision = named.hit.channel.signature in _DECIDED and role_of(named.component) is Role.INPUT
     theirs = decision and keys.decided(case, named)
     return replace(named, proof=Proof.SOFT) if theirs or keys.of_newcomers(case, named) else named
+
+
+def _of_strangers(case: Case, suspect: Suspect, *, fitted: bool, stranger: bool) -> bool:
+    """Whether it is those whom golden never saw: they have values and lengths of their own, but no placeholder for nothing that nobody had."""
+    channel = suspect.hit.channel
+    placeholder = bool(channel.detail.get("sentinel")) or channel.signature == "null"
+    own = channel.signature in (*_THEIRS, "null") and not (placeholder and suspect.before == 0)
+    if stranger and (own or (fitted and _new_place(suspect.where))):
+        return True
+    return (own or fitted) and keys.of_strangers(case, suspect)
 
 
 def _new_place(where: Where) -> bool:

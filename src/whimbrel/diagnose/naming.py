@@ -57,7 +57,8 @@ def name_shape(case: Case, suspect: Suspect) -> Suspect:
     if base.sum() < 40:
         return suspect  # a slice that golden never saw has no shape to change
     if fitted:
-        held = _held(case, suspect, *_codes(variable), base) if suspect.where and variable.distinct <= HANDFUL else ""
+        asked = bool(suspect.where) and (variable.distinct <= HANDFUL or variable.field.role is Role.STEP)
+        held = _held(case, suspect, *_codes(variable), base) if asked else ""
         return _named(suspect, "constant", note=held) if held else suspect
     if variable.numbers is not None and variable.distinct > 12:
         return _numeric(case, suspect, variable, base)

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from whimbrel.diagnose import judged, matrices
-from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.case import DAY_US, Case
 from whimbrel.diagnose.judged import Judged
 from whimbrel.diagnose.scan import measured
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, overlap
@@ -61,7 +61,20 @@ def _may_be(case: Case, suspect: Suspect, suspects: Sequence[Suspect]) -> bool:
     others = [s for s in others if role_of(s.component) in roles]
     if any(overlap(suspect.affected, s.affected) >= ALONE for s in others):
         return False
-    return abrupt(case, suspect) and _as_many(case, suspect)
+    return abrupt(case, suspect) and _as_many(case, suspect) and _leapt(case, suspect)
+
+
+def _leapt(case: Case, suspect: Suspect) -> bool:
+    """Whether its numbers went elsewhere from one day to the next: an age goes on beyond all that golden had, a day at a time."""
+    numbers = case.variables[suspect.component].numbers
+    assert numbers is not None
+    known = suspect.inside & np.isfinite(numbers)
+    before = known & (case.ts < suspect.since_us) & (case.ts >= suspect.since_us - DAY_US)
+    after = known & suspect.affected & (case.ts < suspect.since_us + DAY_US)
+    if not (before.any() and after.any()):
+        return True
+    spread = float(numbers[known & case.golden].std()) if (known & case.golden).any() else 0.0
+    return abs(float(np.median(numbers[after]) - np.median(numbers[before]))) >= MOVED * spread
 
 
 def _as_many(case: Case, suspect: Suspect) -> bool:
