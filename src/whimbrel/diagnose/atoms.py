@@ -63,7 +63,7 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
         value = float(values[i])
         common = before > most_before * counts[i] / window.size
         if common and variable.field.role is Role.STEP:
-            common = not ends_there(golden, _late(case, variable), value)
+            common = end_of(golden, _late(case, variable), value) == 0
         if gained[i] < 2.0 * usual or common:
             continue
         if (not _is_sentinel(value) and _of_few_keys(case, variable, value)) or _grown(case, variable, value):
@@ -79,14 +79,14 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
     return out
 
 
-def ends_there(golden: Floats, window: Floats, value: float) -> bool:
-    """Whether some of golden's numbers went beyond a value, on either side, and the window's go up to it and end; a flag has no beyond."""
-    if np.unique(golden).size <= 2:
-        return False
-    sides = [
-        (float(np.mean(sign * golden > sign * value)), float(np.mean(sign * window > sign * value))) for sign in (1, -1)
-    ]
-    return any(before >= BEYOND and after <= REACHED * before for before, after in sides)
+def end_of(golden: Floats, window: Floats, value: float) -> int:
+    """1 where some of golden's numbers went above a value at which the window's end, -1 where below, 0 where neither; a flag has no beyond."""
+    if np.unique(golden).size > 2:
+        for sign in (1, -1):
+            before, after = (float(np.mean(sign * numbers > sign * value)) for numbers in (golden, window))
+            if before >= BEYOND and after <= REACHED * before:
+                return sign
+    return 0
 
 
 def _late(case: Case, variable: Variable) -> Floats:

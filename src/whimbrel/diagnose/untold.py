@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from whimbrel.diagnose import keys, state
-from whimbrel.diagnose.atoms import ends_there
+from whimbrel.diagnose.atoms import end_of
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.scan import measured
 from whimbrel.diagnose.suspects import BARELY, Proof, Suspect, abrupt
@@ -60,10 +60,8 @@ def _capped(case: Case, suspect: Suspect, variable: Variable) -> bool:
     known = ~variable.missing
     base, here = (variable.numbers[side & known] for side in (case.golden & suspect.inside, suspect.affected))
     value = suspect.hit.channel.detail["value"]
-    if min(base.size, here.size) == 0 or not ends_there(base, here, value):
+    sign = end_of(base, here, value) if min(base.size, here.size) else 0
+    if not sign:
         return False
-    noise = 3.5 * float(np.sqrt(0.25 / here.size))
-    short = min(
-        abs(float(np.mean(sign * here < sign * value) - np.mean(sign * base < sign * value))) for sign in (1, -1)
-    )
-    return short <= max(INSIDE, noise)
+    short = [float(np.mean(sign * side < sign * value)) for side in (base, here)]
+    return abs(short[1] - short[0]) <= max(INSIDE, 3.5 * float(np.sqrt(0.25 / here.size)))
