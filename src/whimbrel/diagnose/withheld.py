@@ -20,6 +20,7 @@ from whimbrel.diagnose.words import percent
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
 from whimbrel.model.window import Condition, Where
+from whimbrel.stats.logistic import logistic
 
 NEARLY = 4.5
 """Standard errors from which on a slice of a quarter is looked at closely, from its own onset on."""
@@ -43,8 +44,8 @@ UNKNOWN = 0.1
 """The share of the lost rows that rows without score or decision may make up."""
 CLOSELY = 4
 """Slices that are looked at closely, the surest first."""
-_QUARTERS, _STEPS = 4, 20
-"""Parts of the window that may be the first to lack rows; steps of Newton's method, most of which are never needed."""
+_QUARTERS = 4
+"""Parts of the window that may be the first to lack rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,27 +285,19 @@ def _broken(case: Case, cut: _Cut, inside: Bools, after: Bools) -> float:
     sure = np.inf
     for power, least in ((BENT, BREAK), (2 * BENT, STILL)):
         bends = rank[:, None] ** np.arange(power + 1)
-        plain = _fitted(bends, young)[0]
-        likely, beta = _fitted(np.column_stack([bends, side]), young)
+        plain = _fitted(bends, young)[1]
+        beta, likely = _fitted(np.column_stack([bends, side]), young)
         broke = float(np.sqrt(max(2 * (likely - plain), 0.0)))
         if broke < least or beta[-1] > np.log(LEFT_THERE):
             return 0.0
-        if max(_fitted(np.column_stack([bends, away > other]), young)[0] for other in others) > likely + BETTER:
+        if max(_fitted(np.column_stack([bends, away > other]), young)[1] for other in others) > likely + BETTER:
             return 0.0
         sure = min(sure, broke + BREAK - least)
     return sure
 
 
-def _fitted(design: Floats, young: Bools) -> tuple[float, Floats]:
-    """A logistic regression by Newton's method: its log likelihood and its weights."""
+def _fitted(design: Floats, young: Bools) -> tuple[Floats, float]:
+    """A logistic regression from the share of the young on: its weights and its log likelihood."""
     beta = np.zeros(design.shape[1])
     beta[0] = np.log((young.sum() + 0.5) / ((~young).sum() + 0.5))
-    for _ in range(_STEPS):
-        chance = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + 1e-6 * np.eye(beta.size)
-        step = np.linalg.solve(curvature, design.T @ (young - chance))
-        beta = beta + step
-        if np.abs(step).max() < 1e-4:
-            break
-    odds = design @ beta
-    return float(odds[young].sum() - np.logaddexp(0.0, odds).sum()), beta
+    return logistic(design, young, 1.0, beta)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whimbrel.model.rows import Floats, Ints
+from whimbrel.stats.logistic import logistic
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,6 @@ SPARED = 0.02
 """The share of points that may be as before although they lie after: a single one of them proves nothing."""
 TAIL = 1 / 128
 """The part of either end that counts as the end."""
-STEPS, NO_STEP = 20, 1e-3
-"""Steps of Newton's method, most of which are never needed, and one that changes nothing any more."""
 LAST = 5
 """Points at the end that are too few for a change."""
 
@@ -133,32 +132,11 @@ def _ratios(values: Floats, known: Floats, at: int) -> Floats:
     young = np.repeat([0.0, 1.0, 0.0, 1.0], [before.size, after.size, 2, 2])
     weight = np.repeat([1.0, 0.5], [before.size + after.size, 4])
     prior = float(np.log(after.size / before.size))
-    beta = _logistic(design, young, weight, np.array([prior, 0.0]))
+    beta, _ = logistic(design, young, weight, np.array([prior, 0.0]))
     own = slice(known.size, known.size + values.size)  # the values follow what is known, in their order
     odds = np.exp(design[own] @ beta - prior)
     out: Floats = np.log((1 - SPARED) * odds + SPARED)
     return out
-
-
-def _logistic(design: Floats, young: Floats, weight: Floats, beta: Floats) -> Floats:
-    """The weights of a logistic regression, by Newton's method from `beta` on; a step that goes too far is halved."""
-    from scipy.special import expit  # takes 0.2 s to import, and a comparison does without
-
-    def likely(beta: Floats) -> float:
-        odds = design @ beta
-        return float((weight * (young * odds - np.logaddexp(0.0, odds))).sum())
-
-    best = likely(beta)
-    for _ in range(STEPS):
-        chance = expit(design @ beta)
-        curvature = (design * (weight * chance * (1 - chance))[:, None]).T @ design + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curvature, design.T @ (weight * (young - chance)))
-        while (gained := likely(beta + step) - best) < 0 and np.abs(step).max() >= NO_STEP:
-            step = step / 2
-        beta, best = beta + step, best + gained
-        if np.abs(step).max() < NO_STEP:
-            break
-    return beta
 
 
 def _before(values: Floats) -> Floats:
