@@ -16,17 +16,21 @@ def _number(name: str, values: np.ndarray) -> Variable:
     return Variable(name, Field(name, Kind.NUMBER), numbers=values)
 
 
-def test_the_weights_of_a_sum_are_found() -> None:
+@pytest.mark.parametrize("unknown", [False, True])
+def test_the_weights_of_a_sum_are_found(unknown: bool) -> None:
+    """Also where one of the two is null for those who have most of the other, so that each has another spread where both are known."""
     rng = np.random.default_rng(1)
     score, lack, other = rng.random(6_000), rng.gamma(2, 3, 6_000), rng.normal(size=6_000)
     codes = np.digitize(score + 0.07 * lack, [0.8, 1.3])
+    known = ~(unknown & (score > 0.7))
+    lack = np.where(known, lack, np.nan)
     decision = Variable("decision", Field("decision", Kind.TEXT), codes=codes, vocabulary=("none", "some", "much"))
     parents = [_number("outputs.score", score), _number("steps.need.lack", lack), _number("inputs.other", other)]
     made = paired(decision, parents, np.arange(6_000))
     (found,) = [one for one in made if one.name == "outputs.score + steps.need.lack"]
     assert parts_of(found.name) == ("outputs.score", "steps.need.lack")
     assert found.numbers is not None
-    assert abs(np.corrcoef(found.numbers, score + 0.07 * lack)[0, 1]) > 0.9999
+    assert abs(np.corrcoef(found.numbers[known], (score + 0.07 * lack)[known])[0, 1]) > 0.9999
 
 
 def _waterings(night: float, cap: bool) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -50,44 +50,42 @@ def _summed(target: Variable, pairs: Sequence[tuple[Variable, Variable]], train:
     """The weighted sums of two numbers that one threshold divides best, with their weights (an oblique split: Murthy, Kasif and Salzberg 1994)."""
     assert target.codes is not None
     few, many = thin(train, _ROWS), thin(train, _MORE_ROWS)
+    scaled = {v.name: _scaled(v, many) for pair in pairs for v in pair}
     wide = np.linspace(-np.pi / 2, np.pi / 2, _ANGLES, endpoint=False)[1:]  # the first is one number alone
     tried = []
     for a, b in pairs:
-        found = _best_angle(target.codes, a, b, few, wide[wide != 0])
+        found = _best_angle(target.codes[few], scaled[a.name][few], scaled[b.name][few], wide[wide != 0])
         if found is not None:
             tried.append((*found, a, b))
     tried.sort(key=lambda one: -one[0])
     out = []
     for _, angle, a, b in tried[:_SUMS]:
-        best, step = angle, np.pi / _ANGLES
+        x, y, best, step = scaled[a.name], scaled[b.name], angle, np.pi / _ANGLES
         for _ in range(_ROUNDS):
-            closer = _best_angle(target.codes, a, b, many, best + np.linspace(-step, step, 9))
+            closer = _best_angle(target.codes[many], x[many], y[many], best + np.linspace(-step, step, 9))
             best, step = (closer[1] if closer is not None else best), step / 4
-        out.append(Variable(f"{a.name}{_WITH}{b.name}", a.field, numbers=_sum(a, b, best, many)))
+        out.append(Variable(f"{a.name}{_WITH}{b.name}", a.field, numbers=x * np.cos(best) + y * np.sin(best)))
     return out
 
 
-def _sum(a: Variable, b: Variable, angle: float, rows: Ints) -> Floats:
-    """Both by their spread in these rows, weighed by the angle's cosine and sine, shape (n,)."""
-    assert a.numbers is not None
-    assert b.numbers is not None
-    weights = np.cos(angle) / _spread(a.numbers[rows]), np.sin(angle) / _spread(b.numbers[rows])
-    out: Floats = a.numbers * weights[0] + b.numbers * weights[1]
-    return out
+def _scaled(variable: Variable, rows: Ints) -> Floats:
+    """Its numbers by their spread in these rows, shape (n,)."""
+    assert variable.numbers is not None
+    known = variable.numbers[rows][~variable.missing[rows]]
+    return variable.numbers / max(float(known.std()) if known.size else 0.0, 1e-12)
 
 
-def _spread(numbers: Floats) -> float:
-    return max(float(np.nanstd(numbers)), 1e-12)
+def _best_angle(codes: Ints, x: Floats, y: Floats, angles: Floats) -> tuple[float, float] | None:
+    """How well the best sum of two numbers, weighed by an angle's cosine and sine, divides the codes at one threshold, and the angle.
 
-
-def _best_angle(codes: Ints, a: Variable, b: Variable, rows: Ints, angles: Floats) -> tuple[float, float] | None:
-    """How well the best of these sums divides the values at one threshold, and its angle; None where hardly any row has both numbers."""
-    known = rows[~(a.missing[rows] | b.missing[rows])]
-    if known.size < 0.5 * rows.size or known.size < 2:
+    None where hardly any row has both.
+    """
+    known = np.isfinite(x) & np.isfinite(y)
+    if known.sum() < max(0.5 * known.size, 2):
         return None
     values, which = np.unique(codes[known], return_inverse=True)
-    flags = np.eye(values.size)[which]
-    gains = [_gain(_sum(a.only(known), b.only(known), float(angle), np.arange(known.size)), flags) for angle in angles]
+    x, y, flags = x[known], y[known], np.eye(values.size)[which]
+    gains = [_gain(x * np.cos(angle) + y * np.sin(angle), flags) for angle in angles]
     best = int(np.argmax(gains))
     return gains[best], float(angles[best])
 
