@@ -211,9 +211,8 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     mixed_up = guilty.hit.channel.signature == "displaced"
     if mixed_up and cause.layer == "recorder" and own in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.DECISION):
         return overlap(suspect.bad, guilty.affected) >= MOSTLY  # a record of two requests keeps no relation
-    if (
-        guilty.hit.channel.signature == "unwritten"
-    ):  # what is left of the rows is as it was, but for who is left and what came before them
+    if guilty.hit.channel.signature == "unwritten":
+        # What is left of the rows is as it was, but for who is left and what came before them.
         left = own in (Role.DECISION, Role.LABEL) or _of_the_past(suspect)
         return left and (shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY)
     if own is Role.SPAN and other is Role.SPAN:

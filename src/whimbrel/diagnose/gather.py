@@ -401,7 +401,7 @@ def onset(case: Case, excess: Floats, inside: Bools) -> tuple[int, bool]:
     if base.size < 12 and case.ts[rows[0]] > first:
         return int(case.ts[rows[0]]), False  # a slice that golden never saw began with its first row
     usual = base if base.size >= 12 else np.append(excess[case.golden & np.isfinite(excess)], 0.0)
-    found = value_onset(values, usual, case.ts[rows] / HOUR_US, _marks(case, inside, case.ts[rows]))
+    found = value_onset(values, usual, case.ts[rows] / HOUR_US, marks(case, inside, case.ts[rows]))
     k = found.at if found is not None else 0
     if base.size >= 100 and np.mean(base > 0.5) < _NEVER:
         # What golden never did has begun where it is first seen, however seldom the occasion came at first.
@@ -412,7 +412,7 @@ def onset(case: Case, excess: Floats, inside: Bools) -> tuple[int, bool]:
     return (int(case.ts[rows[k]]), False) if k else (start, True)
 
 
-def _marks(case: Case, inside: Bools, times: Ints) -> Ints:
+def marks(case: Case, inside: Bools, times: Ints) -> Ints:
     """The first of these times after each event that reached the slice; an event before them all brought nothing here."""
     dimensions = {d.path: d for d in case.dimensions}
 
@@ -422,8 +422,8 @@ def _marks(case: Case, inside: Bools, times: Ints) -> Ints:
 
     here = case.window & inside
     reached = [event for event in case.events if all(there(*pair) for pair in event.context.items())]
-    marks = np.searchsorted(times, np.array([micros(event.ts) for event in reached], dtype=np.int64))
-    return marks[marks > 0]
+    at = np.searchsorted(times, np.array([micros(event.ts) for event in reached], dtype=np.int64))
+    return at[at > 0]
 
 
 def _likelier(counts: Ints, expected: Floats) -> Floats:

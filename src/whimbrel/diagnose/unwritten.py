@@ -14,12 +14,13 @@ import numpy as np
 
 from whimbrel.diagnose import matrices
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Dimension
+from whimbrel.diagnose.gather import marks
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect
 from whimbrel.diagnose.words import percent
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
-from whimbrel.model.window import Condition, Where, micros
+from whimbrel.model.window import Condition, Where
 from whimbrel.stats.onset import value_onset
 
 COMPONENT = "recorder.rows"
@@ -227,7 +228,8 @@ def _worst_day(golden: _Panel) -> float:
 def _tick_onset(case: Case, golden: _Panel, window: _Panel) -> tuple[int, bool]:
     """When rows began to be missing (µs), and whether they were from the start."""
     known = golden.missing[golden.due].astype(np.float64)
-    return began(case, window.missing[window.due].astype(np.float64), known, window.times[window.due])
+    everywhere = np.ones(case.ts.size, dtype=bool)  # whose they were is not known yet
+    return began(case, everywhere, window.missing[window.due].astype(np.float64), known, window.times[window.due])
 
 
 def _lacking(case: Case, golden: _Panel, window: _Panel) -> tuple[Where, Bools, float]:
@@ -282,12 +284,12 @@ def _shares(case: Case, panels: Sequence[_Panel], inside: Bools) -> Floats:
 # ---------------------------------------------------------------- what a suspect is made of
 
 
-def began(case: Case, values: Floats, known: Floats, times: Ints) -> tuple[int, bool]:
-    """From when on values are higher than those that are known to lie before (µs), and whether from the first on."""
+def began(case: Case, inside: Bools, values: Floats, known: Floats, times: Ints) -> tuple[int, bool]:
+    """From when on values of a slice are higher than those that are known to lie before (µs), and whether from the first on."""
     order = np.argsort(times, kind="stable")
     values, times = values[order], times[order]
-    marks = np.searchsorted(times, np.array([micros(event.ts) for event in case.events], dtype=np.int64))
-    found = value_onset(values, known, times / HOUR_US, marks[(marks > 0) & (marks < times.size)])
+    events = marks(case, inside, times)
+    found = value_onset(values, known, times / HOUR_US, events[events < times.size])
     at = found.at if found is not None else 0
     return int(times[at]), at == 0
 

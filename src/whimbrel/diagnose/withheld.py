@@ -231,7 +231,7 @@ def _withheld(case: Case, found: _Fewer) -> Suspect | None:
     usual = _usual(_counts(cut, parted, np.where(case.golden, 0, 1)))
     count = int((judged & case.golden).sum())
     known = (np.arange(count) >= usual * count).astype(np.float64)
-    since, from_start = began(case, values[rows], known, case.ts[rows])
+    since, from_start = began(case, inside, values[rows], known, case.ts[rows])
     after = case.window & (case.ts >= since)
     counts = _counts(cut, parted, np.where(case.golden, case.blocks, np.where(after, case.block_count, -1)))
     scores, lefts = _compared(case, counts, 0, float(after.sum() / case.window.sum()))
