@@ -11,6 +11,7 @@ import pytest
 
 from whimbrel.diagnose import causes, contracts, crossing, followers, gather, ground, sources, straight
 from whimbrel.diagnose.case import Variable
+from whimbrel.diagnose.followers import nothing_to_do
 from whimbrel.diagnose.scan import Channel, Hit
 from whimbrel.diagnose.suspects import Proof, Suspect
 from whimbrel.model.fields import Field, Kind, Schema
@@ -28,6 +29,7 @@ class Reads:
     expected: Any = None
     exact: bool = False
     strength: float = 0.95
+    form: str = "linear"
 
 
 def suspect(
@@ -421,7 +423,7 @@ def test_what_is_stale_was_stale_in_what_a_step_copies() -> None:
 @pytest.mark.parametrize(("path", "nothing"), [("inputs.user", True), ("steps.profile.rate", False)])
 def test_work_is_skipped_where_an_input_that_it_is_looked_up_by_is_missing(path: str, nothing: bool) -> None:
     skipped = suspect("spans.profile", "skipped", 0.5, kind="invariant")
-    assert causes._nothing_to_do(skipped, suspect(path, "null", 0.5, kind="invariant")) is nothing
+    assert nothing_to_do(skipped, suspect(path, "null", 0.5, kind="invariant")) is nothing
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,27 @@ def test_whose_they_are_says_who_mixed_them_up(wrong: str, layer: str, component
     assert first.what.count("those of the request before it of the same host") == (wrong != "shuffled")
 
 
+@pytest.mark.parametrize("whose", ["before", "own"])
+def test_inputs_of_the_request_before_beside_its_own_answer_are_the_records(whose: str) -> None:
+    """Half of what one host writes down bears the inputs of the request before it there; all that was made and decided is the request's own."""
+    window, rng = _rows(range(10, 12), 3), np.random.default_rng(4)
+    host = window.columns["hardware.host"]
+    assert isinstance(host, Categories)
+    line = np.flatnonzero((host.codes == 1) & (window.ts >= (10 * 24 + 12) * HOUR_US))
+    at = np.flatnonzero(rng.random(line.size) < 0.5)[1:]
+    for path in ("inputs.age", "inputs.pulse") if whose == "before" else ():
+        column = window.columns[path]
+        assert isinstance(column, Numbers)
+        column.values[line[at]] = column.values[line[at - 1]]
+    report = diagnose_rows(_rows(range(10), 2), window, SCHEMA, app="triage")
+    assert (report.verdict == "fault") == (whose == "before"), report.sentence
+    if whose == "before":
+        first = report.findings[0]
+        assert (first.layer, first.component) == ("recorder", "recorder.record"), report.sentence
+        assert [str(c) for c in first.where] == ["hardware.host=box-2"], report.sentence
+        assert "the inputs beside them are those of the request before it" in first.what
+
+
 READINGS = Schema.from_pairs([
     ("inputs.speed", Kind.NUMBER), ("inputs.load", Kind.NUMBER), ("inputs.heat", Kind.NUMBER), ("outputs.wear", Kind.NUMBER), ("decision", Kind.TEXT),
 ])  # fmt: skip

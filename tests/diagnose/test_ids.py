@@ -65,3 +65,20 @@ def test_a_padded_number_is_no_longer_number() -> None:
     rng = np.random.default_rng(4)
     ids = np.array([f"{i}" for i in rng.integers(10_000, 100_000, N + M)])
     assert _share(_case(ids[:N], np.char.add("0", ids[N:]))) == 1
+
+
+def test_addresses_of_other_networks_have_no_other_form() -> None:
+    """Of numbers between dots some are short; a client that comes by names instead has another form."""
+    rng = np.random.default_rng(5)
+    low, high = (rng.integers(first, last, (n, 4)) for first, last, n in ((100, 256, N), (0, 100, M)))
+    before, after = (np.array([".".join(map(str, one)) for one in parts]) for parts in (low, high))
+    assert _share(_case(before, after)) == 0
+    assert _share(_case(before, np.array([f"host-{one}" for one in after]))) == 1
+    assert _share(_case(before, np.array([".".join(one.split(".")[:3]) for one in after]))) == 1
+
+
+def test_an_id_that_loses_its_zeros_has_another_form() -> None:
+    rng = np.random.default_rng(6)
+    ids = np.array([f"AB-{i:05d}" for i in rng.integers(0, 1_000, N + M)])
+    assert _share(_case(ids[:N], ids[N:])) == 0
+    assert _share(_case(ids[:N], np.array([f"AB-{int(one[3:])}" for one in ids[N:]]))) == 1

@@ -201,7 +201,7 @@ def test_a_date_is_no_key(longest: int) -> None:
     def asked(of: Callable[[Case, Variable], bool], values: np.ndarray) -> bool:
         words, codes = np.unique(values.astype(str), return_inverse=True)
         key = Variable("inputs.key", Field("inputs.key", Kind.TEXT), codes=codes, vocabulary=tuple(words))
-        case = SimpleNamespace(golden=days < 10, ts=days * 86_400e6, blocks=(days // 2).astype(int))
+        case = SimpleNamespace(golden=days < 10, ts=days * 86_400e6, blocks=(days // 2).astype(int), visits=None)
         return of(cast("Any", case), key)
 
     assert asked(keys._dated, placed)
@@ -219,6 +219,7 @@ def fleet(machines: np.ndarray) -> tuple[Case, Variable]:
     )
     golden = np.arange(5_000) < 4_000
     case = SimpleNamespace(
+        visits=None,
         golden=golden,
         window=~golden,
         ts=np.arange(5_000) * 1e6,

@@ -141,6 +141,21 @@ def test_a_renumbered_code_book_is_a_permutation() -> None:
     assert permutation_of(noisy[0], noisy[1][order], (counts[0], counts[1][order])) == {0: 1, 1: 0}
 
 
+@pytest.mark.parametrize(("after", "moved"), [
+    ((40, 240, 120), {0: 1, 1: 2, 2: 0}), ((120, 240, 40), {0: 1, 1: 0}), ((240, 120, 40), {}), ((160, 130, 110), {}), ((80, 200, 120), {}),
+])  # fmt: skip
+def test_codes_that_took_each_other_s_shares_at_once_changed_places(
+    after: tuple[int, ...], moved: dict[int, int]
+) -> None:
+    """Other fields do not tell them apart, and moved with the season for all of them: shares say it, where it came from one row to the next."""
+    rng = np.random.default_rng(10)
+    counts = (np.array([1_200, 600, 200]), np.array(after))
+    before, now = (rng.normal(0, 1, (3, 8)) / np.sqrt(n)[:, None] for n in counts)
+    now += 0.26
+    assert permutation_of(before, now, counts) == {}
+    assert permutation_of(before, now, counts, sudden=True) == moved
+
+
 def test_differences_in_words(sample: np.ndarray) -> None:
     """Each way to be wrong has its own sentence."""
     assert "100 times smaller" in difference_words(sample / 100, sample)

@@ -73,6 +73,14 @@ def test_formats_and_endings() -> None:
     ]
 
 
+@pytest.mark.parametrize(("text", "made"), [
+    ("[EXTERNAL] hello", "tagged"), ("[New request] Yes.", "tagged"), ("[1, 2", "broken JSON"), ("[1, 2]", "JSON"),
+    ('["a", "b"', "broken JSON"), ("[[1], [2]", "broken JSON"), ("[1]", "JSON"),
+])  # fmt: skip
+def test_a_word_in_brackets_before_a_text_is_a_tag_and_no_list(text: str, made: str) -> None:
+    assert shape(text) == made
+
+
 @pytest.mark.parametrize(
     ("went_through", "text"),
     [
@@ -85,6 +93,9 @@ def test_formats_and_endings() -> None:
         ("markup", "<p>Where is my parcel?</p>"),
         ("escaped", "Where&nbsp;is my parcel?"),
         ("escaped", r"Where is\nmy parcel?"),
+        ("escaped", "Wo sind die Schl=C3=BCssel?"),
+        ("escaped", "Wo sind die Schl%C3%BCssel?"),
+        ("whole", "Is a=C3 or b=CD, and 5%C3 of what?"),
         ("without blanks", "whereismyparcelplease"),
     ],
 )
@@ -229,6 +240,16 @@ def _questions(change: Callable[[str], str]) -> helpline.Break:
 def test_questions_that_arrive_damaged_are_the_datas(share: float, says: str, change: Callable[[str], str]) -> None:
     """Whatever the prompt and the answers make of it: what came in is what golden never had."""
     found = helpline.report(after=_questions(change), share=share).findings[0]
+    assert (found.layer, found.component) == ("data", "inputs.question")
+    assert says in found.what
+
+
+@pytest.mark.parametrize(("says", "change"), [
+    ("'escaped'", lambda text: text.replace("W", "=C3=9C").replace("I ", "=C3=8F ")), ("'tagged'", lambda text: f"[EXTERNAL] {text}"),
+])  # fmt: skip
+def test_questions_that_pass_another_gateway_are_the_datas(says: str, change: Callable[[str], str]) -> None:
+    """Mail that nobody decoded, and mail that somebody tagged."""
+    found = helpline.report(after=_questions(change), tenant="north").findings[0]
     assert (found.layer, found.component) == ("data", "inputs.question")
     assert says in found.what
 

@@ -27,6 +27,9 @@ BEYOND, REACHED = 0.05, 0.02
 _NEXT = (2, 8)
 """How many values on either side a value is held against: near ones, where what was rare gathers about one, and many."""
 
+CHANCE = 4.0
+"""Standard errors by which a value may gain more than its like do."""
+
 UNTOLD = 0.1
 """The part of what a key's values do in golden's time that steady growth may leave open."""
 
@@ -64,7 +67,8 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
         common = before > most_before * counts[i] / window.size
         if common and variable.field.role is Role.STEP:
             common = end_of(golden, _late(case, variable), value) == 0
-        if gained[i] < 2.0 * usual or common:
+        by_chance = CHANCE * float(np.sqrt(max(usual, 0.0) / window.size))
+        if gained[i] < 2.0 * usual + by_chance or common:
             continue
         if (not _is_sentinel(value) and _of_few_keys(case, variable, value)) or _grown(case, variable, value):
             continue

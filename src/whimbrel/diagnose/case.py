@@ -15,6 +15,7 @@ import numpy as np
 
 from whimbrel.diagnose import text
 from whimbrel.diagnose.series import Series, series_of
+from whimbrel.diagnose.visits import visits_of
 from whimbrel.model.event import Event
 from whimbrel.model.fields import Field, Role, Schema, role_of
 from whimbrel.model.rows import Bools, Column, Floats, Ints, Numbers, Rows
@@ -179,6 +180,11 @@ class Case:
         known = int(self.golden.sum())
         named = [v for v in self.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
         return {v.path: v.codes for v in named if v.codes is not None and MAX_VALUES < v.distinct <= _OFTEN * known}
+
+    @cached_property
+    def visits(self) -> Ints | None:
+        """Whose visit each row belongs to (a patient's stay, a session), shape (n,), negative where it is unknown; None where nobody comes and goes."""
+        return visits_of(self.ts, self.golden, self.many.values())
 
     @cached_property
     def read_at(self) -> int:

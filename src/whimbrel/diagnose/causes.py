@@ -15,7 +15,7 @@ import numpy as np
 
 from whimbrel.diagnose import history
 from whimbrel.diagnose.boundaries import priced, written
-from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.crossing import crossing
 from whimbrel.diagnose.displaced import of_another
 from whimbrel.diagnose.exchanged import holder, misplaced
@@ -28,8 +28,12 @@ from whimbrel.diagnose.followers import (
     led,
     misled,
     new_to_it,
+    nothing_to_do,
+    rewritten,
     taken_along,
     together,
+    unanswered,
+    unanswered_there,
     unread,
     worst,
 )
@@ -39,7 +43,7 @@ from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.sources import served
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import BARELY, CLEAR, Proof, Suspect, abrupt, not_yet, order_of, overlap
-from whimbrel.diagnose.unrecorded import stamped, unrecorded
+from whimbrel.diagnose.unrecorded import miscounted, stamped, unrecorded
 from whimbrel.model.fields import Role, role_of, split
 
 GOOD = 0.8
@@ -136,7 +140,8 @@ def _without_labels_of(causes: Sequence[Cause]) -> list[Cause]:
 def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
     """Steps and outputs that are another request's: the record is, if several are, and an answer alone was handed to the wrong one.
 
-    What was made and decided of it then is what follows from the answer. Where it does not, each request got its own answer, and the record mixed them up.
+    What was made and decided of it then is what follows from the answer. Where it does not, each request got its own answer, and the record mixed them
+    up; so where what was made is the request's own, and its inputs are another's.
     """
     moved = [s for s in proofs if s.hit.channel.signature == "displaced"]
     moved.sort(key=lambda s: order_of(case, s.component))
@@ -151,7 +156,7 @@ def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
     decided = [s for s in proofs if s.hit.channel.exact and place(s) > place(lead)]
     several = [s for s in moved if s is not lead and (s.where == lead.where or together(s, lead))]
     several += [s for s in decided if overlap(s.bad, lead.affected) >= MOSTLY]
-    if several:
+    if several or lead.hit.channel.detail["of_inputs"]:
         names = tuple(s.component for s in (lead, *several))
         return [Cause(lead, "recorder.record", "recorder", names, tuple(several))]
     output = role_of(lead.component) is Role.OUTPUT
@@ -175,7 +180,7 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
         wrong = [s for s in rest if role_of(s.component) in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.ERROR)]
         halted = suspect.shift > HALTED or any(h.channel.binary for h in suspect.hits)
         takes_down = halted and any(overlap(s.bad, worst(suspect)) >= MOSTLY for s in wrong)
-        takes_down &= not any(_nothing_to_do(suspect, s) for s in wrong)
+        takes_down &= not any(nothing_to_do(suspect, s) for s in wrong)
         first = -1.0 if takes_down else 1.0
         if suspect.component == TOTAL:
             first = 2.0
@@ -183,24 +188,12 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
         first = -0.5
     layer_order = order_of(case, suspect.component)
     if role is Role.ERROR:  # what it left without an answer comes after it
-        layer_order = min([layer_order, *(order_of(case, s.component) - 1 for s in rest if _unanswered(s, suspect))])
+        layer_order = min([layer_order, *(order_of(case, s.component) - 1 for s in rest if unanswered(s, suspect))])
     exact, score = suspect.hit.channel.exact, suspect.hit.score
     # Of what one step makes wrong about as clearly the first that is recorded: its hour comes before the hour's sine.
     recorded = [f.path for f in case.schema].index(suspect.component) if exact and role is Role.STEP else 0
     clear = round(float(np.log10(max(score, 1.0)))) if exact else 0
     return (first, layer_order, -float(suspect.proof), -float(exact), -clear, recorded, -score)
-
-
-def _nothing_to_do(suspect: Suspect, guilty: Suspect) -> bool:
-    """Whether work was skipped where an input went wrong, by which it is looked up."""
-    skipped = suspect.hit.channel.signature == "skipped" and role_of(guilty.component) is Role.INPUT
-    return skipped and overlap(suspect.bad, guilty.bad) >= CLEARER_ROWS
-
-
-def _unanswered(suspect: Suspect, error: Suspect) -> bool:
-    """Whether an output is missing because the request failed."""
-    output = role_of(suspect.component) in (Role.OUTPUT, Role.DECISION)
-    return output and suspect.hit.channel.signature == "null" and together(suspect, error)
 
 
 def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
@@ -215,12 +208,14 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         # What is left of the rows is as it was, but for who is left and what came before them.
         left = own in (Role.DECISION, Role.LABEL) or _of_the_past(suspect)
         return left and (shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY)
+    if unanswered_there(cause.layer, guilty, suspect) or rewritten(suspect, guilty, cause.witnesses):
+        return True
     if own is Role.SPAN and other is Role.SPAN:
         return suspect.component == TOTAL and shared >= 0.5
     if own is Role.LABEL:
         arrival = suspect.hit.channel.signature in ("lost", "late")
         return not arrival and shared >= 0.5 and (mixed_up or cause.layer in ("data", "features", "model"))
-    if own is Role.SPAN and _nothing_to_do(suspect, guilty):
+    if own is Role.SPAN and nothing_to_do(suspect, guilty):
         return True
     if own is Role.SPAN:
         return shared >= SAME and cause.layer == "hardware"
@@ -231,7 +226,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         taken_down = together(suspect, guilty) or overlap(suspect.bad, worst(guilty)) >= MOSTLY
         return taken_down or misled(suspect, guilty)
     if other is Role.ERROR:
-        return _unanswered(suspect, guilty)
+        return unanswered(suspect, guilty)
     if _same_source(suspect, guilty):
         return shared >= 0.5
     if guilty.hit.channel.signature == "foreign" and order_of(case, suspect.component) > order_of(
@@ -240,9 +235,15 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         return shared >= SAME  # what is somebody else's goes with nothing that follows
     if suspect.hit.channel.signature == "broken" and suspect.hit.channel.exact:
         # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
-        marks = [name.startswith(f"{guilty.component}#") for name in suspect.hit.channel.detail["relation"].parents]
-        told = (all(marks) and shared >= SAME) or (misled(suspect, guilty) and shared >= CLEARER_ROWS)
+        texts = {guilty.component, *(name for name in cause.victims if role_of(name) is Role.INPUT)}
+        marks = [name.partition("#") for name in suspect.hit.channel.detail["relation"].parents]
+        told = (all(mark and text in texts for text, mark, _ in marks) and shared >= SAME) or (
+            misled(suspect, guilty) and shared >= CLEARER_ROWS
+        )
         told |= new_to_it(suspect, cause.component) and shared >= CLEARER_ROWS
+        # What golden told by an input that is stuck it read elsewhere: in the text whose language the input names.
+        stuck = other is Role.INPUT and guilty.hit.channel.signature in ("constant", "spell")
+        told |= stuck and any(text == guilty.component for text, *_ in marks) and shared >= CLEARER_ROWS
         return told or in_step(case, suspect, guilty) or unread(case, suspect, guilty)
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
         shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY
@@ -298,10 +299,17 @@ def _name(
     if role is Role.STEP:
         step = split(suspect.component)[1]
         code = next((s for s in identities if s.component == f"code.{step}" and _coincide(suspect, s)), None)
+        answered = next((c.path for c in suspect.where if role_of(c.path) is Role.MODEL), "")
+        if answered and code is None:  # what departs under one model alone is what that model makes
+            model = _identity_of(suspect, identities, Role.MODEL)
+            return Cause(suspect, answered, "model", (suspect.component,), (model,) if model else ())
         return Cause(suspect, suspect.component, "features", witnesses=(code,) if code else ())
     if role is Role.AGE:
         component = served(case, suspect, others, relations)
         return Cause(suspect, component, "data" if component.startswith("inputs.") else "features")
+    if role is Role.USAGE and (counted := miscounted(case, suspect, others)) is not None:
+        told_by = f"what `{suspect.component}` and the text make of it is as ever: it was counted wrongly"
+        return Cause(counted, counted.component, "recorder", (suspect.component,), (suspect,), told_by)
     if role is Role.USAGE:
         return Cause(suspect, *_usage(suspect, identities))
     return Cause(suspect, suspect.component, suspect.layer)
@@ -364,9 +372,12 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     anew = [s for s in identities if s.component == code and _coincide(suspect, s)]
     rewritten, clear = bool(anew), suspect.clarity >= CLEAR
     if kind == "residual":  # upstream foretells it only roughly, and may have changed in what was not recorded
-        rewritten &= clear or any(_only_there(suspect, s) for s in anew)
-        otherwise = role is Role.OUTPUT and clear and _controlled(suspect) and not _passed_on(case, suspect, all_of)
-        return replace(suspect, proof=Proof.FIRM) if rewritten or otherwise else suspect
+        told = rewritten and (clear or any(_only_there(suspect, s) for s in anew))
+        # What moved a day after another model came did not move it.
+        first = [s for s in all_of if s.since_us <= suspect.since_us + HOUR_US] if another else all_of
+        otherwise = role is Role.OUTPUT and clear and (another or _controlled(suspect))
+        otherwise = otherwise and not _passed_on(case, suspect, first)
+        return replace(suspect, proof=Proof.FIRM) if told or otherwise else suspect
     found = rewritten or (role is Role.OUTPUT and another)
     passed_on = _passed_on(case, suspect, all_of)
     # A step may look the world up (weather, a feature store), and the world moves alone; a model does not, nor do tokens and calls.

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose.atoms import FAR, channels_of_atoms
+from whimbrel.diagnose.atoms import FAR, channels_of_atoms, end_of
 from whimbrel.diagnose.case import MOSTLY_ONCE, Case, Variable
 from whimbrel.diagnose.ids import channel_of_forms
 from whimbrel.diagnose.scan import LAYER_OF, Channel, invariant
@@ -48,6 +48,8 @@ LEAST_FIXED = 200
 DIFFERENT = 0.3
 """Share of texts of one length that are not the same texts: one text that many send is no cut."""
 
+ENDS, LEAST_ENDING = 0.1, 60
+"""The share of a slice's texts that must end at one length for them to be cut there, and how many must say so on either side."""
 KNOWN_TURNS = 10
 """Changes of a value in golden's time below which nothing lies far outside its range."""
 STRANGE = 0.003
@@ -266,18 +268,34 @@ def _fixed(case: Case, variable: Variable) -> list[Channel]:
 
 
 def _cut(case: Case, variable: Variable) -> list[Channel]:
-    """One length that many different texts have and none goes beyond, where golden's do: they are cut there."""
+    """One length that many different texts have and none goes beyond, in all traffic or in a slice, where golden's do: they are cut there."""
     text = case.variables[variable.path]
     assert text.codes is not None
     assert variable.numbers is not None
+    lengths = {float(c.detail["value"]) for c in channels_of_atoms(case, variable)} | _ends(case, variable.numbers)
     out = []
-    for channel in channels_of_atoms(case, variable):
-        rows = case.window & (channel.values == 1)
+    for at in sorted(lengths):
+        rows = case.window & (variable.numbers == at)
         if np.unique(text.codes[rows]).size >= DIFFERENT * rows.sum():
-            at = float(channel.detail["value"])
-            values = np.where(variable.numbers >= at, channel.values, np.nan)
+            values = np.where(variable.numbers >= at, variable.numbers == at, np.nan)
             detail = {"value": at, "variable": variable.name}
-            out.append(replace(channel, signature="cut", values=values, floor=0.05, detail=detail))
+            out.append(invariant(variable, "cut", values, floor=0.05, detail=detail))
+    return out
+
+
+def _ends(case: Case, numbers: Floats) -> set[float]:
+    """Numbers beyond which golden's of a slice went, and which the window's late ones of that slice end at, many of them at the very number."""
+    late = case.window & (case.ts >= np.median(case.ts[case.window])) & np.isfinite(numbers)
+    golden, out = case.golden & np.isfinite(numbers), set()
+    for dimension in case.dimensions:
+        for code in range(len(dimension.values)):
+            here, there = numbers[late & (dimension.codes == code)], numbers[golden & (dimension.codes == code)]
+            if min(here.size, there.size) < LEAST_ENDING:
+                continue
+            last = float(here.max())
+            many = np.mean(here == last) >= ENDS and np.mean(there == last) <= 0.1 * ENDS
+            if many and end_of(there, here, last) == 1:
+                out.add(last)
     return out
 
 

@@ -2,7 +2,8 @@
 
 In: a `Case`, a suspect and the relation that golden taught of its component. Out: of whose request these values are, in words. Each value is
 right, for somebody else: it is what the relation expects of the request just before or after on the same host (or in the same place), and of
-no request farther off; or they are anybody's, as if dealt out at random.
+no request farther off; or they are anybody's, as if dealt out at random. Where it is the other way about, and what a row's inputs lead to is
+what was made for the request before, the inputs are that one's, and somebody wrote them into the wrong record.
 """
 
 from __future__ import annotations
@@ -41,39 +42,46 @@ _TOLD, _ALIKE = 0.3, 0.05
 
 def of_another(case: Case, suspect: Suspect, relation: Relation | None) -> Suspect:
     """The suspect, named for it where its values are another request's."""
-    whose = _displaced(case, suspect, relation)
+    whose, of_inputs = _displaced(case, suspect, relation)
     if not whose:
         return suspect
-    channel = replace(suspect.hit.channel, signature="displaced")
+    detail = {**suspect.hit.channel.detail, "of_inputs": of_inputs}
+    channel = replace(suspect.hit.channel, signature="displaced", detail=detail)
     return replace(suspect, hit=replace(suspect.hit, channel=channel), note=whose)
 
 
-def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> str:
-    """Whose a step's or an output's values are, in words; empty where they are no other request's."""
+def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> tuple[str, bool]:
+    """Whose a step's or an output's values are, in words, or whose the inputs are that stand beside them; empty where they are no other request's."""
     variable = case.variables.get(suspect.component)
     made = role_of(suspect.component) in (Role.STEP, Role.OUTPUT)
     if relation is None or variable is None or variable.numbers is None or not made or max(case.sampled) > SAMPLED:
-        return ""
-    values, bad = variable.numbers, np.flatnonzero(suspect.bad & ~variable.missing)
+        return "", False
+    values, expected, bad = variable.numbers, relation.expected, np.flatnonzero(suspect.bad & ~variable.missing)
     judged = case.golden & np.isfinite(relation.surprise) & np.isfinite(values)
     if bad.size < _LEAST or not judged.any():
-        return ""
+        return "", False
     near = _reach(relation, values, judged)
-    best, words = 0.0, ""
+    best, words, of_inputs = 0.0, "", False
     lines = {"": np.zeros(len(case.ts), np.int64), **_places(case)}
     for path, place in (lines | _series(case) if role_of(suspect.component) is Role.OUTPUT else lines).items():
         line = np.flatnonzero(case.window & (place >= 0))
         line = line[np.lexsort((case.ts[line], place[line]))]
-        shares = {lag: _share(relation, values, bad, place, line, lag, near) for lag in _LAGS}
-        lag = max(_LAGS, key=lambda one: shares[one])
-        if shares[lag] < _FITS or shares[lag] <= best:
-            continue
-        chance = max(_share(relation, values, bad, place, line, far, near) for far in _FARTHER)
-        if chance <= _BY_CHANCE * shares[lag]:
-            best, before = shares[lag], "before" if lag < 0 else "after"
-            count = "" if abs(lag) == 1 else f" {abs(lag)} places"
-            words = f"they are those of the request{count} {before} it{f' of the same {path}' if path else ''}"
-    return words
+        for own, others in ((values, expected), (expected, values)):
+            shares = {lag: _share(own, others, bad, place, line, lag, near) for lag in _LAGS}
+            lag = max(_LAGS, key=lambda one: shares[one])
+            if shares[lag] < _FITS or shares[lag] <= best:
+                continue
+            chance = max(_share(own, others, bad, place, line, far, near) for far in _FARTHER)
+            if chance <= _BY_CHANCE * shares[lag]:
+                best, of_inputs = shares[lag], own is expected
+                count = "" if abs(lag) == 1 else f" {abs(lag)} places"
+                of = f"{count} {'before' if lag < 0 else 'after'} it{f' of the same {path}' if path else ''}"
+                words = (
+                    f"the inputs beside them are those of the request{of}"
+                    if of_inputs
+                    else f"they are those of the request{of}"
+                )
+    return words, of_inputs
 
 
 def dealt(case: Case, suspect: Suspect) -> str:
@@ -173,13 +181,13 @@ def _reach(relation: Relation, values: Floats, judged: Bools) -> Floats:
     return out
 
 
-def _share(relation: Relation, values: Floats, bad: Ints, place: Ints, line: Ints, lag: int, near: Floats) -> float:
-    """The share of these rows whose value is what is expected of the one so many places on in its line; 0 where too few have one."""
-    at = np.full(values.size, -1)
+def _share(own: Floats, others: Floats, bad: Ints, place: Ints, line: Ints, lag: int, near: Floats) -> float:
+    """The share of these rows whose `own` number is the other one's of the row so many places on in its line; 0 where too few have one."""
+    at = np.full(own.size, -1)
     at[line] = np.arange(line.size)
     here = bad[(at[bad] >= 0) & (at[bad] + lag >= 0) & (at[bad] + lag < line.size)]
     other = line[at[here] + lag]
-    same = (place[other] == place[here]) & np.isfinite(relation.expected[other])
+    same = (place[other] == place[here]) & np.isfinite(others[other])
     if same.sum() < max(_LEAST, bad.size / 2):
         return 0.0
-    return float(np.mean(np.abs(values[here] - relation.expected[other])[same] <= near[here][same]))
+    return float(np.mean(np.abs(own[here] - others[other])[same] <= near[here][same]))

@@ -16,7 +16,7 @@ from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.scan import LAYER_OF, Channel, measured
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
-from whimbrel.model.fields import Role
+from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Floats, Ints
 
 SIGNATURES = ("over", "times", "stutter", "standing")
@@ -43,6 +43,8 @@ _STILL, _COMES, _KEYS = 0.3, 0.5, 6
 """Shares of golden's rows that may have the number of their key's row before, and that must have such a row; categories that may be a key."""
 _MANY_KEYS = 20
 """Different keys that are not kinds of rows, but each one thing that is measured, or one who asks."""
+_HALF = 0.45
+"""The share of a slice's rows that must stand still where golden's hardly ever did."""
 ONE_OF_MANY = 0.5
 """The part of the rows that stand still which may have one and the same number."""
 MOST = 0.5
@@ -76,14 +78,17 @@ def proof(case: Case, suspect: Suspect) -> Proof:
     if channel.signature == "stutter":
         said = np.bincount(variable.kinds[suspect.affected & ~variable.missing])
         by_chance = float(np.sum((said / max(said.sum(), 1)) ** 2))  # one price for nearly all repeats in any order
-        sure = suspect.after >= _OFTEN + by_chance and suspect.before < _RARE and abrupt(case, suspect)
+        sure = _densest(case, suspect) >= _OFTEN + by_chance and suspect.before < _RARE and abrupt(case, suspect)
         return Proof.HARD if sure else Proof.SOFT
     if channel.signature == "standing":
         said = variable.kinds[suspect.bad]
         many = (
             said.size > 0 and int(np.bincount(said).max()) <= ONE_OF_MANY * said.size
         )  # what is shut sells nothing on any day
-        return Proof.HARD if many and suspect.after >= NEARLY_ALL and abrupt(case, suspect) else Proof.SOFT
+        if many and suspect.after >= NEARLY_ALL and abrupt(case, suspect):
+            return Proof.HARD
+        here_and_there = suspect.before < _RARE and suspect.after >= _HALF  # a part of the devices, or of their times
+        return Proof.FIRM if many and here_and_there else Proof.SOFT
     assert variable.numbers is not None
     lasting = state.places(case, variable.numbers) is not None
     told = abrupt(case, suspect) or (bool(suspect.where) and suspect.after >= NEARLY_ALL)
@@ -92,6 +97,20 @@ def proof(case: Case, suspect: Suspect) -> Proof:
     ):  # a new kind of question leads a step where it never was; most of them are the step's
         told = told and suspect.after > MOST
     return Proof.FIRM if told and not lasting else Proof.SOFT
+
+
+def _densest(case: Case, suspect: Suspect) -> float:
+    """The share of rows that show it where they are: in several values of one tag, if as good as all of them have these."""
+    judged = suspect.affected & np.isfinite(suspect.hit.excess)
+    best = suspect.after
+    for dimension in case.dimensions if suspect.bad.any() else ():
+        size = len(dimension.values) + 1
+        rows, shows = (np.bincount(dimension.codes[of] + 1, minlength=size) for of in (judged, suspect.bad))
+        share = shows / np.maximum(rows, 1)
+        there = share >= 0.5 * share.max()
+        if role_of(dimension.path) in (Role.CONTEXT, Role.HARDWARE) and shows[there].sum() >= NEARLY_ALL * shows.sum():
+            best = max(best, float(shows[there].sum() / rows[there].sum()))
+    return best
 
 
 # ---------------------------------------------------------------- numbers

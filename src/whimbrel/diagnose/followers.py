@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import logit
 
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import measured
 from whimbrel.diagnose.suspects import Proof, Suspect, order_of, overlap
@@ -33,6 +33,8 @@ CLEARER_ROWS = 0.9
 """The share of one suspect's own rows that must lie where another says."""
 _A_FEW = 10.0
 """Times as many decisions as golden's rule failed that it may fail of a new model's answers."""
+_ALL = 0.95
+"""The share of its rows on which a relation must have told a value that is stuck for it to be what its upstream makes of it."""
 SOME = 0.3
 """The share of a follower's rows that must show what it follows, which moves on some rows and takes the model along on all."""
 
@@ -135,6 +137,10 @@ def unread(case: Case, suspect: Suspect, guilty: Suspect) -> bool:
     """
     read = {name.partition("#")[0] for name in suspect.hit.channel.detail["relation"].parents}
     earlier = order_of(case, guilty.component) < order_of(case, suspect.component)
+    written = role_of(suspect.component) is Role.OUTPUT and f"{suspect.component}#characters" in case.variables
+    if earlier and written and role_of(guilty.component) is Role.STEP:
+        # A text is made of all that it was given, though its capitals seemed to be of some.
+        return overlap(suspect.bad, guilty.affected) >= CLEARER_ROWS
     if not earlier or guilty.proof is not Proof.HARD or guilty.component in read:
         return False
     return min(overlap(suspect.bad, guilty.bad), overlap(guilty.bad, suspect.bad)) >= CLEARER_ROWS
@@ -154,12 +160,16 @@ def inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relations
     if not (relation.exact or relation.strength > 0.7):
         return suspect
     bad = suspect.bad
+    told = np.isfinite(relation.surprise[bad]).mean() >= (_ALL if relation.exact else 1.1) if bad.any() else True
+    if signature in ("constant", "spell") and role_of(suspect.component) is Role.INPUT and not told:
+        return suspect  # stuck at what it mostly is, it is on most rows what others tell of it
     if signature in _DIGITS and not relation.exact and _varies(case, case.variables[suspect.component], relation, bad):
         return suspect  # one value where upstream promises many is this component's own doing, and so are lost digits
     surprise = np.abs(relation.surprise[bad])
     surprise = surprise[np.isfinite(surprise)]
     limit = 0.2 if relation.exact else 1.5
-    if surprise.size >= 0.3 * max(int(bad.sum()), 1):
+    unasked = relation.form == "gated" and signature == "atom"  # when it falls back on its one value no input tells
+    if surprise.size >= 0.3 * max(int(bad.sum()), 1) and not unasked:
         return innocent if float(surprise.mean()) < limit else suspect
     upstream = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
     moved = any(overlap(bad, s.affected) >= SAME and s.component in relation.parents for s in upstream)
@@ -197,6 +207,33 @@ def new_to_it(suspect: Suspect, blamed: str) -> bool:
     if role_of(suspect.component) is not Role.DECISION or relation is None or relation.form != "rule":
         return False
     return role_of(blamed) is Role.MODEL and suspect.after <= _A_FEW * (1 - relation.strength)
+
+
+def rewritten(suspect: Suspect, guilty: Suspect, witnesses: Sequence[Suspect]) -> bool:
+    """Whether what is made of a step's work broke in the same slice when that step's code was replaced: it is the step's doing."""
+    roles = (Role.OUTPUT, Role.DECISION, Role.USAGE, Role.LABEL)
+    code = [w for w in witnesses if role_of(w.component) is Role.CODE and w.where == suspect.where]
+    soon = any(abs(w.since_us - suspect.since_us) <= HOUR_US for w in code)
+    return soon and role_of(suspect.component) in roles and role_of(guilty.component) is Role.STEP
+
+
+def nothing_to_do(suspect: Suspect, guilty: Suspect) -> bool:
+    """Whether work was skipped where an input went wrong, by which it is looked up."""
+    skipped = suspect.hit.channel.signature == "skipped" and role_of(guilty.component) is Role.INPUT
+    return skipped and overlap(suspect.bad, guilty.bad) >= CLEARER_ROWS
+
+
+def unanswered(suspect: Suspect, error: Suspect) -> bool:
+    """Whether an output is missing because the request failed."""
+    output = role_of(suspect.component) in (Role.OUTPUT, Role.DECISION)
+    return output and suspect.hit.channel.signature == "null" and together(suspect, error)
+
+
+def unanswered_there(layer: str, guilty: Suspect, suspect: Suspect) -> bool:
+    """Whether requests were left without an answer on the host that is at fault."""
+    role, signature = role_of(suspect.component), suspect.hit.channel.signature
+    answers = (role in (Role.OUTPUT, Role.DECISION) and signature == "null") or role is Role.ERROR
+    return layer == "hardware" and answers and bool(suspect.where) and suspect.where == guilty.where
 
 
 def together(a: Suspect, b: Suspect) -> bool:

@@ -5,7 +5,6 @@ In: a `Case` and the hits of its scan. Out: `Suspect`s in causal order.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -19,7 +18,7 @@ from whimbrel.diagnose.ground import unknown_ground
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, measured
 from whimbrel.diagnose.surroundings import asked_for
-from whimbrel.diagnose.suspects import BARELY, Proof, Suspect, order_of
+from whimbrel.diagnose.suspects import BARELY, VERSION, Proof, Suspect, came_on_top, order_of
 from whimbrel.diagnose.tables import TORN
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -45,6 +44,7 @@ _HARD = {
     "fixed",
     "form",
     "copy",
+    "copied",
 }
 _DECIDED = {"renamed", "constant", "codebook", "unit", "offset", "whole", "atom"}
 """What those may bring about who set a value for a few articles."""
@@ -82,14 +82,12 @@ ONCE = 3
 _PLAIN = (
     *("type", "foreign", "rekeyed", "bygone", "forgotten", "default", "nothing", "twin", "renamed", "constant", "unit", "offset", "times"),
     *("beyond", "codebook", "fixed", "reshaped"),
-    *("copy", "form", "cut", "stutter", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
+    *("copy", "form", "cut", "stutter", "spell", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
 _THEIRS = ("cut", "atom", "whole", "grid", "lost")
 """What the values and labels of some who ask may be by nature."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
-_VERSION = re.compile(r"v?\d+([._-]\d+)*$")
-"""What a release calls itself."""
 _SOFT = {"level", "flag", "width", "unseen", "range", "identity", "counter", "older"}
 
 
@@ -168,7 +166,8 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     """The suspect with the proof and the name that it deserves, by what shows it; a `stranger` is a slice that golden hardly had."""
     channel = suspect.hit.channel
     fitted = channel.kind == "residual" and not channel.exact
-    if _of_strangers(case, suspect, fitted=fitted, stranger=stranger):
+    newcomers = role_of(suspect.component) is Role.INPUT and came_on_top(case, suspect)
+    if newcomers or _of_strangers(case, suspect, fitted=fitted, stranger=stranger):
         return replace(suspect, proof=Proof.SOFT)
     few = (fitted or channel.signature in ("lost", "over", "scaled")) and keys.of_few(case, suspect)
     clock = of_another_hour(case, suspect) if fitted and channel.signature == "spread" else ""
@@ -222,7 +221,7 @@ def _of_strangers(case: Case, suspect: Suspect, *, fitted: bool, stranger: bool)
 def _new_place(where: Where) -> bool:
     """Whether a slice that golden never had is of a place or a client of whom a fitted model knows nothing; a new version, or host, is the system's own."""
     tags = [c for c in where if role_of(c.path) is Role.CONTEXT]
-    return len(tags) == len(where) > 0 and not any(_VERSION.match(str(c.value)) for c in tags)
+    return len(tags) == len(where) > 0 and not any(VERSION.match(str(c.value)) for c in tags)
 
 
 def _few_values(case: Case, suspect: Suspect) -> bool:

@@ -76,8 +76,9 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     spent = _spent(case, cause)
     numbers |= spent.numbers
     judged = judged or (bool(spent.numbers) and cause.layer in ("serving", "hardware"))
-    matters = matters or (spent.matters and cause.layer in _ITSELF)
-    errors = _errors(case, cause)
+    sooner = role_of(cause.component) is Role.SPAN and cause.suspect.shift < 0
+    matters = matters or (spent.matters and cause.layer in _ITSELF and not sooner)
+    errors = 0.0 if sooner else _errors(case, cause)  # what takes less time keeps nobody waiting, and fails nobody
     if errors:
         numbers["errors"] = round(errors, 4)
         matters = matters or errors > FAILING

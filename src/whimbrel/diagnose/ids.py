@@ -22,6 +22,7 @@ STRANGE = 0.003
 KNOWN = 12
 """Golden's rows of a tenant, a country, a partner from which on its ids are known: who is new brings his own."""
 _NUMBER, _COUNTED = re.compile(r"[0-9]+"), re.compile(r"(?<![0-9])[1-9][0-9]*")
+_DOTTED = re.compile(r"[0-9]+(\.[0-9]+){2,}")
 _LETTERS = str.maketrans(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", "a" * 26 + "A" * 26 + "9" * 10
 )
@@ -55,7 +56,12 @@ def channel_of_forms(case: Case, variable: Variable, layer: str) -> list[Channel
 
 
 def _form(word: str, longest: int) -> str:
-    """The form of an id; a number that has grown longer than all before it is the next one, and no other form; padding is no growth."""
+    """The form of an id; a number that has grown longer than all before it is the next one, and no other form; padding is no growth.
+
+    Of numbers between dots (addresses, versions) the length says nothing.
+    """
+    if _DOTTED.fullmatch(word):
+        return _NUMBER.sub("9", word)
     return _COUNTED.sub(lambda found: found[0][:longest], word).translate(_LETTERS)
 
 

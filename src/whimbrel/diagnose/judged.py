@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
-from whimbrel.diagnose.scan import Channel
+from whimbrel.diagnose.scan import Channel, invariant
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -43,6 +43,8 @@ CLOSELY, FAR_OFF, CLEARLY = 0.35, 4.0, 1.5
 """How near, as a logarithm, two labels of three must be to what was foretold for it to foretell an amount; times as far off as those, and as golden's
 farthest, that others must be."""
 FEW = 40
+MANY, SELDOM, LEAST_COPIED = 50, 0.1, 0.03
+"""Different numbers that are no grades; the share of golden's labels that may be what an earlier field said, and the gain that is no chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,28 @@ class Judged:
         """Labels less what is expected of them, in units of what they vary by; a million times that is no more than eight."""
         out: Floats = np.clip((self.target - self.expected) / self.spread, -8, 8)
         return out
+
+
+def copied(case: Case) -> list[Channel]:
+    """Labels that are exactly what one earlier number of their row was, where golden's seldom were: the form was filled in before anyone looked."""
+    label = case.variables.get("label")
+    if label is None or label.numbers is None or label.distinct < MANY:
+        return []
+    known = np.isfinite(label.numbers)
+    best, gained = None, LEAST_COPIED
+    for variable in case.of(Role.INPUT, Role.STEP, Role.OUTPUT):
+        if variable.numbers is None or variable.derived or variable.distinct < MANY:
+            continue
+        same = known & np.isclose(variable.numbers, label.numbers, rtol=1e-9, atol=0.0)
+        before, after = (
+            float(same[known & side].mean()) if (known & side).any() else 1.0 for side in (case.golden, case.window)
+        )
+        if before < SELDOM and after - before > gained:
+            best, gained = (variable.path, same), after - before
+    if best is None:
+        return []
+    detail = {"of": best[0]}
+    return [invariant(label, "copied", np.where(known, best[1], np.nan), floor=LEAST_COPIED, detail=detail)]
 
 
 def numeric(label: Variable) -> Floats | None:

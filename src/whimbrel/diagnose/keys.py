@@ -71,7 +71,7 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     """One channel for each number that is not made of recorded fields and that a key tells; the key that tells most of it."""
     parts = split(case)
     keys = [v for v in named(case) if LEAST_KEYS <= v.distinct <= MAX_VALUES and not _dated(case, v)]
-    ids = [v for v in named(case) if _is_id(case, v)]
+    ids = [v for v in named(case) if _is_id(case, v) and v.codes is not case.visits]
     if not (keys or ids) or parts.train.size < 40 or parts.check.size < 20:
         return []
     hours = case.ts // HOUR_US
@@ -225,8 +225,10 @@ def _theirs(case: Case, key: Variable, rows: Bools, others: Bools, share: float)
 
 
 def _is_id(case: Case, key: Variable) -> bool:
-    """Whether a key is one of many that come again, and no date."""
-    return key.distinct > MAX_VALUES and comes_again(case, key) and not _dated(case, key)
+    """Whether a key is one of many that come again, and no date; those who come and go (patients) are many at any time."""
+    if key.distinct <= MAX_VALUES or not comes_again(case, key):
+        return False
+    return key.codes is case.visits or not _dated(case, key)
 
 
 def of_a_table(case: Case, suspect: Suspect) -> bool:

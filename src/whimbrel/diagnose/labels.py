@@ -69,7 +69,7 @@ def channels(case: Case) -> list[Channel]:
     if label is None:
         return []
     out = _arrival(case, label)
-    out += judged.channels(case)
+    out += [*judged.channels(case), *judged.copied(case)]
     if any(event.kind in CHANGES for event in case.events):
         out += [replace(c, signature="announced", least=judged.LEAST) for c in out if c.signature == "given score"]
     if label.numbers is not None:

@@ -54,20 +54,27 @@ def one_hot(codes: Ints, size: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(rows.size), (rows, codes[rows])), shape=(codes.size, max(size, 1)))
 
 
-def clusters(case: Case) -> sparse.csr_matrix:
-    """Sums of golden's rows by (slice, hour), shape (slices × hours, golden rows). Slice 0 is all traffic."""
-    ts = case.ts[case.golden]
-    hours = np.unique(ts // HOUR_US, return_inverse=True)[1]
-    width = int(hours.max(initial=0)) + 1
-    rows, columns, start = [hours], [np.arange(ts.size)], 1
+def clusters(case: Case) -> list[sparse.csr_matrix]:
+    """Sums of golden's rows by (slice, hour), and by (slice, visit) where there are any, shape (slices × clusters, golden rows). Slice 0 is all traffic."""
+    hours = np.unique(case.ts[case.golden] // HOUR_US, return_inverse=True)[1]
+    out = [_by_slice(case, hours)]
+    if case.visits is not None:
+        out.append(_by_slice(case, np.unique(case.visits[case.golden], return_inverse=True)[1]))
+    return out
+
+
+def _by_slice(case: Case, cluster: Ints) -> sparse.csr_matrix:
+    """Sums of golden's rows by (slice, cluster)."""
+    width = int(cluster.max(initial=0)) + 1
+    rows, columns, start = [cluster], [np.arange(cluster.size)], 1
     for dimension in case.dimensions:
         codes = dimension.codes[case.golden]
         known = np.flatnonzero(codes >= 0)
-        rows.append((codes[known] + start) * width + hours[known])
+        rows.append((codes[known] + start) * width + cluster[known])
         columns.append(known)
         start += len(dimension.values)
     index = (np.concatenate(rows), np.concatenate(columns))
-    return sparse.csr_matrix((np.ones(index[0].size), index), shape=(start * width, ts.size))
+    return sparse.csr_matrix((np.ones(index[0].size), index), shape=(start * width, cluster.size))
 
 
 def pairs(case: Case) -> tuple[sparse.csr_matrix, Ints]:

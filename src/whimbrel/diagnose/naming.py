@@ -22,7 +22,7 @@ from whimbrel.diagnose.shapes import (
     renamed_to,
     undone,
 )
-from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, as_many
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
@@ -38,6 +38,8 @@ _MOSTLY = 0.6
 """The share of a slice that a value may have had before all of it has it, from which on rows that are missing do not show."""
 NEARLY_ALL = 0.8
 """The share of a slice's values that must lie outside golden's range where a state jumped there."""
+_STRANGE, _STRANGE_WORDS = 0.4, 0.6
+"""The share of texts that must be of a make which golden's never had; the same of a slice's whose words are new."""
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f"))
 
 
@@ -52,7 +54,7 @@ def name_shape(case: Case, suspect: Suspect) -> Suspect:
         return suspect
     variable = case.variables.get(str(channel.detail.get("variable", channel.component)))
     if variable is None or variable.derived:
-        return suspect
+        return replace(suspect, proof=Proof.FIRM) if _all_strange(case, suspect) else suspect
     base = suspect.inside & case.golden
     if base.sum() < 40:
         return suspect  # a slice that golden never saw has no shape to change
@@ -115,6 +117,16 @@ def _jumped_out(case: Case, suspect: Suspect, numbers: Floats, place: Ints) -> b
     return out and state.jumped(case, place, np.where(suspect.inside, numbers, np.nan), suspect.since_us)
 
 
+def _all_strange(case: Case, suspect: Suspect) -> bool:
+    """Whether many texts that arrive are of a make that golden's never were, from one to the next, and no more texts than before: people change one by one."""
+    channel = suspect.hit.channel
+    if channel.signature != "range" or role_of(suspect.component) is not Role.INPUT:
+        return False
+    talked = str(channel.detail["variable"]).endswith("#new words")  # the news of the day, but not in one slice alone
+    least = _STRANGE_WORDS if talked and suspect.where else np.inf if talked else _STRANGE
+    return suspect.after >= least and abrupt(case, suspect) and as_many(case, suspect)
+
+
 def _with_others(case: Case, suspect: Suspect, numbers: Floats, ratio: float) -> bool:
     """Whether all other traffic moved the same way at the same time, half as far or more: a holiday's amounts, no unit."""
     rest = ~suspect.inside & np.isfinite(numbers)
@@ -159,7 +171,7 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
     # Where a slice has one code, only the whole shows that it has another's: each slice that gained one lost the other.
     everywhere = _everywhere(case, suspect) if suspect.where else suspect
     for one in dict.fromkeys((suspect, everywhere)):
-        moved = _permuted(case, variable.path, codes, len(names), one.inside & case.golden, one.affected)
+        moved = _permuted(case, variable.path, codes, len(names), one)
         if moved:
             said = ", ".join(f"{names[a]} → {names[b]}" for a, b in list(moved.items())[:4])
             return _named(one, "codebook", note=f"codes stand for others than before: {said}")
@@ -296,10 +308,11 @@ def _flags(codes: Ints, size: int, base: Bools) -> list[Floats]:
     return [(flag - flag[base].mean()) / flag[base].std() for flag in flags if flag[base].std() > 0.05]
 
 
-def _permuted(case: Case, path: str, codes: Ints, size: int, base: Bools, after: Bools) -> dict[int, int]:
+def _permuted(case: Case, path: str, codes: Ints, size: int, suspect: Suspect) -> dict[int, int]:
     """Compare what each code goes together with, before and after."""
     if size > 60:
         return {}
+    base, after = suspect.inside & case.golden, suspect.affected
     features = []
     for other in case.of(Role.INPUT):
         if other.path == path or other.derived:
@@ -329,4 +342,4 @@ def _permuted(case: Case, path: str, codes: Ints, size: int, base: Bools, after:
         )
         means.append(sums / np.maximum(n, 1)[:, None])
         counts.append(n)
-    return permutation_of(means[0], means[1], (counts[0], counts[1]))
+    return permutation_of(means[0], means[1], (counts[0], counts[1]), sudden=abrupt(case, suspect))

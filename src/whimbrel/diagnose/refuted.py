@@ -17,15 +17,13 @@ from whimbrel.diagnose import judged, matrices
 from whimbrel.diagnose.case import DAY_US, Case
 from whimbrel.diagnose.judged import Judged
 from whimbrel.diagnose.scan import measured
-from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, overlap
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, as_many, overlap
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats
 
 SIGNATURE = "refuted"
 STAYED = 0.25
 """The part of what scores moved by that labels may have moved as well and still be where they were."""
-AS_MANY = float(np.log(1.25))
-"""How far the number of those who ask may have moved, as a logarithm, beside all others': who brings another kind brings more of it."""
 MOVED = 0.2
 """Golden spreads of its own slice by which an input must have moved to have taken scores along."""
 CAME = 0.5
@@ -61,7 +59,7 @@ def _may_be(case: Case, suspect: Suspect, suspects: Sequence[Suspect]) -> bool:
     others = [s for s in others if role_of(s.component) in roles]
     if any(overlap(suspect.affected, s.affected) >= ALONE for s in others):
         return False
-    return abrupt(case, suspect) and _as_many(case, suspect) and _leapt(case, suspect)
+    return abrupt(case, suspect) and as_many(case, suspect) and _leapt(case, suspect)
 
 
 def _leapt(case: Case, suspect: Suspect) -> bool:
@@ -75,15 +73,6 @@ def _leapt(case: Case, suspect: Suspect) -> bool:
         return True
     spread = float(numbers[known & case.golden].std()) if (known & case.golden).any() else 0.0
     return abs(float(np.median(numbers[after]) - np.median(numbers[before]))) >= MOVED * spread
-
-
-def _as_many(case: Case, suspect: Suspect) -> bool:
-    """Whether the slice is as large a part of the traffic as in golden, by chance at most not."""
-    here, there = suspect.inside[case.window & (case.ts >= suspect.since_us)], suspect.inside[case.golden]
-    if not (here.any() and there.any()):
-        return False
-    by_chance = judged.BY_CHANCE * float(np.sqrt(1 / here.sum() + 1 / there.sum()))
-    return bool(abs(np.log(here.mean() / there.mean())) < max(AS_MANY, by_chance))
 
 
 def _rest(case: Case, suspect: Suspect) -> Bools:

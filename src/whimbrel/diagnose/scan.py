@@ -277,7 +277,8 @@ class Scan:
         window = _Sums(sums[blocks:].sum(0), squares[blocks:].sum(0), counts[blocks:].sum(0))
         binary = np.array([channel.binary for channel in channels])
         wobbles = wobble(sums[:blocks], squares[:blocks], counts[:blocks], self._family, part * windows)
-        between, shared = wobbles.between, self._shared(rows, golden)
+        between, effects = wobbles.between, self._shared(rows, golden)
+        shared = np.maximum.reduce(effects)
         shifts = window.mean - golden.mean
         scores = np.abs(shifts) / np.sqrt(_noise(golden, window, binary) * shared + wobbles.difference + 1e-18)
         scores[window.n < 12] = 0.0
@@ -293,23 +294,30 @@ class Scan:
         thresholds = self._thresholds(channels, golden, sums, squares, counts, between, shared, beside)
         if not self._parents.size:
             return scores, thresholds, shifts
-        paired, shifted = self._pair_scores(rows, binary, wobbles.difference, shared)
+        paired, shifted = self._pair_scores(rows, binary, wobbles.difference, effects)
         # There are many more pairs than single values: the same surprise weighs less.
         return np.concatenate([scores, paired * PAIR_DISCOUNT]), thresholds, np.concatenate([shifts, shifted])
 
-    def _shared(self, rows: _Judged, golden: _Sums) -> Floats:
-        """Kish's design effect on golden, shape (slices, channels): how much less rows say that share their hour.
+    def _shared(self, rows: _Judged, golden: _Sums) -> list[Floats]:
+        """Kish's design effects on golden, shape (slices, channels) each: how much less rows say that share their hour, or their visit.
 
-        One weather value is shared by forty flights; without this, forty rows would count as forty witnesses.
+        One weather value is shared by forty flights; without this, forty rows would count as forty witnesses. Of how much a
+        visit's rows share a slice of few visits says too little: it is never less than in all traffic.
         """
         side = self._sides[0]
-        sums = np.asarray(self._clusters @ rows.values[side]).reshape(golden.n.shape[0], -1, golden.n.shape[1])
-        counts = rows.counts(self._clusters, side).reshape(sums.shape)
-        between = ((sums - counts * golden.mean[:, None, :]) ** 2).sum(axis=1)
         rowwise = np.maximum(golden.square - golden.n * golden.mean**2, 0.0)
-        return np.where(rowwise > 1e-12, np.maximum(between / np.maximum(rowwise, 1e-12), 1.0), 1.0)
+        out: list[Floats] = []
+        for clusters in self._clusters:
+            sums = np.asarray(clusters @ rows.values[side]).reshape(golden.n.shape[0], -1, golden.n.shape[1])
+            counts = rows.counts(clusters, side).reshape(sums.shape)
+            between = ((sums - counts * golden.mean[:, None, :]) ** 2).sum(axis=1)
+            effect = np.where(rowwise > 1e-12, np.maximum(between / np.maximum(rowwise, 1e-12), 1.0), 1.0)
+            out.append(np.maximum(effect, effect[:1]) if out else effect)
+        return out
 
-    def _pair_scores(self, rows: _Judged, binary: Bools, wobble: Floats, shared: Floats) -> tuple[Floats, Floats]:
+    def _pair_scores(
+        self, rows: _Judged, binary: Bools, wobble: Floats, effects: list[Floats]
+    ) -> tuple[Floats, Floats]:  # fmt: skip
         """Score and shift of two values at once; between blocks they wobble as the livelier of their parents does."""
         golden, window = (
             _Sums(np.asarray(by @ rows.values[side]), np.asarray(by @ rows.squares[side]), rows.counts(by, side))
@@ -319,9 +327,8 @@ class Scan:
         left, right = self._parents.T
         noise = np.maximum(wobble[left], wobble[right])
         # A pair's rows share hours less often than either parent's do: the smaller of the two design effects.
-        scores = np.abs(shifts) / np.sqrt(
-            _noise(golden, window, binary) * np.minimum(shared[left], shared[right]) + noise + 1e-18
-        )
+        shared = np.maximum.reduce([np.minimum(effect[left], effect[right]) for effect in effects])
+        scores = np.abs(shifts) / np.sqrt(_noise(golden, window, binary) * shared + noise + 1e-18)
         scores[(window.n < 15) | (golden.n < 15)] = 0.0
         return scores, shifts
 

@@ -14,6 +14,8 @@ from whimbrel.model.rows import Bools, Floats, Ints
 _MEASURED = 50.0
 """The size from which on whole numbers may be a measure that was rounded."""
 _GRID = np.linspace(0.04, 0.96, 24)
+_TURNED = 0.3
+"""The part of the rows that must have another code before shares that changed places say that codes did."""
 _DUE = 8
 """Rows of a value that were to be expected where it is said to have gone."""
 
@@ -213,11 +215,14 @@ def _merged_into(b: Ints, a: Ints) -> dict[int, int]:
     return dict.fromkeys(map(int, gone), int(fresh[0])) if told else {}
 
 
-def permutation_of(before: Floats, after: Floats, counts: tuple[Ints, Ints]) -> dict[int, int]:
+def permutation_of(
+    before: Floats, after: Floats, counts: tuple[Ints, Ints], *, sudden: bool = False
+) -> dict[int, int]:  # fmt: skip
     """A code book renumbered: {old code: new code} for the codes that moved; empty where none did.
 
     `before` and `after`, shape (codes, features), hold for each code the mean of other fields in units of their standard
-    error under golden; `counts` the rows behind them. The identity must fit badly and another assignment well.
+    error under golden; `counts` the rows behind them. The identity must fit badly and another assignment well. Where other
+    fields tell the codes apart as little as these, the shares say it alone if they changed places at once (`sudden`).
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -231,7 +236,8 @@ def permutation_of(before: Floats, after: Floats, counts: tuple[Ints, Ints]) -> 
     # The share of each code is a feature as well, on the scale of its own sampling error.
     p, q = n_b / n_b.sum(), n_a / n_a.sum()
     pooled = (p[:, None] + q[None, :]) / 2
-    gaps += (p[:, None] - q[None, :]) ** 2 / (pooled * (1 / n_b.sum() + 1 / n_a.sum()))
+    of_shares = (p[:, None] - q[None, :]) ** 2 / (pooled * (1 / n_b.sum() + 1 / n_a.sum()))
+    gaps += of_shares
     rows, columns = linear_sum_assignment(gaps)
     moved = [(int(used[i]), int(used[j])) for i, j in zip(rows, columns, strict=True) if i != j]
     if not moved:
@@ -240,9 +246,24 @@ def permutation_of(before: Floats, after: Floats, counts: tuple[Ints, Ints]) -> 
     stayed = sum(gaps[index[i], index[i]] for i, _ in moved)
     fitted = sum(gaps[index[i], index[j]] for i, j in moved)
     features = before.shape[1] + 1
-    if stayed - fitted < 30 * len(moved) or fitted > 0.25 * stayed or stayed < 12 * features:
+    if stayed - fitted < 30 * len(moved):
         return {}
-    return dict(moved)
+    told = fitted <= 0.25 * stayed and stayed >= 12 * features
+    return dict(moved) if told or (sudden and _changed_places(of_shares, gaps - of_shares, p, q, rows, columns)) else {}
+
+
+def _changed_places(
+    of_shares: Floats, of_fields: Floats, p: Floats, q: Floats, rows: Ints, columns: Ints
+) -> bool:  # fmt: skip
+    """Whether codes have each other's shares, `p` before and `q` after, and much of the whole has another code than before.
+
+    `of_shares` and `of_fields`, shape (codes, codes), are squared gaps in units of noise; the assignment is `rows` to `columns`.
+    What other fields say must not be worse for it than if every code had stayed.
+    """
+    stayed, fitted = (float(np.trace(of_shares)), float(of_shares[rows, columns].sum()))
+    against = float(of_fields[rows, columns].sum() - np.trace(of_fields))
+    turned = float(np.abs(p - q).sum()) / 2
+    return turned >= _TURNED and fitted <= 0.05 * stayed and against <= 0.1 * stayed
 
 
 def difference_words(recorded: Floats, expected: Floats) -> str:

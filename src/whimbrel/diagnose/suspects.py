@@ -9,6 +9,7 @@ In: a `Case`, a `Scan` and its hits. Out: `Suspect`s in causal order. What count
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -28,6 +29,14 @@ CLEAR = 2.0
 and a rough relation that broke with its own code is that code's doing."""
 BARELY = 1.5
 """Times its threshold below which a departure is no more than a fitted model's own error, where rows share their weather."""
+AS_MANY = float(np.log(1.25))
+"""How far the number of those who ask may have moved, as a logarithm, beside all others'."""
+GROWN, ON_TOP = 0.5, 1.25
+"""The part by which a slice must have grown for newcomers to be behind what it shows, and times as many rows as came that may show it."""
+_BY_CHANCE = 2.5
+"""Standard errors by which numbers of rows may differ by chance."""
+VERSION = re.compile(r"v?\d+([._-]\d+)*$")
+"""What a release calls itself."""
 _EVENT_BEFORE_S, _EVENT_AFTER_S = 7_200, 300
 
 
@@ -110,6 +119,28 @@ def abrupt(case: Case, suspect: Suspect) -> bool:
     after = after[np.argsort(case.ts[after], kind="stable")][:200]
     start = float(excess[after].mean())
     return abs(float(excess[before].mean())) < 0.35 * abs(start) and abs(start) > 0.6 * abs(suspect.shift)
+
+
+def as_many(case: Case, suspect: Suspect) -> bool:
+    """Whether the slice is as large a part of the traffic as in golden, by chance at most not: who brings another kind brings more of it."""
+    here, there = suspect.inside[case.window & (case.ts >= suspect.since_us)], suspect.inside[case.golden]
+    if not (here.any() and there.any()):
+        return False
+    by_chance = _BY_CHANCE * float(np.sqrt(1 / here.sum() + 1 / there.sum()))
+    return bool(abs(np.log(here.mean() / there.mean())) < max(AS_MANY, by_chance))
+
+
+def came_on_top(case: Case, suspect: Suspect) -> bool:
+    """Whether a slice of who asks grew beside all others by about as many rows as show it: they came with it, and golden's own are as they were."""
+    here, there = suspect.inside[case.window & (case.ts >= suspect.since_us)], suspect.inside[case.golden]
+    who = bool(suspect.where) and all(role_of(c.path) in (Role.CONTEXT, Role.INPUT) for c in suspect.where)
+    released = any(VERSION.match(str(c.value)) for c in suspect.where)
+    if not who or released or here.all() or there.all() or not there.any():
+        return False
+    usual = float(there.sum() / (~there).sum() * (~here).sum())
+    more = float(here.sum()) - usual
+    shows = float((suspect.bad & suspect.affected).sum()) - suspect.before * usual
+    return more > _BY_CHANCE * float(np.sqrt(max(usual, 1.0))) and more >= GROWN * usual and shows <= ON_TOP * more
 
 
 def not_yet(case: Case, suspect: Suspect, since_us: int) -> bool:

@@ -40,7 +40,9 @@ _BULLETS = ("- ", "* ", "• ", "1. ", "1) ")
 _OPENERS = frozenset("{[")
 _BROKEN = re.compile("\ufffd|[\u00c2\u00c3\u00d0\u00d1][\u0080-\u00bf\u0152-\u0178\u2013-\u2122]|\u00e2[\u0080\u20ac]")
 """UTF-8 read as Latin-1 or Windows-1252, or what a decoder puts where it gives up."""
-_ESCAPED = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6});|\\[nrtu\"]")
+_ESCAPED = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6});|\\[nrtu\"]|([=%])[C-F][0-9A-F]\1[89AB][0-9A-F]")
+"""What markup, a string in code, quoted-printable mail and addresses write for a character, and a reader should not see."""
+_TAG = re.compile(r"\[[^\[\]{}\":,]{1,40}\]\s*[^\s\]]")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
 _RUN_TOGETHER = 20
 """Characters from which on a text of one word has lost its blanks."""
@@ -145,10 +147,12 @@ def pieces(text: str) -> list[str]:
 def shape(text: str) -> str:
     r"""The format that a text is in: JSON (whole, broken, or within fences), fenced, tagged, a list, or plain.
 
-    >>> [shape(t) for t in ('{"a": 1}', '{"a": ', '```json\n{"a": 1}\n```', "Do this:\n- one\n- two", "Yes.")]
-    ['JSON', 'broken JSON', 'JSON in fences', 'list', 'plain']
+    >>> [shape(t) for t in ('{"a": 1}', '{"a": ', '```json\n{"a": 1}\n```', "Do this:\n- one\n- two", "[New] Yes.", "Yes.")]
+    ['JSON', 'broken JSON', 'JSON in fences', 'list', 'tagged', 'plain']
     """
     start = text[:80].lstrip()[:1]
+    if start == "[" and _TAG.match(text[:80].lstrip()):
+        return "tagged"
     if start in _OPENERS:
         return "JSON" if _parses(text) else "broken JSON"
     lines = text.split("\n")
@@ -184,7 +188,7 @@ def condition(beginning: str) -> str:
     """
     if not beginning.isascii() and _BROKEN.search(beginning):
         return "broken encoding"
-    if ("&" in beginning or "\\" in beginning) and _ESCAPED.search(beginning):
+    if any(mark in beginning for mark in "&\\=%") and _ESCAPED.search(beginning):
         return "escaped"
     if "<" in beginning and _MARKUP.search(beginning):
         return "markup"

@@ -6,6 +6,8 @@ leaves an error or a fallback behind it; a log that drops a part of a record tak
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from whimbrel.diagnose.case import Case
@@ -13,7 +15,7 @@ from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import failed
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role, role_of
-from whimbrel.model.rows import Bools, Ints
+from whimbrel.model.rows import Bools, Floats, Ints
 
 _ALONE = "; the record alone lost them"
 _LEAST = 20
@@ -25,6 +27,8 @@ _AS_LONG = 0.8
 _APART, _BY_CHANCE = 0.1, 2.5
 """How far decisions may be from those of others, as a share of rows (total variation), beyond chance in standard errors."""
 
+_STAYED, _WENT = 0.25, 0.5
+"""Golden spreads by which a price may have moved that is what it was, and a count must have that is wrong."""
 _HEAP = 4
 """Records of one host and one moment that are no chance."""
 
@@ -61,6 +65,35 @@ def unrecorded(case: Case, suspect: Suspect) -> str:
         )
     goes_on = all(v.missing[lost].mean() < _SELDOM and _alike(v.kinds, lost, others) for v in decided)
     return f"{_ALONE}: what was decided is there, as varied as ever, without an error" if goes_on else ""
+
+
+def miscounted(case: Case, suspect: Suspect, others: Sequence[Suspect]) -> Suspect | None:
+    """The count of tokens that the record has wrong, where a price that golden made of it is what it was; else None.
+
+    The text that was written tells how many there are, and what was paid for goes on as before.
+    """
+    relation, price = suspect.hit.channel.detail.get("relation"), case.variables[suspect.component].numbers
+    if relation is None or not relation.exact or price is None:
+        return None
+    for other in others:
+        count = case.variables.get(other.component)
+        read = other.component in relation.parents and role_of(other.component) is Role.USAGE
+        told = other.hit.channel.kind == "residual" and any(
+            role_of(name.partition("#")[0]) is Role.OUTPUT for name in other.hit.channel.detail["relation"].parents
+        )
+        if read and told and count is not None and count.numbers is not None:
+            rows, base = suspect.affected, case.golden & suspect.inside
+            if abs(_moved(price, rows, base)) < _STAYED < _WENT < abs(_moved(count.numbers, rows, base)):
+                return other
+    return None
+
+
+def _moved(values: Floats, rows: Bools, base: Bools) -> float:
+    """By how many of golden's spreads a median moved."""
+    here, there = values[rows & np.isfinite(values)], values[base & np.isfinite(values)]
+    if min(here.size, there.size) < _LEAST or not there.std():
+        return 0.0
+    return float((np.median(here) - np.median(there)) / there.std())
 
 
 def _worked_on(case: Case, lost: Bools, others: Bools) -> bool:

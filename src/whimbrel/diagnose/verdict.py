@@ -31,6 +31,7 @@ from whimbrel.diagnose import (
     readings,
     senders,
     several,
+    spells,
     surroundings,
     unwritten,
     vanished,
@@ -73,7 +74,11 @@ def diagnose_rows(
                       took_s=round(time.perf_counter() - started, 3))  # fmt: skip
     case = kinds.beside(build(golden, window, schema, events))
     hopes = boundaries.foresee(case)
-    plain = contracts.channels(case), feeds.channels(case)  # what needs no model, while these load
+    plain = (
+        contracts.channels(case),
+        feeds.channels(case),
+        spells.channels(case),
+    )  # what needs no model, while these load
     with models.on_one_thread():
         return _judge(case, hopes, plain, app, golden_span, window_span, started, trained)
 

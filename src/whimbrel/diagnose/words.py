@@ -74,6 +74,10 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"infinite in {after} of predictions"
         case "range":
             return f"{after} of values lie outside golden's range {detail['low']:g} to {detail['high']:g}"
+        case "copied":
+            return f"{after} of labels are exactly what `{detail['of']}` says, {before} in golden: filled in before anyone looked"
+        case "spell":
+            return f"the same value so often in a row that it is no chance: in {after} of predictions, in {before} of golden's"
         case "atom":
             place = "outside golden's range" if detail["outside"] else "within golden's range"
             filled = f" that stand for no {detail['filled']}" if "filled" in detail else ""
@@ -81,7 +85,7 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "vanished":
             return f"{detail['value']!r} is never decided any more: {after} of those whom golden mostly gave it are given another ({before} in golden)"
         case "displaced":
-            return f"{after} of values are not their own: {note}"
+            return f"{after} of values are not {'what its inputs give' if detail['of_inputs'] else 'their own'}: {note}"
         case "fixed":
             return f"{after} of values are not {detail['value']:g}, as all of golden's were"
         case "cut":
