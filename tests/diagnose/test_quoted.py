@@ -28,7 +28,7 @@ def _mail(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         case "all":
             below[late] = 4
         case "one by one":
-            below = np.where(late & (rng.random(n) < 0.6 * along), 4, 0)
+            below = np.where(late, rng.binomial(4, np.clip(along, 0, 1)), 0)
         case "some":
             below = np.where(late & (rng.random(n) < 0.2), 4, 0)
         case _:

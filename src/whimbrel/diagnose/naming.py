@@ -40,6 +40,8 @@ NEARLY_ALL = 0.8
 """The share of a slice's values that must lie outside golden's range where a state jumped there."""
 _STRANGE, _STRANGE_WORDS = 0.4, 0.6
 """The share of texts that must be of a make which golden's never had; the same of a slice's whose words are new."""
+_FIRST = 60
+"""The first rows after an onset, which show a change that came at once as all others do."""
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f"))
 
 
@@ -124,7 +126,11 @@ def _all_strange(case: Case, suspect: Suspect) -> bool:
         return False
     talked = str(channel.detail["variable"]).endswith("#new words")  # the news of the day, but not in one slice alone
     least = _STRANGE_WORDS if talked and suspect.where else np.inf if talked else _STRANGE
-    return suspect.after >= least and abrupt(case, suspect) and as_many(case, suspect)
+    if suspect.after < least or not abrupt(case, suspect) or not as_many(case, suspect):
+        return False
+    rows = np.flatnonzero(suspect.affected)
+    first = rows[np.argsort(case.ts[rows], kind="stable")][:_FIRST]
+    return bool(suspect.bad[first].mean() >= NEARLY_ALL * suspect.after)
 
 
 def _with_others(case: Case, suspect: Suspect, numbers: Floats, ratio: float) -> bool:
