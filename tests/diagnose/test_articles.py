@@ -157,6 +157,9 @@ def test_what_was_not_refreshed_is_what_it_was_the_day_before(how: str) -> None:
     since = int(case.ts[DAY == DAYS + 1].min())
     suspect = replace(suspect, after=share["inputs.sold"], since_us=since, affected=hit)
     assert (feeds.proof(case, suspect) is Proof.HARD) is (how == "stands")
+    partly = replace(suspect, after=0.6, before=0.04)  # of some of the devices
+    assert (feeds.proof(case, partly) is Proof.FIRM) is (how == "stands")
+    assert feeds.proof(case, replace(partly, before=0.3)) is Proof.SOFT
 
 
 @pytest.mark.parametrize("stuck", [False, True])

@@ -245,10 +245,12 @@ def test_questions_that_arrive_damaged_are_the_datas(share: float, says: str, ch
 
 
 @pytest.mark.parametrize(("says", "change"), [
-    ("'escaped'", lambda text: text.replace("W", "=C3=9C").replace("I ", "=C3=8F ")), ("'tagged'", lambda text: f"[EXTERNAL] {text}"),
+    ("they are cut", lambda text: text[:24]),
+    ("'escaped'", lambda text: text.replace("W", "=C3=9C").replace("I ", "=C3=8F ")),
+    ("'tagged'", lambda text: f"[EXTERNAL] {text}"),
 ])  # fmt: skip
 def test_questions_that_pass_another_gateway_are_the_datas(says: str, change: Callable[[str], str]) -> None:
-    """Mail that nobody decoded, and mail that somebody tagged."""
+    """Mail that nobody decoded, that somebody tagged, or that ends where a form has no more room, while others' goes on."""
     found = helpline.report(after=_questions(change), tenant="north").findings[0]
     assert (found.layer, found.component) == ("data", "inputs.question")
     assert says in found.what

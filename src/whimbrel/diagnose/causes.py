@@ -237,10 +237,8 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
         texts = {guilty.component, *(name for name in cause.victims if role_of(name) is Role.INPUT)}
         marks = [name.partition("#") for name in suspect.hit.channel.detail["relation"].parents]
-        told = (all(mark and text in texts for text, mark, _ in marks) and shared >= SAME) or (
-            misled(suspect, guilty) and shared >= CLEARER_ROWS
-        )
-        told |= new_to_it(suspect, cause.component) and shared >= CLEARER_ROWS
+        told = shared >= SAME and all(mark and text in texts for text, mark, _ in marks)
+        told |= shared >= CLEARER_ROWS and (misled(suspect, guilty) or new_to_it(suspect, cause.component))
         # What golden told by an input that is stuck it read elsewhere: in the text whose language the input names.
         stuck = other is Role.INPUT and guilty.hit.channel.signature in ("constant", "spell")
         told |= stuck and any(text == guilty.component for text, *_ in marks) and shared >= CLEARER_ROWS
@@ -299,10 +297,13 @@ def _name(
     if role is Role.STEP:
         step = split(suspect.component)[1]
         code = next((s for s in identities if s.component == f"code.{step}" and _coincide(suspect, s)), None)
-        answered = next((c.path for c in suspect.where if role_of(c.path) is Role.MODEL), "")
-        if answered and code is None:  # what departs under one model alone is what that model makes
-            model = _identity_of(suspect, identities, Role.MODEL)
-            return Cause(suspect, answered, "model", (suspect.component,), (model,) if model else ())
+        model = _identity_of(suspect, identities, Role.MODEL) if f"code.{step}" in case.variables else None
+        under = [c.path for c in suspect.where if role_of(c.path) is Role.MODEL]
+        if code is None and (
+            under or model
+        ):  # what departs under one model alone, by the same code, is what that model makes
+            named = model.component if model else under[0]
+            return Cause(suspect, named, "model", (suspect.component,), (model,) if model else ())
         return Cause(suspect, suspect.component, "features", witnesses=(code,) if code else ())
     if role is Role.AGE:
         component = served(case, suspect, others, relations)

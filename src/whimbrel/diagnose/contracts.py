@@ -48,8 +48,8 @@ LEAST_FIXED = 200
 DIFFERENT = 0.3
 """Share of texts of one length that are not the same texts: one text that many send is no cut."""
 
-ENDS, LEAST_ENDING = 0.1, 60
-"""The share of a slice's texts that must end at one length for them to be cut there, and how many must say so on either side."""
+ENDS, OFTENER, LEAST_ENDING = 0.1, 5.0, 60
+"""The share of a slice's texts that must end at one length for them to be cut there, times as many as golden's; how many must say so on either side."""
 KNOWN_TURNS = 10
 """Changes of a value in golden's time below which nothing lies far outside its range."""
 STRANGE = 0.003
@@ -293,8 +293,8 @@ def _ends(case: Case, numbers: Floats) -> set[float]:
             if min(here.size, there.size) < LEAST_ENDING:
                 continue
             last = float(here.max())
-            many = np.mean(here == last) >= ENDS and np.mean(there == last) <= 0.1 * ENDS
-            if many and end_of(there, here, last) == 1:
+            now, before = float(np.mean(here == last)), float(np.mean(there == last))
+            if now >= max(ENDS, OFTENER * before) and end_of(there, here, last) == 1:
                 out.add(last)
     return out
 

@@ -76,11 +76,7 @@ def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> tuple
                 best, of_inputs = shares[lag], own is expected
                 count = "" if abs(lag) == 1 else f" {abs(lag)} places"
                 of = f"{count} {'before' if lag < 0 else 'after'} it{f' of the same {path}' if path else ''}"
-                words = (
-                    f"the inputs beside them are those of the request{of}"
-                    if of_inputs
-                    else f"they are those of the request{of}"
-                )
+                words = f"{'the inputs beside them' if of_inputs else 'they'} are those of the request{of}"
     return words, of_inputs
 
 
