@@ -319,6 +319,13 @@ def in_between(schema: Schema) -> tuple[str, ...]:
     return tuple(order[at[0] : at[-1] + 1]) if at and at[-1] - at[0] >= len(at) else ()
 
 
+def usual_by_hour(case: Case, inside: Bools) -> Floats:
+    """Predictions that a slice, shape (n,), has in each hour of one of golden's days, shape (24,)."""
+    hours = case.hour[case.golden & inside].astype(np.int64)
+    days = max(float(np.ptp(case.ts[case.golden])) / DAY_US, 1.0)
+    return np.bincount(hours, minlength=24).astype(np.float64) * float(case.sampled[0]) / days
+
+
 def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = ()) -> Case:
     """Lay the two windows side by side.
 

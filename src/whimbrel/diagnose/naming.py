@@ -12,7 +12,7 @@ import numpy as np
 
 from whimbrel.diagnose import keys, state
 from whimbrel.diagnose.atoms import HANDFUL
-from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
+from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable, usual_by_hour
 from whimbrel.diagnose.shapes import (
     Conversion,
     conversion_of,
@@ -208,10 +208,7 @@ def _others_gone(case: Case, suspect: Suspect, own: Bools) -> bool:
         return False
     since = case.window & (case.ts >= suspect.since_us)
     hours = np.bincount(np.unique(case.ts[since] // HOUR_US) % 24, minlength=24)
-    there = case.golden & suspect.inside
-    usual = np.bincount(case.hour[there].astype(np.int64), minlength=24) * case.sampled[0]
-    days = max(float(np.ptp(case.ts[case.golden])) / DAY_US, 1.0)
-    expected = float((usual / days * hours).sum())
+    expected = float((usual_by_hour(case, suspect.inside) * hours).sum())
     return float((since & suspect.inside).sum()) * case.sampled[1] < expected * (1 + part) / 2
 
 

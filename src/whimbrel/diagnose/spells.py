@@ -11,10 +11,10 @@ from itertools import combinations
 
 import numpy as np
 
-from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable
+from whimbrel.diagnose.case import HOUR_US, Case, Variable, usual_by_hour
 from whimbrel.diagnose.scan import Channel, invariant
 from whimbrel.model.fields import Role
-from whimbrel.model.rows import Bools, Floats, Ints
+from whimbrel.model.rows import Bools, Ints
 
 MOST_VALUES = 30
 """Different values of an input that is asked."""
@@ -127,10 +127,6 @@ def _spells(key: Ints, kinds: Ints, rows: Ints) -> tuple[Ints, Ints]:
 
 def _due(case: Case, inside: Bools, first: int, last: int) -> float:
     """How many rows a slice has between two times (µs), as many as golden's days had at those hours."""
-    there = case.golden & inside
-    days = max(float(np.ptp(case.ts[case.golden])) / DAY_US, 1.0)
-    usual: Floats = np.bincount(case.hour[there].astype(np.int64), minlength=24) / days
     hours = np.arange(first // HOUR_US, last // HOUR_US + 1)
     parts = (np.minimum(last, (hours + 1) * HOUR_US) - np.maximum(first, hours * HOUR_US)) / HOUR_US
-    of_day = ((case.hour[0].astype(np.int64) - case.ts[0] // HOUR_US) + hours) % 24
-    return float((usual[of_day] * parts).sum())
+    return float((usual_by_hour(case, inside)[hours % 24] * parts).sum())
