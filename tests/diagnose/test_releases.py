@@ -75,7 +75,10 @@ def test_scores_that_are_too_high_for_all_do_harm(
     rows = np.arange(9_000)
     parts = Split(rows[:2_500], rows[2_500:5_000])
     cause = cast(
-        "Any", SimpleNamespace(suspect=SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=()))
+        "Any",
+        SimpleNamespace(
+            suspect=SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=()), victims=(), witnesses=()
+        ),
     )
     monkeypatch.setattr(releases, "announced", lambda *_: True)
     monkeypatch.setattr(releases, "_scores", lambda *_: (score, promised + rng.normal(0, 0.002, 9_000)))
@@ -100,7 +103,7 @@ def test_a_release_to_a_fifth_is_judged_by_what_that_one_answers(
     suspect = SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=())
     monkeypatch.setattr(releases, "announced", lambda *_: True)
     monkeypatch.setattr(releases, "_scores", lambda *_: (score, promised + rng.normal(0, 0.002, 9_000)))
-    cause = cast("Any", SimpleNamespace(suspect=suspect))
+    cause = cast("Any", SimpleNamespace(suspect=suspect, victims=(), witnesses=()))
     assert releases.judged(case, Split(rows[:2_500], rows[2_500:5_000]), cause, {})[1] is harms
 
 
@@ -118,7 +121,10 @@ def test_silence_says_nothing_where_nothing_is_ever_announced(
     monkeypatch.setattr(releases, "announced", lambda *_: False)
     monkeypatch.setattr(releases, "_scores", lambda *_: (promised + rng.normal(0, 0.01, 9_000), promised))
     judged = releases.judged(
-        case, Split(rows[:2_500], rows[2_500:5_000]), cast("Any", SimpleNamespace(suspect=suspect)), {}
+        case,
+        Split(rows[:2_500], rows[2_500:5_000]),
+        cast("Any", SimpleNamespace(suspect=suspect, victims=(), witnesses=())),
+        {},
     )
     assert judged[1] is harms
 

@@ -56,6 +56,14 @@ def of_code(report: Report) -> list[Finding]:
     return [finding for finding in report.findings if finding.layer in ("features", "model", "decision")]
 
 
+def told(report: Report) -> str:
+    """All that a report says, for a test that fails."""
+    findings = [
+        (f.layer, f.component, f.where, f.since, f.harmful, f.what, exact(f), f.victims) for f in report.findings
+    ]
+    return f"{report.sentence}\n{findings}\n{report.traffic}\n{report.cleared}\n{report.cannot_tell}\n{report.notes}"
+
+
 def exact(finding: Finding) -> str:
     """What replay says of it."""
     return " | ".join(e.says for e in finding.evidence if e.kind == "exact")
@@ -174,8 +182,8 @@ def test_a_difference_without_an_outcome_is_a_notice_whose_harm_cannot_be_told(t
     serving.serve(serving.app(tmp_path, silent), 300, start=BREAK - 60 * 300, seed=1, host=host)
     serving.serve(serving.app(tmp_path, silent, ("/ 2.5", "/ 2.501")), 150, start=BREAK, seed=2, host=host)
     report = asked(tmp_path, declared=(silent,), with_golden=False)
+    assert [one.component for one in of_code(report)] == ["steps.scale.km"], told(report)
     (found,) = of_code(report)
-    assert found.component == "steps.scale.km"
     assert not found.harmful
     assert any("cannot be told" in note for note in report.notes)
 
@@ -213,7 +221,8 @@ def test_a_small_fault_that_flips_decisions_comes_before_a_big_one_that_flips_no
 
     report = driven(tmp_path, change)
     data = [f for f in report.findings if f.layer == "data"]
-    assert data[0].component == "inputs.km"
+    assert data, told(report)
+    assert data[0].component == "inputs.km", told(report)
     assert data[0].harmful
     assert "decisions change" in exact(data[0])
     battery = next(f for f in data if f.component == "inputs.battery")

@@ -15,7 +15,7 @@ import numpy as np
 
 from whimbrel.diagnose import text
 from whimbrel.diagnose.series import Series, series_of
-from whimbrel.diagnose.visits import visits_of
+from whimbrel.diagnose.visits import Things, things_of, visits_of
 from whimbrel.model.event import Event
 from whimbrel.model.fields import Field, Role, Schema, role_of
 from whimbrel.model.rows import Bools, Column, Floats, Ints, Numbers, Rows
@@ -89,6 +89,14 @@ class Variable:
             return np.isnan(self.numbers)
         assert self.codes is not None
         return self.codes < 0
+
+    @property
+    def as_numbers(self) -> Floats:
+        """Its numbers, or its codes as numbers, shape (n,), NaN where there is none."""
+        if self.numbers is not None:
+            return self.numbers
+        assert self.codes is not None
+        return np.where(self.codes < 0, np.nan, self.codes.astype(float))
 
     @cached_property
     def kinds(self) -> Ints:
@@ -185,6 +193,13 @@ class Case:
     def visits(self) -> Ints | None:
         """Whose visit each row belongs to (a patient's stay, a session), shape (n,), negative where it is unknown; None where nobody comes and goes."""
         return visits_of(self.ts, self.golden, self.many.values())
+
+    @cached_property
+    def things(self) -> Things | None:
+        """What golden's requests are about (a product, a machine), where its state lasts for a while and then is another."""
+        inputs = [v for v in self.of(Role.INPUT) if not v.derived]
+        states = {v.path: v.as_numbers for v in inputs}
+        return things_of(self.ts, self.golden, {**self.many, **self.categories}, states)
 
     @cached_property
     def read_at(self) -> int:

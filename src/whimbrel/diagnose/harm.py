@@ -149,8 +149,7 @@ def _depends(
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     mine = [v.path in gone for v in peers]
-    columns = [v.numbers if v.numbers is not None else _coded(v) for v in peers]
-    x = np.stack(columns, axis=1)
+    x = np.stack([v.as_numbers for v in peers], axis=1)
     rng = np.random.default_rng(0)
     judged = False
     for _, target, _ in outcomes:
@@ -173,11 +172,6 @@ def _depends(
         if float(worse.mean()) > 3.0 * float(worse.std()) / np.sqrt(check.size) + 1e-5:
             return True
     return False if judged else None
-
-
-def _coded(variable: Variable) -> Floats:
-    assert variable.codes is not None
-    return np.where(variable.codes < 0, np.nan, variable.codes.astype(float))
 
 
 def _outcomes(case: Case) -> list[tuple[str, Variable, float]]:

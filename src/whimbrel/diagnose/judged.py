@@ -78,6 +78,8 @@ def copied(case: Case) -> list[Channel]:
         if variable.numbers is None or variable.derived or variable.distinct < MANY:
             continue
         same = known & np.isclose(variable.numbers, label.numbers, rtol=1e-9, atol=0.0)
+        if _bounds(case, variable.numbers, label.numbers, same):
+            continue
         before, after = (
             float(same[known & side].mean()) if (known & side).any() else 1.0 for side in (case.golden, case.window)
         )
@@ -87,6 +89,13 @@ def copied(case: Case) -> list[Channel]:
         return []
     detail = {"of": best[0]}
     return [invariant(label, "copied", np.where(known, best[1], np.nan), floor=LEAST_COPIED, detail=detail)]
+
+
+def _bounds(case: Case, values: Floats, target: Floats, same: Bools) -> bool:
+    """Whether golden's labels never pass a number: what is sold ends with what is in stock, and no form was filled in where it did."""
+    held = case.golden & np.isfinite(values) & np.isfinite(target) & ~same
+    above = float((target > values)[held].mean()) if held.any() else 0.5
+    return min(above, 1 - above) < BEYOND
 
 
 def numeric(label: Variable) -> Floats | None:

@@ -6,12 +6,15 @@ In: a `Case`. Out: matrices of shape (sums, n) by block, slice, pair of slices o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from scipy import sparse
 
 from whimbrel.diagnose.case import HOUR_US, Case, Dimension
 from whimbrel.model.fields import Role, role_of
-from whimbrel.model.rows import Bools, Ints
+from whimbrel.model.rows import Bools, Floats, Ints
 from whimbrel.model.window import Where
 
 _LASTING = 3.0
@@ -54,27 +57,57 @@ def one_hot(codes: Ints, size: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(rows.size), (rows, codes[rows])), shape=(codes.size, max(size, 1)))
 
 
-def clusters(case: Case) -> list[sparse.csr_matrix]:
-    """Sums of golden's rows by (slice, hour), and by (slice, visit) where there are any, shape (slices × clusters, golden rows). Slice 0 is all traffic."""
-    hours = np.unique(case.ts[case.golden] // HOUR_US, return_inverse=True)[1]
-    out = [_by_slice(case, hours)]
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Golden's rows by slice and cluster (an hour, a visit, one thing's stretch of time); slice 0 is all traffic.
+
+    `rows` has shape (clusters of slices, golden rows), `slices` (slices, clusters of slices) and, where what each thing always is counts
+    for nothing, `things` (things of slices, clusters of slices), with how often to count each cluster in `weights`: a mean of two moves with both.
+    """
+
+    rows: sparse.csr_matrix
+    slices: sparse.csr_matrix
+    things: sparse.csr_matrix | None = None
+
+    @cached_property
+    def weights(self) -> Floats:
+        """Shape (clusters of slices, 1): 0 where a thing has one alone."""
+        assert self.things is not None
+        spells = self.things.T @ np.asarray(self.things.sum(axis=1))
+        return np.where(spells > 1, spells / np.maximum(spells - 1, 1), 0.0)
+
+
+def clusters(case: Case) -> list[Clusters]:
+    """By hour; by visit and by the spells of things, where there are any."""
+    out = [_clusters(case, case.ts[case.golden] // HOUR_US)]
     if case.visits is not None:
-        out.append(_by_slice(case, np.unique(case.visits[case.golden], return_inverse=True)[1]))
+        out.append(_clusters(case, case.visits[case.golden]))
+    if case.things is not None:
+        out.append(_clusters(case, case.things.stretch, case.things.key))
     return out
 
 
-def _by_slice(case: Case, cluster: Ints) -> sparse.csr_matrix:
-    """Sums of golden's rows by (slice, cluster)."""
-    width = int(cluster.max(initial=0)) + 1
-    rows, columns, start = [cluster], [np.arange(cluster.size)], 1
+def _clusters(case: Case, cluster: Ints, thing: Ints | None = None) -> Clusters:
+    n = cluster.size
+    rows, parts = [np.arange(n)], [np.zeros(n, dtype=np.int64)]
+    start = 1
     for dimension in case.dimensions:
         codes = dimension.codes[case.golden]
-        known = np.flatnonzero(codes >= 0)
-        rows.append((codes[known] + start) * width + cluster[known])
-        columns.append(known)
+        rows.append(np.flatnonzero(codes >= 0))
+        parts.append(codes[rows[-1]] + start)
         start += len(dimension.values)
-    index = (np.concatenate(rows), np.concatenate(columns))
-    return sparse.csr_matrix((np.ones(index[0].size), index), shape=(start * width, cluster.size))
+    index, part = np.concatenate(rows), np.concatenate(parts)
+    if thing is not None:
+        of_one = thing[index] >= 0
+        index, part = index[of_one], part[of_one]
+    labels = [part, cluster[index]] if thing is None else [part, thing[index], cluster[index]]
+    unique, of = np.unique(np.stack(labels), axis=1, return_inverse=True)
+    by = sparse.csr_matrix((np.ones(of.size), (of.ravel(), index)), shape=(unique.shape[1], n))
+    slices = one_hot(unique[0], start).T.tocsr()
+    if thing is None:
+        return Clusters(by, slices)
+    things = np.unique(unique[:2], axis=1, return_inverse=True)[1].ravel()
+    return Clusters(by, slices, one_hot(things, int(things.max(initial=0)) + 1).T.tocsr())
 
 
 def pairs(case: Case) -> tuple[sparse.csr_matrix, Ints]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
+from whimbrel.diagnose import judged as label_curve
 from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.judged import main_score, numeric
@@ -30,6 +32,8 @@ _DULL, _SURE = 0.6, 1.1
 """Slopes of the new scores on the old between which a release may be as good: one that was trained on other rows of the same world has 0.8 to 1."""
 LEVEL, MUCH = 0.25, 0.5
 """Spreads of the scores by which a release may say more or less than the one before, of all its rows: where labels have come, and before."""
+OF_ITS_OWN = 2.0
+"""Times the squared error of a straight line through golden's scores from which on they are no forecasts of the label in its own unit."""
 FEWEST = 60
 """Rows by which a model can be judged."""
 ALL_OF = 0.9
@@ -64,20 +68,10 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
     if not said and any(c.path == "hardware.host" for c in cause.suspect.where):
         return numbers, True
     score, promised = _scores(case, parts)
-    losses = _losses(case, score, promised)
-    if losses is not None:
-        actual, instead = losses
-        excess = actual - instead
-        rows = answered & np.isfinite(excess)
-        base = parts.beside(cause.suspect.inside, np.isfinite(excess))
-        if rows.sum() >= FEWEST and base.size >= FEWEST:
-            worse = float(excess[rows].mean() - excess[base].mean())
-            noise = float(np.sqrt(excess[rows].var() / rows.sum() + excess[base].var() / base.size))
-            before = float(actual[rows].mean()) - worse
-            numbers["loss_expected"], numbers["loss"] = round(before, 5), round(before + worse, 5)
-            grown, error = _bias(case, score, promised, rows)
-            wrong = grown > 4 * error and grown > LEVEL
-            return numbers, wrong or (worse > (3.0 if said else 2.0) * noise and worse > 0.03 * before)
+    losses = _by_labels(case, parts, cause, answered, score, promised)
+    if losses:
+        numbers["loss_expected"], numbers["loss"] = round(losses[0].before, 5), round(losses[0].after, 5)
+        return numbers, any(one.wrong(said) for one in losses) or _falls_short(case, parts, cause)
     if not said and case.events:
         return numbers, True
     flipped = numbers.get("decisions_flipped", 0.0)
@@ -126,27 +120,103 @@ def _slope(parts: Split, rows: Bools, score: Floats | None, promised: Floats | N
     return ratio, abs(ratio) * math.hypot(then[1] / then[0], now[1] / now[0] if now[0] else 0.0)
 
 
-def _bias(case: Case, score: Floats | None, promised: Floats | None, rows: Bools) -> tuple[float, float]:
-    """By how much further the mean score is off the mean label than the promised one would be, and its error, in spreads of the latter."""
-    target = numeric(case.variables["label"])
-    assert score is not None
-    assert promised is not None
-    assert target is not None
-    off, instead = (score - target)[rows], (promised - target)[rows]
-    spread = max(float(promised[rows].std()), 1e-12)
-    return (abs(float(off.mean())) - abs(float(instead.mean()))) / spread, float(off.std()) / rows.sum() ** 0.5 / spread
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """What labels say of a model on some rows, beside what they would have said of golden's: mean squared errors."""
+
+    before: float
+    after: float
+    noise: float
+    """Standard error of the difference."""
+    off: tuple[float, float]
+    """How much further the mean score is off the mean label than golden's would have been, in spreads of the latter, and its standard error."""
+
+    def wrong(self, said: bool) -> bool:
+        """Whether it does harm; one that nobody announced must do less to be found out."""
+        worse, (grown, error) = self.after - self.before, self.off
+        costs = worse > (3.0 if said else 2.0) * self.noise and worse > 0.03 * self.before
+        return costs or (grown > 4 * error and grown > LEVEL)
 
 
-def _losses(case: Case, score: Floats | None, promised: Floats | None) -> tuple[Floats, Floats] | None:
-    """Each row's squared error of its score against its label, and of the score that golden's model would have given.
-
-    Shape (n,) each, NaN where there is no label. The same labels judge both, so that a season of easy labels excuses nothing.
-    """
+def _by_labels(
+    case: Case, parts: Split, cause: Cause, answered: Bools, score: Floats | None, promised: Floats | None
+) -> list[_Loss]:
+    """What the labels of the rows that it answered say of a model, then those of each slice in which it answers otherwise; none where few have come."""
     label = case.variables.get("label")
     target = numeric(label) if label is not None else None
     if target is None or score is None or promised is None:
+        return []
+    says, instead = _in_units(case, target, score, promised)
+    departs = [w for w in cause.witnesses if role_of(w.component) in (Role.OUTPUT, Role.LABEL) and w.where]
+    slices = [(answered, cause.suspect.inside), *((answered & w.affected, w.inside) for w in departs)]
+    losses = [_loss(parts, inside, rows, target, says, instead) for rows, inside in slices]
+    return [] if losses[0] is None else [one for one in losses if one is not None]
+
+
+def _in_units(case: Case, target: Floats, score: Floats, promised: Floats) -> tuple[Floats, Floats]:
+    """Scores as forecasts of the label, shape (n,) each: themselves where they are, else golden's mean label of such scores.
+
+    A margin, or the quality that an answer is thought to have, is in units of its own; edits fall where it rises.
+    """
+    curve = None if _forecasts(case, target, score) else label_curve.judged(case)
+    if curve is None:
+        return score, promised
+    known = np.flatnonzero(case.golden & np.isfinite(curve.expected))
+    order = known[np.argsort(score[known], kind="stable")]
+    return curve.expected, np.interp(promised, score[order], curve.expected[order])
+
+
+def _forecasts(case: Case, target: Floats, score: Floats) -> bool:
+    """Whether the score is in the label's own unit: no straight line through golden's scores comes much nearer to the labels."""
+    known = case.golden & np.isfinite(target) & np.isfinite(score)
+    if known.sum() < FEWEST or np.ptp(score[known]) == 0:
+        return True
+    rise, base = np.polyfit(score[known], target[known], 1)
+    own = float(np.mean((target - score)[known] ** 2))
+    return own <= OF_ITS_OWN * float(np.mean((target - rise * score - base)[known] ** 2))
+
+
+def _loss(
+    parts: Split, inside: Bools, answered: Bools, target: Floats, score: Floats, promised: Floats
+) -> _Loss | None:
+    """The squared errors of some rows' scores, less those of the scores that golden's model would have given; None where few are labelled.
+
+    The same labels judge both, so that a season of easy labels excuses nothing.
+    """
+    actual, instead = (target - score) ** 2, (target - promised) ** 2
+    excess = actual - instead
+    rows, base = answered & np.isfinite(excess), parts.beside(inside, np.isfinite(excess))
+    if rows.sum() < FEWEST or base.size < FEWEST:
         return None
-    return (target - score) ** 2, (target - promised) ** 2
+    worse = float(excess[rows].mean() - excess[base].mean())
+    noise = float(np.sqrt(excess[rows].var() / rows.sum() + excess[base].var() / base.size))
+    after = float(actual[rows].mean())
+    spread = max(float(promised[rows].std()), 1e-12)
+    off, before = (score - target)[rows], (promised - target)[rows]
+    grown = abs(float(off.mean())) - abs(float(before.mean()))
+    return _Loss(after - worse, after, noise, (grown / spread, float(off.std()) / float(rows.sum()) ** 0.5 / spread))
+
+
+def _falls_short(case: Case, parts: Split, cause: Cause) -> bool:
+    """Whether what turned out is worse than the score says, where the score is no forecast of it but of how good the answer is.
+
+    Which way is worse, golden says: the way of the labels of low scores.
+    """
+    if "label" not in cause.victims:
+        return False
+    curve, score = label_curve.judged(case), main_score(case)
+    if curve is None or score is None or _forecasts(case, curve.target, score):
+        return False
+    known = case.golden & np.isfinite(curve.target) & np.isfinite(score)
+    way = -np.sign(np.corrcoef(score[known], curve.target[known])[0, 1])
+    left = curve.residual * way
+    rows = np.flatnonzero(cause.suspect.affected & np.isfinite(left))
+    base = parts.beside(cause.suspect.inside, np.isfinite(left))
+    if min(rows.size, base.size) < FEWEST:
+        return False
+    error = math.hypot(float(left[rows].std()) / rows.size**0.5, float(left[base].std()) / base.size**0.5)
+    worse = float(left[rows].mean() - left[base].mean())
+    return worse > LEVEL and worse > 4 * error
 
 
 def on_trial(case: Case, cause: Cause) -> bool:

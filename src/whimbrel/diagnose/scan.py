@@ -299,19 +299,29 @@ class Scan:
         return np.concatenate([scores, paired * PAIR_DISCOUNT]), thresholds, np.concatenate([shifts, shifted])
 
     def _shared(self, rows: _Judged, golden: _Sums) -> list[Floats]:
-        """Kish's design effects on golden, shape (slices, channels) each: how much less rows say that share their hour, or their visit.
+        """Kish's design effects on golden, shape (slices, channels) each: how much less rows say that share their hour, their visit or their thing.
 
-        One weather value is shared by forty flights; without this, forty rows would count as forty witnesses. Of how much a
-        visit's rows share a slice of few visits says too little: it is never less than in all traffic.
+        One weather value is shared by forty flights; without this, forty rows would count as forty witnesses. Of how much a visit's
+        rows share a slice of few visits says too little: it is never less than in all traffic. Of a thing only its changes count: the
+        window is about the same things.
         """
         side = self._sides[0]
-        rowwise = np.maximum(golden.square - golden.n * golden.mean**2, 0.0)
         out: list[Floats] = []
         for clusters in self._clusters:
-            sums = np.asarray(clusters @ rows.values[side]).reshape(golden.n.shape[0], -1, golden.n.shape[1])
-            counts = rows.counts(clusters, side).reshape(sums.shape)
-            between = ((sums - counts * golden.mean[:, None, :]) ** 2).sum(axis=1)
-            effect = np.where(rowwise > 1e-12, np.maximum(between / np.maximum(rowwise, 1e-12), 1.0), 1.0)
+            sums = np.asarray(clusters.rows @ rows.values[side])
+            counts = rows.counts(clusters.rows, side)
+            within = golden.square - golden.n * golden.mean**2
+            if clusters.things is None:
+                left = sums - counts * (clusters.slices.T @ golden.mean)
+            else:
+                means = (clusters.things @ sums) / np.maximum(clusters.things @ counts, 1)
+                means = clusters.things.T @ means
+                left = sums - counts * means
+                squares = np.asarray(clusters.rows @ rows.squares[side])
+                within = clusters.slices @ ((squares - counts * means**2) * (clusters.weights > 0))
+                left = left * np.sqrt(clusters.weights)
+            between = np.asarray(clusters.slices @ left**2)
+            effect = np.where(within > 1e-12, np.maximum(between / np.maximum(within, 1e-12), 1.0), 1.0)
             out.append(np.maximum(effect, effect[:1]) if out else effect)
         return out
 

@@ -1,7 +1,8 @@
 """The slice of a cause told by several values of a field, where these say it better than one value or all traffic.
 
 In: a `Case`, a `Cause` and its harm. Out: the same with the slice narrowed. It comes last and proves nothing: a front that is over four
-of eight zones is in several values as well, so what is broken is judged on what one value or all traffic shows.
+of eight zones is in several values as well, so what is broken is judged on what one value or all traffic shows. Another model is not: it
+is held against golden's, on the same rows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from whimbrel.diagnose.gather import active, onset
 from whimbrel.diagnose.harm import Harm, measure
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.whom import slice_of
+from whimbrel.model.fields import Role, role_of
 from whimbrel.model.window import SEVERAL
 
 _LEAST = 12
@@ -42,4 +44,5 @@ def narrowed(case: Case, cause: Cause, harm: Harm, relations: Mapping[str, Relat
         shift=float(suspect.hit.excess[judged].mean()), before=float(values[base].mean()), after=float(values[judged].mean()),
     )  # fmt: skip
     cause = replace(cause, suspect=told)
-    return cause, replace(harm, numbers=measure(case, cause, relations).numbers)
+    there = measure(case, cause, relations)
+    return cause, replace(there, matters=harm.matters or (there.matters and role_of(cause.component) is Role.MODEL))
