@@ -24,7 +24,7 @@ from whimbrel.diagnose.learning import exact, fitted, learn
 from whimbrel.diagnose.relations import Relation, Split, split
 from whimbrel.diagnose.scan import LAYER_OF, Channel
 from whimbrel.model.fields import Field, Kind, Role
-from whimbrel.model.rows import Floats
+from whimbrel.model.rows import Floats, Ints
 
 _PRICED = re.compile(r"cost|price|bill|charge|credit|spen[dt]|fees?(?![a-z])|usd|eur|gbp|chf|jpy|cny|inr|cents")
 _WRITTEN = re.compile(r"output|completion|generated|written|reason")
@@ -319,8 +319,15 @@ def _astray(case: Case, variable: Variable, relation: Relation) -> Floats | None
     return np.where(known, (strewn > bound) & apart, np.nan)
 
 
+RULED = 0.999
+"""The share of golden's rows in which a field must tell the variant that answers before it is the rule."""
+
+
 def shares(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
-    """Shares of the values of routes, variants and decisions that nothing recorded determines: each is a promise."""
+    """Shares of the values of routes, variants and decisions that nothing recorded determines: each is a promise.
+
+    Which variant answers a rule may say (a city's, a tenant's): then that one is the promise, and of a newcomer nothing is known.
+    """
     out = []
     for variable in case.of(Role.DECISION, Role.MODEL):
         if variable.codes is None or variable.name in known or variable.distinct > MAX_VALUES:
@@ -330,13 +337,33 @@ def shares(case: Case, known: Mapping[str, Relation]) -> list[Channel]:
         counts = np.bincount(variable.codes[case.golden & (variable.codes >= 0)], minlength=len(variable.vocabulary))
         # A value that golden never saw is an experiment that began; what it takes from the others is no broken promise.
         promised = (variable.codes >= 0) & np.append(counts > 0, False)[variable.codes]
+        ruled = _ruled(case, variable) if variable.field.role is Role.MODEL else None
         for code in np.argsort(-counts)[:6]:
             if counts[code] < 10:
                 continue
             values = np.where(promised, variable.codes == code, np.nan)
-            out.append(Channel(variable.path, "decision", f"share:{variable.vocabulary[code]}", "marginal",
-                               values.astype(float), sign=0, floor=0.02, not_by=DECIDED))  # fmt: skip
+            given = None if ruled is None else np.where(ruled < 0, np.nan, (ruled == code).astype(float))
+            layer = "decision" if ruled is None else "model"  # no one's turn: another model answers
+            out.append(Channel(variable.path, layer, f"share:{variable.vocabulary[code]}", "marginal",
+                               values.astype(float), sign=0, floor=0.02, not_by=DECIDED, given=given))  # fmt: skip
     return out
+
+
+def _ruled(case: Case, variable: Variable) -> Ints | None:
+    """The value that golden always had for who asks, or what is asked, shape (n,), negative where that is new; None where no one field says it."""
+    assert variable.codes is not None
+    known = case.golden & (variable.codes >= 0)
+    size = int(variable.codes.max()) + 1
+    if np.unique(variable.codes[known]).size < 2:
+        return None
+    for path, codes in case.categories.items():
+        both = known & (codes >= 0)
+        table = np.bincount(codes[both] * size + variable.codes[both], minlength=(int(codes.max()) + 1) * size)
+        table = table.reshape(-1, size)
+        if path != variable.path and both.sum() > RULED * known.sum() and table.max(axis=1).sum() > RULED * both.sum():
+            usual = np.where(table.any(axis=1), table.argmax(axis=1), -1)
+            return np.where(codes < 0, -1, usual[codes])
+    return None
 
 
 def marginals(case: Case, known: Mapping[str, Relation]) -> list[Channel]:

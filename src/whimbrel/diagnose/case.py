@@ -197,8 +197,8 @@ class Case:
     @cached_property
     def things(self) -> Things | None:
         """What golden's requests are about (a product, a machine), where its state lasts for a while and then is another."""
-        inputs = [v for v in self.of(Role.INPUT) if not v.derived]
-        states = {v.path: v.as_numbers for v in inputs}
+        inputs = self.of(Role.INPUT)
+        states = {v.name: v.codes.astype(float) if v.codes is not None else v.as_numbers for v in inputs}
         return things_of(self.ts, self.golden, {**self.many, **self.categories}, states)
 
     @cached_property

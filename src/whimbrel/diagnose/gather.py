@@ -167,7 +167,8 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     channel = suspect.hit.channel
     fitted = channel.kind == "residual" and not channel.exact
     newcomers = role_of(suspect.component) is Role.INPUT and came_on_top(case, suspect)
-    if newcomers or _of_strangers(case, suspect, fitted=fitted, stranger=stranger):
+    theirs = keys.of_few_things(case, suspect)
+    if newcomers or theirs or _of_strangers(case, suspect, fitted=fitted, stranger=stranger):
         return replace(suspect, proof=Proof.SOFT)
     few = (fitted or channel.signature in ("lost", "over", "scaled")) and keys.of_few(case, suspect)
     clock = of_another_hour(case, suspect) if fitted and channel.signature == "spread" else ""
@@ -204,8 +205,8 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     named = labels.proved(case, suspect) if of_labels else name_shape(case, suspect)
     named = replace(named, proof=untold.proof(case, named))
     decision = named.hit.channel.signature in _DECIDED and role_of(named.component) is Role.INPUT
-    theirs = decision and keys.decided(case, named)
-    return replace(named, proof=Proof.SOFT) if theirs or keys.of_newcomers(case, named) else named
+    decided = decision and keys.decided(case, named)
+    return replace(named, proof=Proof.SOFT) if decided or keys.of_newcomers(case, named) else named
 
 
 def _of_strangers(case: Case, suspect: Suspect, *, fitted: bool, stranger: bool) -> bool:

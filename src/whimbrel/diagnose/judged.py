@@ -92,10 +92,10 @@ def copied(case: Case) -> list[Channel]:
 
 
 def _bounds(case: Case, values: Floats, target: Floats, same: Bools) -> bool:
-    """Whether golden's labels never pass a number: what is sold ends with what is in stock, and no form was filled in where it did."""
+    """Whether golden's labels hardly pass a number: what is sold ends with what is in stock, and no form was filled in where it did."""
     held = case.golden & np.isfinite(values) & np.isfinite(target) & ~same
     above = float((target > values)[held].mean()) if held.any() else 0.5
-    return min(above, 1 - above) < BEYOND
+    return min(above, 1 - above) < SELDOM
 
 
 def numeric(label: Variable) -> Floats | None:

@@ -9,7 +9,7 @@ Keys of which there are many (ids) have few rows each; no world turns all of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,6 +47,9 @@ COVERED, ONE, _CROWD = 0.5, 0.98, 3
 
 NEW, ALL_NEW = 0.8, 0.5
 """Shares of the rows that depart whose key golden never saw, and of a slice's rows that depart, from which on it is they, and is more than they."""
+
+LEAST_THINGS = 8
+"""Things in which something departs from which on it is not by what each of them is."""
 
 LEAST_ROWS = 8
 """Rows of a key that tell its level."""
@@ -164,6 +167,33 @@ def decided(case: Case, suspect: Suspect) -> bool:
         if np.count_nonzero(np.bincount(values) > 1) >= LEAST_KEYS:
             return True
     return False
+
+
+def of_few_things(case: Case, suspect: Suspect) -> bool:
+    """Whether what departs is what a few things, or others than before, are by themselves: their offers change, and one is asked about in each shop.
+
+    What is fixed for each thing is as it was, but others are asked about. What has states is another for a few things. A step departs for a few
+    that are in a state in which golden never had them: its relation was learned of others.
+    """
+    things, variable = case.things, measured(case, suspect.hit.channel)
+    if things is None or variable is None or role_of(variable.path) not in (Role.INPUT, Role.STEP):
+        return False
+    bad = suspect.bad & (things.key >= 0)
+    few = bool(bad.any()) and np.unique(things.key[bad]).size < LEAST_THINGS
+    if not bad.any() or float((~np.isin(things.key, things.key[case.golden]))[bad].mean()) > STRANGE:
+        return few and variable.name in things.fixed | things.states
+    if variable.name in things.fixed:
+        return float(_as_before(case, things.key, [variable])[bad].mean()) > KEPT
+    if not few or variable.name in things.states:
+        return few
+    states = [case.variables[name] for name in sorted(things.states)]
+    return role_of(variable.path) is Role.STEP and float(_as_before(case, things.key, states)[bad].mean()) < KEPT
+
+
+def _as_before(case: Case, key: Ints, fields: Sequence[Variable]) -> Bools:
+    """Rows whose key had the same values of these fields in golden, shape (n,)."""
+    told = np.unique(np.stack([key, *(field.kinds for field in fields)]), axis=1, return_inverse=True)[1].ravel()
+    return np.isin(told, told[case.golden])
 
 
 def of_few(case: Case, suspect: Suspect) -> bool:

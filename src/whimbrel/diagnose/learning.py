@@ -27,6 +27,7 @@ import numpy as np
 
 from whimbrel.diagnose import models
 from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.crosstabs import crossed
 from whimbrel.diagnose.forms import clipped, constant, gated, linear, single_parent_relations
 from whimbrel.diagnose.links import Link, evenest
 from whimbrel.diagnose.relations import Relation, Split
@@ -107,6 +108,10 @@ def _exact_number(case: Case, parts: Split, target: Variable, parents: Sequence[
     if not _varies(parts, target.numbers):
         return None
     witnesses = single_parent_relations(parts, target, parents)
+    told = witnesses[0].strength if witnesses else 0.0
+    if told < 1 and target.field.role is Role.STEP and not target.derived:
+        table = crossed(parts, target, parents)
+        witnesses = [table] if table is not None and table.strength > told else witnesses
     if not witnesses:
         found = linear(parts, target, parents)
         if found is None and target.field.role is not Role.INPUT and not target.derived:

@@ -83,7 +83,7 @@ def clusters(case: Case) -> list[Clusters]:
     if case.visits is not None:
         out.append(_clusters(case, case.visits[case.golden]))
     if case.things is not None:
-        out.append(_clusters(case, case.things.stretch, case.things.key))
+        out.append(_clusters(case, case.things.stretch, case.things.key[case.golden]))
     return out
 
 

@@ -6,7 +6,7 @@ another. A flag that is stuck for some minutes, and again later, is told by it, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -32,6 +32,8 @@ CROWDED = 2.0
 """Times as many rows as are due at those hours that a spell may have: somebody's backlog is alike, and comes on top."""
 APART = 0.1
 """How far a spell's rows may be from golden's by another category (total variation), beyond what chance makes of so few."""
+HELD = 0.5
+"""The share of what chance leaves open in which a row must say what the one before it of the same person, or place, said, to be held by it."""
 _PAIRED = 8
 """Tags that are asked two at a time."""
 
@@ -42,15 +44,43 @@ def channels(case: Case) -> list[Channel]:
         return []
     asked = [v for v in case.of(Role.INPUT) if not v.derived and 1 < v.distinct <= MOST_VALUES]
     found = {v.name: np.zeros(len(case.ts), dtype=bool) for v in asked}
+    new = _news(case, asked)
     for key in _keys(case) if asked else ():
         golden, window = (_ordered(case, key, rows) for rows in (case.golden, case.window))
         for variable in asked:
-            _mark(case, key, variable, golden, window, found[variable.name])
+            told = new[variable.name]
+            _mark(case, key, variable, golden[told[golden]], window[told[window]], found[variable.name])
     return [
         invariant(v, "spell", np.where(v.missing, np.nan, found[v.name]), floor=0.1)
         for v in asked
         if found[v.name].any()
     ]
+
+
+def _news(case: Case, asked: Sequence[Variable]) -> dict[str, Bools]:
+    """Rows that say something new of each input, shape (n,): not of whom it was said within the hour, where golden's said the same again.
+
+    A user's network holds for a session, and the weather of a place for all who are there: they are one witness.
+    """
+    out = {v.name: np.ones(len(case.ts), dtype=bool) for v in asked}
+    for path, codes in {**case.many, **case.categories}.items():
+        order = np.lexsort((case.ts, codes))
+        near = (np.diff(codes[order]) == 0) & (codes[order][1:] >= 0) & (np.diff(case.ts[order]) < HOUR_US)
+        near &= case.golden[order][1:] == case.golden[order][:-1]
+        later, earlier = order[1:][near], order[:-1][near]
+        judged = case.golden[later]
+        if judged.sum() < LEAST_ROWS:
+            continue
+        for variable in asked:
+            if variable.path == path:
+                continue
+            kinds = variable.kinds
+            shares = np.bincount(kinds[case.golden]) / max(int(case.golden.sum()), 1)
+            chance = float((shares**2).sum())
+            same = float((kinds[later] == kinds[earlier])[judged].mean())
+            if same - chance > HELD * (1 - chance):
+                out[variable.name][later] = False
+    return out
 
 
 def _keys(case: Case) -> Iterator[Ints]:
@@ -86,7 +116,9 @@ def _mark(case: Case, key: Ints, variable: Variable, golden: Ints, window: Ints,
             continue
         of_it = cells[before] == slice_ * size + kind
         usual = int(then[of_it].max(initial=1))
+        goes_on = 1 - of_it.sum() / max(then[of_it].sum(), 1)  # how often golden's is followed by itself
         by_chance = np.log(max(count * (1 - share), 2.0)) / -np.log(share)
+        share = max(share, min(goes_on + 2 * np.sqrt(goes_on * (1 - goes_on) / then[of_it].sum()), 1 - 1e-9))
         rows_there = int((key[window] == slice_).sum())
         least = max(LEAST_SPELL, np.log(CHANCE / rows_there) / np.log(share), LONGER * usual)
         if usual > AT_RANDOM * by_chance + 3 or length < least:

@@ -181,9 +181,10 @@ def _given_usage(case: Case, channel: Channel, usage: Usage | None) -> Channel:
 
 
 def asked_for(case: Case, suspect: Suspect) -> bool:
-    """Whether a span takes longer by what was asked for (pages, items): golden's own trees expect half of it of these inputs.
+    """Whether a span takes longer by what was asked for (pages, items): golden's own trees expect half of it of these inputs, and of the way they make.
 
-    What is taken off beforehand is what any prediction's tokens and load do to it; that pages are read of a scan alone only trees can say.
+    What is taken off beforehand is what any prediction's tokens and load do to it; that pages are read of a scan alone only trees can say. What
+    a look-up says is no excuse: that a tool had to be asked twice is the same fault.
     """
     variable, signature = case.variables.get(suspect.component), suspect.hit.channel.signature
     if variable is None or variable.field.role is not Role.SPAN or signature not in ("slower", "tail"):
@@ -192,7 +193,8 @@ def asked_for(case: Case, suspect: Suspect) -> bool:
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(variable.numbers)
     time = replace(variable, numbers=np.where(np.isfinite(logs), logs, np.nan))
-    expected = foretold(case, split(case), time, case.of(Role.INPUT))
+    made = [v for v in case.steps_before if v.field.step not in case.reads]
+    expected = foretold(case, split(case), time, [*case.of(Role.INPUT), *made])
     if expected is None:
         return False
     sides = (suspect.inside & case.golden, suspect.affected)

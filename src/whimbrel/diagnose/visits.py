@@ -19,9 +19,12 @@ _ROWS = 4.0
 """Rows that a row's visit must have on average."""
 _NEW = 0.1
 """The share of the rows of golden's later half whose visit began in it."""
-_HALF_DAY_US, _STRETCHES = 43_200_000_000, 3
-_SHARED, _CHANGED = 0.5, 8
-"""The share of a field's changes that all rows of one key and stretch of time must have in common; keys in which it changes."""
+_HOUR_US = 3_600_000_000
+_HALF_DAY_US, _STRETCHES = 12 * _HOUR_US, 3
+_OWN = 0.1
+"""The part of a field's changes that must be other keys' at other times: a date, or the weather of all, is no key's state."""
+_SHARED, _STATE, _CHANGED = 0.5, 0.25, 8
+"""The share of one field's changes that all rows of one key and half-day must have in common, and of others then; keys in which it changes."""
 _AT_ONCE, _STRETCH = 12.0, 50
 """Visits that go on side by side, those with most of the rows counted for less, among so many rows that follow each other: a date does not."""
 
@@ -47,52 +50,58 @@ def visits_of(ts: Ints, golden: Bools, fields: Iterable[Ints]) -> Ints | None:
 
 @dataclass(frozen=True, eq=False)
 class Things:
-    """What golden's rows are about, and in which of the stretches of time that are as long as the window, codes of shape (golden rows,) each."""
+    """What requests are about: codes of shape (n,), negative where it is unknown, and in which stretch of time golden's rows came, (golden rows,).
+
+    `states` are the inputs that all rows about one share for a while, and that are others later; `fixed` those that never change.
+    """
 
     key: Ints
     stretch: Ints
+    states: frozenset[str]
+    fixed: frozenset[str]
 
 
-def things_of(ts: Ints, golden: Bools, fields: Mapping[str, Ints], states: Mapping[str, Floats]) -> Things | None:
-    """The field whose values have states: inputs that all rows about one of them share for a while, and that are others later.
+def things_of(ts: Ints, golden: Bools, fields: Mapping[str, Ints], inputs: Mapping[str, Floats]) -> Things | None:
+    """The field whose values have states, by the inputs as numbers or codes, shape (n,). None where what is fixed for good is all they have.
 
-    `states` are the inputs, as numbers or codes, shape (n,). None where there is no such field: what is fixed for good tells no rows apart.
+    A state lasts half a day and more. Stretches are as long as the window: what changes once in it, golden has to show.
     """
     rows = np.flatnonzero(golden)
-    lasts = int(np.ptp(ts[~golden])) if not golden.all() else 0
-    whole = int(np.ptp(ts[rows]))
-    stretch = (ts[rows] - ts[rows].min()) // max(min(max(lasts, _HALF_DAY_US), whole // _STRETCHES), 1)
+    since, lasts = ts[rows] - ts[rows].min(), int(np.ptp(ts[~golden])) if not golden.all() else 0
+    half = since // _HALF_DAY_US
+    stretch = since // max(min(max(lasts, _HALF_DAY_US), int(since.max()) // _STRETCHES), 1)
     best, most = None, _SHARED
     for path, codes in fields.items():
         key = codes[rows]
         there = key >= 0
-        if (
-            2 * there.sum() < rows.size
-            or _side_by_side(key[there][np.argsort(ts[rows][there], kind="stable")]) < _AT_ONCE
-        ):
+        in_turn = key[there][np.argsort(ts[rows][there], kind="stable")]
+        if 2 * in_turn.size < rows.size or in_turn.size < 4 * _STRETCH or _side_by_side(in_turn) < _AT_ONCE:
             continue
-        cluster = np.unique(key * (stretch.max() + 1) + stretch, return_inverse=True)[1]
+        cluster = np.unique(key * (half.max() + 1) + half, return_inverse=True)[1]
         counts = np.bincount(cluster[there]).astype(float)
-        if float((counts**2).sum() / max(counts.sum(), 1.0)) < _ROWS:
+        if float((counts**2).sum() / counts.sum()) < _ROWS:
             continue
-        for name, values in states.items():
-            effect = 0.0 if name == path else _effect(values[rows], key, stretch, cluster, there)
-            if effect > most:
-                best, most = Things(np.where(there, key, -1), stretch), effect
+        others = {name: values[rows] for name, values in inputs.items() if name != path}
+        effects = {name: _effect(values, key, since // _HOUR_US, cluster, there) for name, values in others.items()}
+        strongest = max((effect for effect in effects.values() if effect is not None), default=0.0)
+        if strongest > most:
+            states = frozenset(name for name, effect in effects.items() if effect is not None and effect > _STATE)
+            fixed = frozenset(name for name, effect in effects.items() if effect is None) | {path}
+            best, most = Things(codes, stretch, states, fixed), strongest
     return best
 
 
-def _effect(values: Floats, key: Ints, stretch: Ints, cluster: Ints, there: Bools) -> float:
-    """The share of what a field varies by, beyond each key's own mean and what the time does to all, that rows of one key and stretch have in common."""
+def _effect(values: Floats, key: Ints, hour: Ints, cluster: Ints, there: Bools) -> float | None:
+    """The share of a field's changes, beyond what the time does to all, that rows of one key and half-day have in common; None where no key's changes."""
     known = there & np.isfinite(values)
-    if known.sum() < 2 * _STRETCH:
-        return 0.0
     left = values[known] - _means(values[known], key[known])
-    left = left - _means(left, stretch[known])
-    whole = float((left**2).sum())
-    common = _means(left, cluster[known])
+    changes = float((left**2).sum())
+    if known.sum() < 2 * _STRETCH or changes < 1e-9:
+        return None
+    left = left - _means(left, hour[known])
+    whole, common = float((left**2).sum()), _means(left, cluster[known])
     changed = np.unique(key[known][np.abs(common) > 1e-9 * (np.abs(values[known]) + 1)]).size
-    if whole < 1e-9 or changed < _CHANGED:
+    if whole < _OWN * changes or changed < _CHANGED:
         return 0.0
     chance = np.unique(cluster[known]).size / known.sum()  # what means of so few rows share by luck
     return float(((common**2).sum() / whole - chance) / max(1 - chance, 1e-9))
