@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from whimbrel.diagnose import history
 from whimbrel.diagnose.boundaries import priced, written
 from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.crossing import crossing
@@ -29,7 +28,10 @@ from whimbrel.diagnose.followers import (
     misled,
     new_to_it,
     nothing_to_do,
+    of_the_past,
+    reads,
     rewritten,
+    same_source,
     taken_along,
     together,
     unanswered,
@@ -37,13 +39,13 @@ from whimbrel.diagnose.followers import (
     unread,
     worst,
 )
-from whimbrel.diagnose.machines import errs, on_one_host
+from whimbrel.diagnose.machines import calls, errs, on_one_host
 from whimbrel.diagnose.refuted import refuted
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.sources import served
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
-from whimbrel.diagnose.suspects import BARELY, CLEAR, Proof, Suspect, abrupt, not_yet, order_of, overlap
-from whimbrel.diagnose.unrecorded import miscounted, stamped, unrecorded
+from whimbrel.diagnose.suspects import BARELY, CLEAR, Proof, Suspect, abrupt, far, not_yet, order_of, overlap
+from whimbrel.diagnose.unrecorded import ahead, miscounted, seen_whole, stamped, told_by_clock, unrecorded
 from whimbrel.model.fields import Role, role_of, split
 
 GOOD = 0.8
@@ -89,7 +91,7 @@ def settle(
     others = refuted(case, led(case, [_promote(case, s, identities, others) for s in others]))
     proofs = [of_another(case, s, relations.get(s.component)) for s in others if s.proof > Proof.SOFT]
     soft = [s for s in others if s.proof is Proof.SOFT]
-    causes = [*_of_other_requests(case, proofs), *_of_lost_records(case, proofs)]
+    causes = [*_of_other_requests(case, proofs), *_of_lost_records(case, proofs), *_of_clocks(case, proofs)]
     causes += _host_slow(case, proofs, soft, identities)
     taken = {id(s) for cause in causes for s in (cause.suspect, *cause.witnesses)}
     rest = [s for s in proofs if id(s) not in taken]
@@ -107,6 +109,12 @@ def settle(
             )
     causes = _without_labels_of(causes) + _strangers(identities, causes)
     causes = [_located(case, _with_victims(cause, soft), soft) for cause in causes]
+    causes = [
+        replace(cause, layer="recorder", told_by=why)
+        if (why := seen_whole(case, cause.suspect, cause.witnesses, relations))
+        else cause
+        for cause in causes
+    ]
     named = {v for cause in causes for v in (*cause.victims, cause.component)}
     return causes, [s for s in soft if s.component not in named]
 
@@ -158,7 +166,10 @@ def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
     several += [s for s in decided if overlap(s.bad, lead.affected) >= MOSTLY]
     if several or lead.hit.channel.detail["of_inputs"]:
         names = tuple(s.component for s in (lead, *several))
-        return [Cause(lead, "recorder.record", "recorder", names, tuple(several))]
+        own = [s for s in moved if not (s.hit.channel.kind == "residual" and reads(s, lead.component))]
+        alone = role_of(lead.component) is Role.STEP and own == [lead]
+        named = lead.component if alone else "recorder.record"  # what follows from it goes by the request's own
+        return [Cause(lead, named, "recorder", names, tuple(several))]
     output = role_of(lead.component) is Role.OUTPUT
     return [Cause(lead, lead.component, "serving" if output else "features")]
 
@@ -169,6 +180,16 @@ def _of_lost_records(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
     found = sorted(lost, key=lambda s: order_of(case, s.component))
     names = tuple(s.component for s in found)
     return [Cause(found[0], "recorder.record", "recorder", names, tuple(found[1:]))] if found else []
+
+
+def _of_clocks(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
+    """Hosts whose clock is ahead, with the steps that read the clock rightly and are held against the record's time."""
+    out = []
+    for label in (s for s in proofs if s.component == "label"):
+        if why := ahead(case, label):
+            steps = [s for s in proofs if told_by_clock(s) and overlap(s.bad, label.affected) >= MOSTLY]
+            out.append(Cause(label, "ts", "recorder", ("label", *(s.component for s in steps)), tuple(steps), why))
+    return out
 
 
 def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float, ...]:
@@ -206,7 +227,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         return overlap(suspect.bad, guilty.affected) >= MOSTLY  # a record of two requests keeps no relation
     if guilty.hit.channel.signature == "unwritten":
         # What is left of the rows is as it was, but for who is left and what came before them.
-        left = own in (Role.DECISION, Role.LABEL) or _of_the_past(suspect)
+        left = own in (Role.DECISION, Role.LABEL) or of_the_past(suspect)
         return left and (shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY)
     if unanswered_there(cause.layer, guilty, suspect) or rewritten(suspect, guilty, cause.witnesses):
         return True
@@ -227,7 +248,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         return taken_down or misled(suspect, guilty)
     if other is Role.ERROR:
         return unanswered(suspect, guilty)
-    if _same_source(suspect, guilty):
+    if same_source(suspect, guilty):
         return shared >= 0.5
     if guilty.hit.channel.signature == "foreign" and order_of(case, suspect.component) > order_of(
         case, guilty.component
@@ -246,20 +267,6 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     return order_of(case, suspect.component) > order_of(case, guilty.component) and (
         shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY
     )
-
-
-def _of_the_past(suspect: Suspect) -> bool:
-    """Whether it is told by the rows before it."""
-    relation = suspect.hit.channel.detail.get("relation")
-    return relation is not None and relation.form == history.FORM
-
-
-def _same_source(a: Suspect, b: Suspect) -> bool:
-    """Two inputs, or two outputs of one step: one cause where they fall together."""
-    left, right = split(a.component), split(b.component)
-    if left[0] != right[0] or left[0] not in ("inputs", "steps", "usage", "hardware", "outputs", "decisions"):
-        return False
-    return left[0] != "steps" or left[1] == right[1]
 
 
 # ---------------------------------------------------------------- who is named
@@ -367,10 +374,10 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     kind = "marginal" if signature == "range" and on_one_host(suspect) else kind
     kind = "marginal" if signature == "atom" and role is Role.OUTPUT and another else kind  # it says the same to many
     asked = role in (Role.STEP, Role.OUTPUT) or (role is Role.USAGE and not priced(suspect.component))
-    if suspect.proof is not Proof.SOFT or not asked or kind not in ("marginal", "residual"):
-        return suspect
     code = f"code.{split(suspect.component)[1]}" if role is Role.STEP else ""
     anew = [s for s in identities if s.component == code and _coincide(suspect, s)]
+    if suspect.proof is not Proof.SOFT or not asked or kind not in ("marginal", "residual"):
+        return suspect
     rewritten, clear = bool(anew), suspect.clarity >= CLEAR
     if kind == "residual":  # upstream foretells it only roughly, and may have changed in what was not recorded
         told = rewritten and (clear or any(_only_there(suspect, s) for s in anew))
@@ -382,7 +389,7 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     found = rewritten or (role is Role.OUTPUT and another)
     passed_on = _passed_on(case, suspect, all_of)
     # A step may look the world up (weather, a feature store), and the world moves alone; a model does not, nor do tokens and calls.
-    alone = role is not Role.STEP and not passed_on and _far(suspect) and abrupt(case, suspect)
+    alone = role is not Role.STEP and not passed_on and far(suspect) and abrupt(case, suspect)
     # Who is answered by which host is chance: one whose answers alone left golden's is a trial with its control.
     trial = role is Role.OUTPUT and not passed_on and on_one_host(suspect)
     alone |= trial and clear
@@ -412,13 +419,6 @@ def _controlled(suspect: Suspect) -> bool:
     return asked and suspect.hit.channel.detail["relation"].strength >= GOOD
 
 
-def _far(suspect: Suspect) -> bool:
-    """Whether a distribution moved farther than a mix that nobody recorded moves it: a share by a standard deviation as well."""
-    moved = abs(suspect.shift)
-    spread = max(suspect.before * (1 - suspect.before), 0.0) ** 0.5
-    return moved >= 0.3 or (suspect.hit.channel.binary and moved >= max(0.05, spread))
-
-
 def _host_slow(
     case: Case, proofs: Sequence[Suspect], soft: Sequence[Suspect], identities: Sequence[Suspect]
 ) -> list[Cause]:
@@ -437,7 +437,7 @@ def _host_slow(
             for s in there
             if s.where == (host,) and not any(host in other.where and _coincide(s, other) for other in identities)
         ]
-        alike = [s for s in alike if not _calls(case, s.component)]
+        alike = [s for s in alike if not calls(case, s.component)]
         if len(there) < min(2, len(spans)) and not (there and counters) and not alike:
             continue
         lead = max(there, key=lambda s: s.hit.score)
@@ -447,18 +447,12 @@ def _host_slow(
     return out
 
 
-def _calls(case: Case, span: str) -> bool:
-    """Whether a span waits for something elsewhere, whose answer has an age or is recorded as read: the way there may be slow, and not the host."""
-    name = split(span)[1]
-    return name in case.reads or f"age.{name}" in case.variables
-
-
 def _located(case: Case, cause: Cause, soft: Sequence[Suspect]) -> Cause:
     """The cause with the slice and the onset of its clearest witness: a victim may show on every row what it shows on some."""
     lead = cause.suspect
     if lead.hit.channel.signature == "identity":
         return cause
-    beside = [s for s in soft if s.component in cause.victims or _same_source(s, lead)]
+    beside = [s for s in soft if s.component in cause.victims or same_source(s, lead)]
     clearest = lead
     for one in (*cause.witnesses, *beside):
         if one.hit.channel.signature == "identity" or order_of(case, one.component) < order_of(case, lead.component):

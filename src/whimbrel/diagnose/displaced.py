@@ -24,6 +24,8 @@ _LEAST = 20
 """Values that show whose they are."""
 _FITS, _BY_CHANCE = 0.6, 0.25
 """The share of them that must be another request's, and what of it a request farther off may have as well."""
+_ALL, _OFTEN = 0.95, 0.6
+"""The same of values of which there are few: all of them are another request's, and many of those farther off are the same by chance."""
 _LAGS, _FARTHER = (1, -1, 2, -2), (7, 11, -13)
 """Places from a request to whose its values may be, and to some whose they are not."""
 _SIZES = 10
@@ -52,15 +54,22 @@ def of_another(case: Case, suspect: Suspect, relation: Relation | None) -> Suspe
 
 def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> tuple[str, bool]:
     """Whose a step's or an output's values are, in words, or whose the inputs are that stand beside them; empty where they are no other request's."""
-    variable = case.variables.get(suspect.component)
+    own = suspect.hit.channel.detail.get("relation")
+    relation = own if relation is None and own is not None and own.exact else relation  # of a text, what is told of it
+    variable = None if relation is None else case.variables.get(relation.target)
     made = role_of(suspect.component) in (Role.STEP, Role.OUTPUT)
-    if relation is None or variable is None or variable.numbers is None or not made or max(case.sampled) > SAMPLED:
+    if relation is None or variable is None or not made or max(case.sampled) > SAMPLED:
         return "", False
-    values, expected, bad = variable.numbers, relation.expected, np.flatnonzero(suspect.bad & ~variable.missing)
+    named = variable.numbers is None
+    if named and not relation.exact:
+        return "", False  # of a few values every second request has the same
+    values = variable.as_numbers if variable.numbers is None else variable.numbers
+    expected, bad = relation.expected, np.flatnonzero(suspect.bad & ~variable.missing)
     judged = case.golden & np.isfinite(relation.surprise) & np.isfinite(values)
     if bad.size < _LEAST or not judged.any():
         return "", False
-    near = _reach(relation, values, judged)
+    near = np.zeros(values.size) if named else _reach(relation, values, judged)
+    fits, at_most = (_ALL, _OFTEN) if named else (_FITS, _BY_CHANCE)
     best, words, of_inputs = 0.0, "", False
     lines = {"": np.zeros(len(case.ts), np.int64), **_places(case)}
     for path, place in (lines | _series(case) if role_of(suspect.component) is Role.OUTPUT else lines).items():
@@ -69,11 +78,13 @@ def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> tuple
         for own, others in ((values, expected), (expected, values)):
             shares = {lag: _share(own, others, bad, place, line, lag, near) for lag in _LAGS}
             lag = max(_LAGS, key=lambda one: shares[one])
-            if shares[lag] < _FITS or shares[lag] <= best:
+            # Of few values what was before fits as well as what came after beside another's inputs: nothing is kept that has not come yet.
+            share = shares[lag] + (1.0 if named and lag < 0 else 0.0)
+            if shares[lag] < fits or share <= best:
                 continue
             chance = max(_share(own, others, bad, place, line, far, near) for far in _FARTHER)
-            if chance <= _BY_CHANCE * shares[lag]:
-                best, of_inputs = shares[lag], own is expected
+            if chance <= at_most * shares[lag]:
+                best, of_inputs = share, own is expected
                 count = "" if abs(lag) == 1 else f" {abs(lag)} places"
                 of = f"{count} {'before' if lag < 0 else 'after'} it{f' of the same {path}' if path else ''}"
                 words = f"{'the inputs beside them' if of_inputs else 'they'} are those of the request{of}"

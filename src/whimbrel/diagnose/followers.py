@@ -12,11 +12,12 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import logit
 
+from whimbrel.diagnose import history
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import measured
 from whimbrel.diagnose.suspects import Proof, Suspect, order_of, overlap
-from whimbrel.model.fields import Role, role_of
+from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
 
 _FEW, _LEFT = 12, 0.02
@@ -252,3 +253,22 @@ def worst(suspect: Suspect) -> Bools:
     ]  # at a time-out all are as long
     out: Bools = suspect.affected & np.any(stopped or list(far.values()), axis=0)
     return out
+
+
+def reads(suspect: Suspect, component: str) -> bool:
+    """Whether what golden taught about it goes by a field, or by what is told of that."""
+    return component in {name.partition("#")[0] for name in suspect.hit.channel.detail["relation"].parents}
+
+
+def of_the_past(suspect: Suspect) -> bool:
+    """Whether it is told by the rows before it."""
+    relation = suspect.hit.channel.detail.get("relation")
+    return relation is not None and relation.form == history.FORM
+
+
+def same_source(a: Suspect, b: Suspect) -> bool:
+    """Two inputs, or two outputs of one step: one cause where they fall together."""
+    left, right = split(a.component), split(b.component)
+    if left[0] != right[0] or left[0] not in ("inputs", "steps", "usage", "hardware", "outputs", "decisions"):
+        return False
+    return left[0] != "steps" or left[1] == right[1]

@@ -14,6 +14,7 @@ from whimbrel.diagnose.exchanged import stand_in
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.straight import of_other_weights
 from whimbrel.diagnose.suspects import Suspect
+from whimbrel.model.fields import split
 from whimbrel.model.rows import Floats
 
 _STREWN = 5.0
@@ -26,6 +27,12 @@ often each of them comes."""
 def on_one_host(suspect: Suspect) -> bool:
     """Whether the slice is one host, whoever asks."""
     return [c.path for c in suspect.where] == ["hardware.host"]
+
+
+def calls(case: Case, span: str) -> bool:
+    """Whether a span waits for something elsewhere, whose answer has an age or is recorded as read: the way there may be slow, and not the host."""
+    name = split(span)[1]
+    return name in case.reads or f"age.{name}" in case.variables
 
 
 def errs(case: Case, suspect: Suspect, relations: Mapping[str, Relation]) -> bool:

@@ -121,6 +121,13 @@ def abrupt(case: Case, suspect: Suspect) -> bool:
     return abs(float(excess[before].mean())) < 0.35 * abs(start) and abs(start) > 0.6 * abs(suspect.shift)
 
 
+def far(suspect: Suspect) -> bool:
+    """Whether a distribution moved farther than a mix that nobody recorded moves it: a share by a standard deviation as well."""
+    moved = abs(suspect.shift)
+    spread = max(suspect.before * (1 - suspect.before), 0.0) ** 0.5
+    return moved >= 0.3 or (suspect.hit.channel.binary and moved >= max(0.05, spread))
+
+
 def as_many(case: Case, suspect: Suspect) -> bool:
     """Whether the slice is as large a part of the traffic as in golden, by chance at most not: who brings another kind brings more of it."""
     here, there = suspect.inside[case.window & (case.ts >= suspect.since_us)], suspect.inside[case.golden]

@@ -1,19 +1,20 @@
-"""What is wrong in the record alone: answers that the model gave and the log lost, and times at which nothing came but a batch of records.
+"""What is wrong in the record alone: answers that the model gave and the log lost, values that the steps saw whole, and times at which nothing came.
 
-In: a `Case` and a suspect whose outputs are null, or a step that reads the clock. Out: how one knows it, in words. A model that gives none fails, and
-leaves an error or a fallback behind it; a log that drops a part of a record takes all of that part, and what came of the answer goes on.
+In: a `Case` and a suspect whose outputs are null, whose values are cut, or a step that reads the clock. Out: how one knows it, in words. A model that gives
+none fails, and leaves an error or a fallback behind it; a log that drops a part of a record takes all of that part, and what came of it goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from whimbrel.diagnose.case import Case
+from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.machines import on_one_host
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.surroundings import failed
-from whimbrel.diagnose.suspects import Suspect
+from whimbrel.diagnose.suspects import Proof, Suspect
 from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats, Ints
 
@@ -31,6 +32,93 @@ _STAYED, _WENT = 0.25, 0.5
 """Golden spreads by which a price may have moved that is what it was, and a count must have that is wrong."""
 _HEAP = 4
 """Records of one host and one moment that are no chance."""
+
+_FOLLOWS = 0.98
+"""The share of rows on which a step that is made of what stands in the record is what golden made of that."""
+_PARTS = 5
+"""Parts, by size, in which numbers are held against golden's."""
+
+
+def seen_whole(case: Case, suspect: Suspect, witnesses: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
+    """What tells that the steps saw the right value where the record bears a cut or an empty one; empty where they may have seen that very one.
+
+    A step that golden made of this value alone is as varied as ever, and not what the recorded value leads to; and no other step goes by the recorded one.
+    """
+    signature = suspect.hit.channel.signature
+    if role_of(suspect.component) not in (Role.INPUT, Role.STEP) or signature not in ("cut", "null", "form"):
+        return ""
+    made = [r for r in relations.values() if r.exact and _read(r) == {suspect.component} and r.target in case.variables]
+    made = [
+        r
+        for r in made
+        if role_of(case.variables[r.target].path) is Role.STEP and r.target.partition("#")[0] != suspect.component
+    ]
+    broke = {s.component for s in witnesses if s.hit.channel.exact}
+    if signature == "null":
+        right = [r for r in made if np.isnan(r.surprise[suspect.bad]).mean() > _NEARLY and _as_ever(case, suspect, r)]
+    else:
+        right = [r for r in made if case.variables[r.target].path in broke and _as_ever(case, suspect, r)]
+    if not right or any(_goes_by_it(case, suspect, r) for r in made):
+        return ""
+    names = " and ".join(f"`{case.variables[r.target].path}`" for r in right[:2])
+    return f"{names}, made of it, {'is' if len(right) == 1 else 'are'} as ever: the record alone bears it so"
+
+
+def _read(relation: Relation) -> set[str]:
+    """The fields that a relation reads, whichever mark or place of them."""
+    return {name.partition("#")[0].partition("[")[0] for name in relation.parents}
+
+
+def _as_ever(case: Case, suspect: Suspect, relation: Relation) -> bool:
+    """Whether a step's values are there and spread as golden's of the slice, where the suspect is wrong."""
+    variable, base = case.variables[relation.target], case.golden & suspect.inside
+    rows = suspect.affected if suspect.hit.channel.signature != "null" else suspect.bad
+    if min(rows.sum(), base.sum()) < _LEAST or variable.missing[rows].mean() > _SELDOM + variable.missing[base].mean():
+        return False
+    return _alike(_parted(variable, case.golden), rows, base)
+
+
+def _goes_by_it(case: Case, suspect: Suspect, relation: Relation) -> bool:
+    """Whether a step is what the recorded values lead to, and these lead elsewhere than golden's did."""
+    rows = suspect.bad & np.isfinite(relation.surprise) & np.isfinite(relation.expected)
+    base = case.golden & np.isfinite(relation.expected)
+    if min(rows.sum(), base.sum()) < _LEAST or np.mean(relation.surprise[rows] == 0) < _FOLLOWS:
+        return False
+    expected = np.unique(relation.expected, return_inverse=True)[1]
+    return not _alike(expected, rows, base)
+
+
+def _parted(variable: Variable, golden: Bools) -> Ints:
+    """A category's values as numbers from 0; numbers in parts by size, of many values."""
+    if variable.numbers is None or np.unique(variable.numbers[golden]).size <= _PARTS:
+        return variable.kinds
+    edges = np.unique(np.nanquantile(variable.numbers[golden], np.linspace(0, 1, _PARTS + 1)[1:-1]))
+    out: Ints = np.where(variable.missing, edges.size + 1, np.searchsorted(edges, variable.numbers, "right"))
+    return out
+
+
+def ahead(case: Case, suspect: Suspect) -> str:
+    """What tells that a host's clock is ahead, where labels that come from elsewhere were there before what they judge; empty where nothing does.
+
+    Who joins labels does not know which host answered; all that one host records is as much later as its clock is ahead.
+    """
+    label_ts, early = case.label_ts, suspect.hit.channel.signature == "early"
+    if not early or label_ts is None or suspect.proof is not Proof.HARD or not on_one_host(suspect):
+        return ""
+    known = (label_ts >= 0) & ~case.variables["label"].missing
+    delay = (label_ts - case.ts) / 1e6
+    here, there = delay[known & suspect.affected], delay[known & case.golden]
+    if here.size < _LEAST or np.mean(here < 0) == 0:
+        return ""
+    off = float(np.min(there)) - float(np.min(here))
+    return f"this host's clock is about {off / 60:.0f} minutes ahead: labels that others write are there before what they judge"
+
+
+def told_by_clock(suspect: Suspect) -> bool:
+    """Whether it is a step that reads the clock, held against the record's time."""
+    relation = suspect.hit.channel.detail.get("relation")
+    reads = relation is not None and relation.exact and bool({"hour", "weekday"} & set(relation.parents))
+    return reads and role_of(suspect.component) is Role.STEP
 
 
 def stamped(case: Case, suspect: Suspect, relation: Relation | None) -> str:
