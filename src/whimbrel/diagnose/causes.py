@@ -32,6 +32,7 @@ from whimbrel.diagnose.followers import (
     reads,
     rewritten,
     same_source,
+    says_anew,
     taken_along,
     together,
     unanswered,
@@ -376,6 +377,11 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     asked = role in (Role.STEP, Role.OUTPUT) or (role is Role.USAGE and not priced(suspect.component))
     code = f"code.{split(suspect.component)[1]}" if role is Role.STEP else ""
     anew = [s for s in identities if s.component == code and _coincide(suspect, s)]
+    kind = (
+        "marginal"
+        if signature == "unseen" and says_anew(suspect, anew) and not _passed_on(case, suspect, all_of)
+        else kind
+    )
     if suspect.proof is not Proof.SOFT or not asked or kind not in ("marginal", "residual"):
         return suspect
     rewritten, clear = bool(anew), suspect.clarity >= CLEAR

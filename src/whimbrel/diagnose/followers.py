@@ -16,7 +16,7 @@ from whimbrel.diagnose import history
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import measured
-from whimbrel.diagnose.suspects import Proof, Suspect, order_of, overlap
+from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, order_of, overlap
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
 
@@ -216,6 +216,11 @@ def rewritten(suspect: Suspect, guilty: Suspect, witnesses: Sequence[Suspect]) -
     code = [w for w in witnesses if role_of(w.component) is Role.CODE and w.where == suspect.where]
     soon = any(abs(w.since_us - suspect.since_us) <= HOUR_US for w in code)
     return soon and role_of(suspect.component) in roles and role_of(guilty.component) is Role.STEP
+
+
+def says_anew(suspect: Suspect, anew: Sequence[Suspect]) -> bool:
+    """Whether a step clearly says what golden's never said, from the hour on in which its own code was replaced."""
+    return suspect.clarity >= CLEAR and any(abs(suspect.since_us - s.since_us) <= HOUR_US for s in anew)
 
 
 def nothing_to_do(suspect: Suspect, guilty: Suspect) -> bool:
