@@ -93,8 +93,8 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     if cause.layer == "hardware" and cause.suspect.layer != "serving":
         matters = True  # a machine that computes otherwise is never harmless
     shown = [w for w in cause.witnesses if w.proof > Proof.SOFT or w.hit.channel.kind == "residual"]
-    if any(role_of(w.component) in (Role.OUTPUT, Role.DECISION) for w in shown):
-        matters = True  # the outcome itself departs on the same rows
+    if any(role_of(w.component) in (Role.OUTPUT, Role.DECISION) for w in shown) or _misled(cause, relations):
+        matters = True  # the outcome itself departs on the same rows, or goes by what is not so
     if "label" in cause.victims and cause.suspect.where and cause.layer in ("data", "features", "model"):
         matters = True  # there, and not elsewhere, what turned out is no longer what was said
     if not matters and judged and not rounded and cause.layer in ("data", "features", "model"):
@@ -292,6 +292,25 @@ def _on_values(cause: Cause) -> bool:
         or (longer and role_of(victim) in (Role.OUTPUT, Role.DECISION))
         for victim in cause.victims
     )
+
+
+def _misled(cause: Cause, relations: Mapping[str, Relation]) -> bool:
+    """Whether what is slow left its own step with values that are not what golden made of the same inputs, and an output or a decision reads these.
+
+    A check that is given up on lets all pass; what it lets pass is seldom, and what became of it nobody measured.
+    """
+    if cause.layer not in ("serving", "hardware") or cause.suspect.shift < 0:
+        return False
+    own = split_path(cause.component)[1:2]
+    broke = {w.component for w in cause.witnesses if w.hit.channel.exact and role_of(w.component) is Role.STEP}
+    broke = {path for path in broke if cause.layer == "hardware" or split_path(path)[1:2] == own}
+    read = {
+        name.partition("#")[0]
+        for relation in relations.values()
+        if role_of(relation.target.partition("#")[0]) in (Role.OUTPUT, Role.DECISION)
+        for name in relation.parents
+    }
+    return bool(broke & read)
 
 
 def _spent(case: Case, cause: Cause) -> Harm:
