@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logit
 
-from whimbrel.diagnose import judged, keys, matrices, thinned
+from whimbrel.diagnose import agreeing, judged, keys, matrices, thinned
 from whimbrel.diagnose.atoms import channels_of_atoms
 from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.learning import learn
@@ -69,7 +69,7 @@ def channels(case: Case) -> list[Channel]:
     if label is None:
         return []
     out = _arrival(case, label)
-    out += [*judged.channels(case), *judged.copied(case)]
+    out += [*judged.channels(case), *judged.copied(case), *agreeing.channel(case)]
     if any(event.kind in CHANGES for event in case.events):
         out += [replace(c, signature="announced", least=judged.LEAST) for c in out if c.signature == "given score"]
     if label.numbers is not None:
@@ -107,6 +107,8 @@ def proved(case: Case, suspect: Suspect) -> Suspect:
             hit = replace(hit, channel=replace(hit.channel, signature="given score"))
             return replace(suspect, hit=hit, proof=Proof.FIRM)
         proof = Proof.SOFT
+    elif signature == agreeing.SIGNATURE:
+        proof = agreeing.proof(case, suspect)
     elif signature == "scaled":
         proof = (
             Proof.FIRM if (suspect.from_start or abrupt(case, suspect)) and judged.scaled(case, suspect) else Proof.SOFT

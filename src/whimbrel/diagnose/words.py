@@ -76,6 +76,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"{after} of values lie outside golden's range {detail['low']:g} to {detail['high']:g}"
         case "copied":
             return f"{after} of labels are exactly what `{detail['of']}` says, {before} in golden: filled in before anyone looked"
+        case "never corrected":
+            return f"{after} of labels are what `{detail['of']}` says, {before} in golden: nobody who is judged there is corrected any more"
         case "spell":
             return f"the same value so often in a row that it is no chance: in {after} of predictions, in {before} of golden's"
         case "atom":
