@@ -19,7 +19,7 @@ from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.learning import learn
 from whimbrel.diagnose.relations import split
 from whimbrel.diagnose.scan import Channel
-from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, events_near
+from whimbrel.diagnose.suspects import Proof, Suspect, abrupt, events_near, names
 from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats
 
@@ -39,8 +39,8 @@ AGES, RIDGE = 6, 50.0
 """Ages that slices are told apart at; golden's labels of a slice and age beside which its own share counts half."""
 FAR, FARTHER = 0.8, 1.2
 """Golden spreads at equal score that no base rate moves by: over the window, and in the slice and at the time that show it most."""
-JUMP = 0.75
-"""Golden spreads at equal score by which labels must jump with a change of the system before that is what moved them."""
+JUMP, NAMED = 0.75, 0.5
+"""Golden spreads at equal score by which labels must jump with a change of the system before that is what moved them, and with one that names their slice."""
 OTHERWISE = 0.2
 """The share of a slice's decisions that may be others than golden's without labels being so."""
 CHANGES = ("deploy", "config", "flag", "rollback")
@@ -146,9 +146,12 @@ def unsaid(suspect: Suspect) -> bool:
 
 def _announced(case: Case, suspect: Suspect) -> bool:
     """Whether labels of one slice jumped far, at once and alone, just after somebody changed the system: people do not wait for a deploy."""
-    if abs(suspect.shift) < JUMP or not matrices.of_who(case, suspect.where) or judged.new_model(case, suspect):
+    if abs(suspect.shift) < NAMED or not matrices.of_who(case, suspect.where) or judged.new_model(case, suspect):
         return False
-    told = any(event.kind in CHANGES for event in events_near(case, suspect)) and not _treated(case, suspect)
+    near = [event for event in events_near(case, suspect) if event.kind in CHANGES]
+    told = any(abs(suspect.shift) >= JUMP or names(event, suspect.where) for event in near) and not _treated(
+        case, suspect
+    )
     return told and abrupt(case, suspect) and thinned.alone(case, suspect) and not keys.of_few(case, suspect)
 
 

@@ -37,6 +37,8 @@ _BY_CHANCE = 2.5
 """Standard errors by which numbers of rows may differ by chance."""
 VERSION = re.compile(r"v?\d+([._-]\d+)*$")
 """What a release calls itself."""
+_A_NAME = 3
+"""Letters from which on a value found in what an event says is no chance."""
 _EVENT_BEFORE_S, _EVENT_AFTER_S = 7_200, 300
 
 
@@ -177,6 +179,12 @@ def events_near(case: Case, suspect: Suspect) -> tuple[NearEvent, ...]:
             continue
         out.append(NearEvent(event.ts, event.kind, event.what, round(lag)))
     return tuple(sorted(out, key=lambda e: abs(e.lag_s)))
+
+
+def names(event: NearEvent, where: Where) -> bool:
+    """Whether an event says whom it is about, and these are they: a release's number, a client, a region."""
+    said = {word.strip(".,:;()") for word in event.what.split()}
+    return any(len(str(c.value)) >= _A_NAME and str(c.value) in said for c in where)
 
 
 def overlap(a: Bools, b: Bools) -> float:
