@@ -29,6 +29,7 @@ from whimbrel.diagnose.followers import (
     new_to_it,
     nothing_to_do,
     of_the_past,
+    passed_on,
     reads,
     rewritten,
     same_source,
@@ -45,7 +46,7 @@ from whimbrel.diagnose.refuted import refuted
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.sources import served
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
-from whimbrel.diagnose.suspects import BARELY, CLEAR, Proof, Suspect, abrupt, far, not_yet, order_of, overlap
+from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, far, not_yet, order_of, overlap
 from whimbrel.diagnose.unrecorded import ahead, miscounted, seen_whole, stamped, told_by_clock, unrecorded
 from whimbrel.model.fields import Role, role_of, split
 
@@ -373,13 +374,16 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     role, kind = role_of(suspect.component), suspect.hit.channel.kind
     signature, another = suspect.hit.channel.signature, _identity_of(suspect, identities, Role.MODEL) is not None
     kind = "marginal" if signature == "range" and on_one_host(suspect) else kind
-    kind = "marginal" if signature == "atom" and role is Role.OUTPUT and another else kind  # it says the same to many
+    own = (
+        signature in ("atom", "range") and role is Role.OUTPUT and another
+    )  # it says the same to many, or what was never said
+    kind = "marginal" if own else kind
     asked = role in (Role.STEP, Role.OUTPUT) or (role is Role.USAGE and not priced(suspect.component))
     code = f"code.{split(suspect.component)[1]}" if role is Role.STEP else ""
     anew = [s for s in identities if s.component == code and _coincide(suspect, s)]
     kind = (
         "marginal"
-        if signature == "unseen" and says_anew(suspect, anew) and not _passed_on(case, suspect, all_of)
+        if signature == "unseen" and says_anew(suspect, anew) and not passed_on(case, suspect, all_of)
         else kind
     )
     if suspect.proof is not Proof.SOFT or not asked or kind not in ("marginal", "residual"):
@@ -390,14 +394,14 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
         # What moved a day after another model came did not move it.
         first = [s for s in all_of if s.since_us <= suspect.since_us + HOUR_US] if another else all_of
         otherwise = role is Role.OUTPUT and clear and (another or _controlled(suspect))
-        otherwise = otherwise and not _passed_on(case, suspect, first)
+        otherwise = otherwise and not passed_on(case, suspect, first)
         return replace(suspect, proof=Proof.FIRM) if told or otherwise else suspect
     found = rewritten or (role is Role.OUTPUT and another)
-    passed_on = _passed_on(case, suspect, all_of)
+    follows = passed_on(case, suspect, all_of)
     # A step may look the world up (weather, a feature store), and the world moves alone; a model does not, nor do tokens and calls.
-    alone = role is not Role.STEP and not passed_on and far(suspect) and abrupt(case, suspect)
+    alone = role is not Role.STEP and not follows and far(suspect) and abrupt(case, suspect)
     # Who is answered by which host is chance: one whose answers alone left golden's is a trial with its control.
-    trial = role is Role.OUTPUT and not passed_on and on_one_host(suspect)
+    trial = role is Role.OUTPUT and not follows and on_one_host(suspect)
     alone |= trial and clear
     return replace(suspect, proof=Proof.FIRM) if found or alone else suspect
 
@@ -409,14 +413,6 @@ def _strangers(identities: Sequence[Suspect], causes: Sequence[Cause]) -> list[C
     explained = [s for s in alone if any(overlap(s.bad, c.suspect.affected) >= SAME for c in causes)]
     left = sorted((s for s in alone if s not in explained), key=lambda s: _MODEL_FACTS.get(s.component, 9))
     return [Cause(left[0], left[0].component, "model", tuple(s.component for s in left[1:]))] if left else []
-
-
-def _passed_on(case: Case, suspect: Suspect, all_of: Sequence[Suspect]) -> bool:
-    """Whether something before it moved on a good part of its rows; what only just did moves nothing far."""
-    before = [s for s in all_of if order_of(case, s.component) < order_of(case, suspect.component)]
-    before = [s for s in before if role_of(s.component) in (Role.INPUT, Role.STEP, Role.AGE)]
-    before = [s for s in before if s.clarity >= BARELY or suspect.clarity < CLEAR]
-    return any(overlap(suspect.affected, s.affected) >= 0.3 for s in before)
 
 
 def _controlled(suspect: Suspect) -> bool:
