@@ -271,7 +271,7 @@ def test_who_is_answered_otherwise_in_one_slice_has_the_rest_for_a_control(
     channel = replace(answers.hit.channel, detail={"relation": Reads(("inputs.price",), strength=strength)})
     answers = replace(answers, hit=replace(answers.hit, channel=channel))
     price = suspect("inputs.price", "level", 1.0, kind="marginal", proof=Proof.SOFT)
-    case = SimpleNamespace(variables={}, answers=(), schema=SimpleNamespace(of=lambda *_: []))
+    case = SimpleNamespace(variables={}, answers=(), of=lambda *_: [], schema=SimpleNamespace(of=lambda *_: []))
     assert causes._promote(cast("Any", case), answers, [], [price, answers] if moved else [answers]).proof is proof
 
 

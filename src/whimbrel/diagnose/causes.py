@@ -22,6 +22,7 @@ from whimbrel.diagnose.followers import (
     CLEARER_ROWS,
     MOSTLY,
     SAME,
+    controlled,
     in_step,
     inherited,
     led,
@@ -34,7 +35,9 @@ from whimbrel.diagnose.followers import (
     rewritten,
     same_source,
     says_anew,
+    strange_text,
     taken_along,
+    tells,
     together,
     unanswered,
     unanswered_there,
@@ -45,13 +48,12 @@ from whimbrel.diagnose.machines import calls, errs, on_one_host
 from whimbrel.diagnose.refuted import refuted
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.sources import served
+from whimbrel.diagnose.spared import kept_by, made_of_it, unused
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, far, not_yet, order_of, overlap
 from whimbrel.diagnose.unrecorded import ahead, miscounted, seen_whole, stamped, told_by_clock, unrecorded
 from whimbrel.model.fields import Role, role_of, split
 
-GOOD = 0.8
-"""The share of an output's variance that a fitted model must tell before it says who is answered otherwise."""
 CLEARER = 2.0
 """Times as clear as its cause a witness must be before slice and onset are read off it."""
 
@@ -109,7 +111,7 @@ def settle(
             causes[explained] = replace(
                 cause, victims=(*cause.victims, suspect.component), witnesses=(*cause.witnesses, suspect)
             )
-    causes = _without_labels_of(causes) + _strangers(identities, causes)
+    causes = _strangers(identities, _without_labels_of(causes))
     causes = [_located(case, _with_victims(cause, soft), soft) for cause in causes]
     causes = [
         replace(cause, layer="recorder", told_by=why)
@@ -207,7 +209,9 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
         first = -1.0 if takes_down else 1.0
         if suspect.component == TOTAL:
             first = 2.0
-    if role is Role.AGE and suspect.proof is Proof.HARD:  # it says why what it feeds is wrong
+    if (role is Role.AGE and suspect.proof is Proof.HARD) or unused(
+        case, suspect
+    ):  # it says why what it feeds is wrong
         first = -0.5
     layer_order = order_of(case, suspect.component)
     if role is Role.ERROR:  # what it left without an answer comes after it
@@ -231,7 +235,8 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         # What is left of the rows is as it was, but for who is left and what came before them.
         left = own in (Role.DECISION, Role.LABEL) or of_the_past(suspect)
         return left and (shared >= SAME or overlap(suspect.bad, guilty.affected) >= MOSTLY)
-    if unanswered_there(cause.layer, guilty, suspect) or rewritten(suspect, guilty, cause.witnesses):
+    came_of_it = unanswered_there(cause.layer, guilty, suspect) or made_of_it(case, guilty, suspect)
+    if came_of_it or rewritten(suspect, guilty, cause.witnesses):
         return True
     if own is Role.SPAN and other is Role.SPAN:
         return suspect.component == TOTAL and shared >= 0.5
@@ -292,14 +297,17 @@ def _name(
             )  # fmt: skip
             return Cause(there, model.component, "model", (suspect.component,), (model,))
     if role is Role.OUTPUT:
+        if span := kept_by(case, suspect):
+            says = f"`{span}` takes less than half as long there as it ever did: the answers were not worked out anew"
+            return Cause(suspect, span, "serving", (suspect.component,), told_by=says)
         held_by = holder(case, suspect, relations)
         if held_by and misplaced(case, suspect, held_by, relations):
             says = f"`{held_by}` has them: each was written in the other's column"
             return Cause(suspect, "recorder.record", "recorder", (suspect.component, held_by), told_by=says)
         if on_one_host(suspect) and errs(case, suspect, relations):
             return Cause(suspect, "hardware.host", "hardware", (suspect.component,))
-        told = next((s for s in soft if _tells(s) and together(suspect, s)), None)
-        if told is not None and not _strange_text(case, suspect):
+        told = next((s for s in soft if tells(s) and together(suspect, s)), None)
+        if told is not None and not strange_text(case, suspect):
             return Cause(suspect, told.component, "decision", (suspect.component,), (told,))
     if role is Role.STEP and (why := stamped(case, suspect, relations.get(suspect.component))):
         return Cause(suspect, "ts", "recorder", (suspect.component,), told_by=why)
@@ -321,24 +329,15 @@ def _name(
         told_by = f"what `{suspect.component}` and the text make of it is as ever: it was counted wrongly"
         return Cause(counted, counted.component, "recorder", (suspect.component,), (suspect,), told_by)
     if role is Role.USAGE:
-        return Cause(suspect, *_usage(suspect, identities))
+        told_by = "nothing was used: the answer was not worked out anew" if unused(case, suspect) else ""
+        return Cause(suspect, *_usage(case, suspect, identities), told_by=told_by)
     return Cause(suspect, suspect.component, suspect.layer)
 
 
-def _tells(suspect: Suspect) -> bool:
-    """Whether what was done with the model's answer says something that it never said in golden: it could not be read."""
-    return role_of(suspect.component) is Role.DECISION and suspect.hit.channel.signature == "unseen"
-
-
-def _strange_text(case: Case, suspect: Suspect) -> bool:
-    """Whether the suspect is about what the model wrote itself."""
-    return f"{suspect.component}#characters" in case.variables
-
-
-def _usage(suspect: Suspect, identities: Sequence[Suspect]) -> tuple[str, str]:
+def _usage(case: Case, suspect: Suspect, identities: Sequence[Suspect]) -> tuple[str, str]:
     """More tokens in is a prompt that grew; more tokens out is a model that talks; the rest is the service, and what one host uses for the same requests."""
     name = split(suspect.component)[1]
-    if priced(name) or _KEPT.search(name) or on_one_host(suspect):
+    if priced(name) or _KEPT.search(name) or on_one_host(suspect) or unused(case, suspect):
         return suspect.component, "serving"
     if "input" in name or "prompt" in name:
         steps = [s for s in identities if s.component.startswith("code.") and _coincide(suspect, s)]
@@ -393,7 +392,7 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
         told = rewritten and (clear or any(_only_there(suspect, s) for s in anew))
         # What moved a day after another model came did not move it.
         first = [s for s in all_of if s.since_us <= suspect.since_us + HOUR_US] if another else all_of
-        otherwise = role is Role.OUTPUT and clear and (another or _controlled(suspect))
+        otherwise = role is Role.OUTPUT and clear and (another or controlled(suspect) or bool(kept_by(case, suspect)))
         otherwise = otherwise and not passed_on(case, suspect, first)
         return replace(suspect, proof=Proof.FIRM) if told or otherwise else suspect
     found = rewritten or (role is Role.OUTPUT and another)
@@ -407,18 +406,22 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
 
 
 def _strangers(identities: Sequence[Suspect], causes: Sequence[Cause]) -> list[Cause]:
-    """A model that answers on some hosts only and that golden never saw: nobody rolls out like that and leaves it so."""
+    """The causes, and a model that answers on some hosts only and that golden never saw: nobody rolls out like that and leaves it so.
+
+    That it takes more or less time there is what another model does, and no cause of it.
+    """
     models = [s for s in identities if role_of(s.component) is Role.MODEL]
     alone = [s for s in models if any(c.path == "hardware.host" for c in s.where)]
-    explained = [s for s in alone if any(overlap(s.bad, c.suspect.affected) >= SAME for c in causes)]
+    timed = [c for c in causes if c.layer == "serving" and role_of(c.component) is Role.SPAN]
+    others = [c for c in causes if c not in timed]
+    explained = [s for s in alone if any(overlap(s.bad, c.suspect.affected) >= SAME for c in others)]
     left = sorted((s for s in alone if s not in explained), key=lambda s: _MODEL_FACTS.get(s.component, 9))
-    return [Cause(left[0], left[0].component, "model", tuple(s.component for s in left[1:]))] if left else []
-
-
-def _controlled(suspect: Suspect) -> bool:
-    """Whether those who ask in one slice are answered otherwise than golden's model would answer them, and the others as before."""
-    asked = bool(suspect.where) and all(role_of(c.path) is Role.CONTEXT for c in suspect.where)
-    return asked and suspect.hit.channel.detail["relation"].strength >= GOOD
+    if not left:
+        return list(causes)
+    its = [c for c in timed if overlap(c.suspect.affected, left[0].bad) >= SAME and c.suspect.where == left[0].where]
+    victims = [*(s.component for s in left[1:]), *(v for c in its for v in (c.component, *c.victims))]
+    found = Cause(left[0], left[0].component, "model", tuple(victims), tuple(c.suspect for c in its))
+    return [*(c for c in causes if c not in its), found]
 
 
 def _host_slow(

@@ -20,6 +20,8 @@ from whimbrel.diagnose.suspects import BARELY, CLEAR, Proof, Suspect, order_of, 
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
 
+GOOD = 0.8
+"""The share of an output's variance that a fitted model must tell before it says who is answered otherwise."""
 _FEW, _LEFT = 12, 0.02
 """Rows that show a fixed multiple; the part of the squares that rounding may leave of it."""
 _DIGITS = ("atom", "stutter", "standing", "whole", "grid")
@@ -292,3 +294,19 @@ def passed_on(case: Case, suspect: Suspect, all_of: Sequence[Suspect]) -> bool:
         and (not s.hit.channel.binary or overlap(suspect.bad, s.bad) >= SOME)
         for s in before
     )
+
+
+def strange_text(case: Case, suspect: Suspect) -> bool:
+    """Whether the suspect is about what the model wrote itself."""
+    return f"{suspect.component}#characters" in case.variables
+
+
+def controlled(suspect: Suspect) -> bool:
+    """Whether those who ask in one slice are answered otherwise than golden's model would answer them, and the others as before."""
+    asked = bool(suspect.where) and all(role_of(c.path) is Role.CONTEXT for c in suspect.where)
+    return asked and suspect.hit.channel.detail["relation"].strength >= GOOD
+
+
+def tells(suspect: Suspect) -> bool:
+    """Whether what was done with the model's answer says something that it never said in golden: it could not be read."""
+    return role_of(suspect.component) is Role.DECISION and suspect.hit.channel.signature == "unseen"

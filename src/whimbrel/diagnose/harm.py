@@ -93,8 +93,9 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     if cause.layer == "hardware" and cause.suspect.layer != "serving":
         matters = True  # a machine that computes otherwise is never harmless
     shown = [w for w in cause.witnesses if w.proof > Proof.SOFT or w.hit.channel.kind == "residual"]
-    if any(role_of(w.component) in (Role.OUTPUT, Role.DECISION) for w in shown) or _misled(cause, relations):
-        matters = True  # the outcome itself departs on the same rows, or goes by what is not so
+    outcome = {Role.OUTPUT, Role.DECISION} | ({Role.STEP} if role_of(cause.component) is Role.USAGE else set())
+    if any(role_of(w.component) in outcome for w in shown) or _misled(cause, relations):
+        matters = True  # the outcome itself, or what is made of it, departs on the same rows, or goes by what is not so
     if "label" in cause.victims and cause.suspect.where and cause.layer in ("data", "features", "model"):
         matters = True  # there, and not elsewhere, what turned out is no longer what was said
     if not matters and judged and not rounded and cause.layer in ("data", "features", "model"):
