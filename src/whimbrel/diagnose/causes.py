@@ -45,7 +45,7 @@ from whimbrel.diagnose.followers import (
     worst,
 )
 from whimbrel.diagnose.machines import calls, errs, on_one_host
-from whimbrel.diagnose.refuted import refuted
+from whimbrel.diagnose.refuted import disowned, refuted
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.sources import served
 from whimbrel.diagnose.spared import kept_by, made_of_it, unused
@@ -392,8 +392,9 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
         told = rewritten and (clear or any(_only_there(suspect, s) for s in anew))
         # What moved a day after another model came did not move it.
         first = [s for s in all_of if s.since_us <= suspect.since_us + HOUR_US] if another else all_of
-        otherwise = role is Role.OUTPUT and clear and (another or controlled(suspect) or bool(kept_by(case, suspect)))
-        otherwise = otherwise and not passed_on(case, suspect, first)
+        otherwise = role is Role.OUTPUT and clear and not passed_on(case, suspect, first)
+        if otherwise and not (another or controlled(suspect) or kept_by(case, suspect)):
+            return disowned(case, suspect)
         return replace(suspect, proof=Proof.FIRM) if told or otherwise else suspect
     found = rewritten or (role is Role.OUTPUT and another)
     follows = passed_on(case, suspect, all_of)

@@ -159,6 +159,14 @@ def judged(case: Case) -> Judged | None:
     return Judged(target, _by_now(case, target, expected) if binary else expected, lift, left, binary)
 
 
+def as_labels(case: Case, found: Judged, score: Floats, instead: Floats) -> Floats:
+    """What labels would be expected of other scores than those that were given, shape (n,), as far as they have come by now."""
+    known = np.flatnonzero(case.golden & np.isfinite(found.expected) & np.isfinite(score))
+    order = known[np.argsort(score[known], kind="stable")]
+    expected = np.interp(instead, score[order], found.expected[order])
+    return _by_now(case, found.target, expected) if found.binary else expected
+
+
 def _by_now(case: Case, target: Floats, expected: Floats) -> Floats:
     """What is expected of the labels that have come by now, shape (n,): where a yes takes its time, or a no does, the first to come are of one kind.
 

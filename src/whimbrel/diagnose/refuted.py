@@ -1,9 +1,10 @@
 """An input that moved in one place, took the scores along, and was refuted by what came of it: it was measured otherwise, and nothing moved.
 
-In: a `Case` and its suspects. Out: the same, with those inputs proved. Where the world moves (other people come, other prices, more snow),
-labels move as well, by more or by less than the scores do; that they stay just where they were, at once and in one place, while nobody
-more or fewer came and all others are as before, is a sensor's, a unit's or a feed's doing. What labels follow is the world: an input that
-came apart from the others there proves nothing (a plant that stands still draws no load).
+In: a `Case` and its suspects. Out: the same, with those inputs proved; and whether labels disown an output that left golden's model. Where
+the world moves (other people come, other prices, more snow), labels move as well, by more or by less than the scores do; that they stay
+just where they were, at once and in one place, while nobody more or fewer came and all others are as before, is a sensor's, a unit's or a
+feed's doing. What labels follow is the world: an input that came apart from the others there proves nothing (a plant that stands still
+draws no load).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ MOVED = 0.2
 """Golden spreads of its own slice by which an input must have moved to have taken scores along."""
 CAME = 0.5
 """The part of what scores moved by that labels must have moved as well to show that it was the world that did."""
+OFF = 0.25
+"""Spreads of what golden's scores say by which scores must say more or less of all that is scored than labels do."""
 ALONE, SAME = 0.3, 0.6
 """Shares of the rows at which something else that broke may have moved the scores; at which two inputs moved together."""
 
@@ -46,6 +49,40 @@ def refuted(case: Case, suspects: Sequence[Suspect]) -> list[Suspect]:
     }
     out = [_proved(s) if s.component in chosen else s for s in suspects]
     return [replace(s, proof=Proof.SOFT) if _borne_out(case, found, s) else s for s in out]
+
+
+def disowned(case: Case, suspect: Suspect) -> Suspect:
+    """The suspect, proved where scores left golden's model at once, and what came of it is what that model would still have said.
+
+    Something that nobody recorded may lead scores away from all that is known of them; but then labels go with the scores. What departs
+    far shows best in some slice; labels, which are few, are asked of all traffic since then as well.
+    """
+    found, score = judged.judged(case), judged.main_score(case)
+    variable, relation = case.variables.get(suspect.component), suspect.hit.channel.detail.get("relation")
+    if found is None or score is None or relation is None or variable is None or variable.numbers is not score:
+        return suspect
+    instead = judged.as_labels(case, found, score, relation.expected)
+    every = np.ones(len(case.ts), dtype=bool)
+    all_of = replace(suspect, where=(), inside=every, affected=case.window & (case.ts >= suspect.since_us))
+    if not abrupt(case, suspect):
+        return suspect
+    base = case.golden & np.isfinite(relation.surprise)  # not what it knows by heart
+    false = next((s for s in (suspect, all_of) if _off(found, instead, s.affected, s.inside & base)), None)
+    return suspect if false is None else replace(false, proof=Proof.FIRM)
+
+
+def _off(found: Judged, instead: Floats, rows: Bools, base: Bools) -> bool:
+    """Whether what scores say of these labels is off on average, as golden's own is not and what its model would have said is not either."""
+    rows, base = (some & np.isfinite(found.residual) & np.isfinite(instead) for some in (rows, base))
+    if min(rows.sum(), base.sum()) < judged.FEW:
+        return False
+    said, told = (
+        float((says - found.target)[rows].mean() - (says - found.target)[base].mean())
+        for says in (found.expected, instead)
+    )
+    error = found.spread * float(np.sqrt(1 / rows.sum() + 1 / base.sum()))
+    spread = max(float(found.expected[base].std()), 1e-12)
+    return abs(said) - abs(told) > max(judged.ODD * error, OFF * spread) and abs(told) < STAYED * abs(said)
 
 
 def _may_be(case: Case, suspect: Suspect, suspects: Sequence[Suspect]) -> bool:
