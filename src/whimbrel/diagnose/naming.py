@@ -120,13 +120,16 @@ def _jumped_out(case: Case, suspect: Suspect, numbers: Floats, place: Ints) -> b
 
 
 def _all_strange(case: Case, suspect: Suspect) -> bool:
-    """Whether many texts that arrive are of a make that golden's never were, from one to the next, and no more texts than before: people change one by one."""
+    """Whether many texts that arrive are of a make that golden's never were, from one to the next, and no more texts than before: people change one by one.
+
+    What comes again and again with a few of many ids (two films' captions, or vectors) is theirs.
+    """
     channel = suspect.hit.channel
     if channel.signature != "range" or role_of(suspect.component) is not Role.INPUT:
         return False
     talked = str(channel.detail["variable"]).endswith("#new words")  # the news of the day, but not in one slice alone
     least = _STRANGE_WORDS if talked and suspect.where else np.inf if talked else _STRANGE
-    if suspect.after < least or not abrupt(case, suspect) or not as_many(case, suspect):
+    if suspect.after < least or not abrupt(case, suspect) or not as_many(case, suspect) or keys.of_few(case, suspect):
         return False
     rows = np.flatnonzero(suspect.affected)
     first = rows[np.argsort(case.ts[rows], kind="stable")][:_FIRST]
