@@ -11,10 +11,11 @@ may call. The rooms inside, in the order in which a case goes through them:
     contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs, `judged` for
                   what labels say, `agreeing` for those that never correct, `thinned` for what of them is lost, `readings` for whose
                   they are by golden's `terms`; `feeds`, `senders` and `copies` know what only a broken source does to numbers,
-                  texts and what is a tag as well, `ids` to keys,
+                  texts and what is a tag as well, `misread` what a reader does to numbers in texts, `ids` to keys,
                   `bygone` what a store does that goes back to an older version, `spells` what is stuck for some minutes; `atoms` are single
                   values that stand out, `fills` what a step does where it falls back, `vanished` decisions that are taken no more
-    visits        who comes, stays and goes (patients, sessions): their rows are few witnesses, which the scan and `keys` ask
+    visits        who comes, stays and goes (patients, sessions), and what is asked about again and again (products): few witnesses, which
+                  the scan and `keys` ask
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that
                   the rest of the row explains, `focus` about two models that answer side by side; `matrices` are its sums, `wobble` its noise,
                   `whom` its slices

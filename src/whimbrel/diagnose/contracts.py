@@ -16,11 +16,11 @@ import numpy as np
 
 from whimbrel.diagnose.atoms import FAR, channels_of_atoms, end_of
 from whimbrel.diagnose.case import MOSTLY_ONCE, Case, Variable
-from whimbrel.diagnose.ids import channel_of_forms
+from whimbrel.diagnose.ids import MANY, channel_of_forms
 from whimbrel.diagnose.scan import LAYER_OF, Channel, invariant
 from whimbrel.diagnose.shapes import multiples_of
 from whimbrel.diagnose.state import of_calendar
-from whimbrel.diagnose.text import FORMS
+from whimbrel.diagnose.text import BEGINNING, FORMS, condition
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
 
@@ -55,6 +55,11 @@ KNOWN_TURNS = 10
 STRANGE = 0.003
 """Share of golden's texts below which a form is one that they do not have."""
 
+_PHRASES = 0.5
+"""The share of different values that must have blanks for them to be phrases and no ids."""
+DAMAGED, _ONE_OF_THEM = 6, 0.5
+"""Different phrases that must be damaged, and the share of rows that one of them may have: what one writer calls his own is his."""
+
 _NOTHING = {"", "none", "null", "nan", "n/a", "na", "nil", "unknown", "undefined", "missing", "?", "-", "--", "unk", "#n/a", "(null)", "not set"}  # fmt: skip
 
 
@@ -85,6 +90,7 @@ def channels(case: Case) -> list[Channel]:
         elif not variable.derived:
             out += [*_category(case, variable), *_texts(case, variable)]
             out += channel_of_forms(case, variable, LAYER_OF[variable.field.role])
+            out += _of_phrases(case, variable)
         elif variable.name.partition("#")[2] in FORMS:
             out += _form(case, variable)
     for variable in case.of(Role.DECISION):
@@ -314,6 +320,24 @@ def _form(case: Case, variable: Variable) -> list[Channel]:
     top = [variable.vocabulary[i] for i in np.argsort(-np.where(strange, window, -1))[:3] if strange[i] and window[i]]
     detail = {"values": top, "variable": variable.name}
     return [invariant(variable, "form", np.where(variable.missing, np.nan, flags), floor=0.02, detail=detail)]
+
+
+def _of_phrases(case: Case, variable: Variable) -> list[Channel]:
+    """What short phrases went through that come again and again (titles, captions), which are no free text; a few of them are their writers'."""
+    assert variable.codes is not None
+    if variable.field.role is not Role.INPUT or f"{variable.name}#characters" in case.variables:
+        return []
+    known = np.unique(variable.codes[case.golden & ~variable.missing])
+    if known.size < MANY or np.mean([" " in variable.vocabulary[i] for i in known]) <= _PHRASES:
+        return []
+    states = [condition(phrase[:BEGINNING]) for phrase in variable.vocabulary]
+    names = tuple(dict.fromkeys(states))
+    codes = np.array([*(names.index(state) for state in states), -1])[variable.codes]
+    made = replace(variable, name=f"{variable.name}#condition", codes=codes, vocabulary=names)
+    out = _form(case, made)
+    rows = variable.codes[case.window & (out[0].values == 1)] if out else variable.codes[:0]
+    times = np.bincount(rows)
+    return out if np.count_nonzero(times) >= DAMAGED and times.max() <= _ONE_OF_THEM * rows.size else []
 
 
 def _texts(case: Case, variable: Variable) -> list[Channel]:

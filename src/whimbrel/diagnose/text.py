@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whimbrel.diagnose.language import declines, language
+from whimbrel.diagnose.misread import misread
 from whimbrel.model.rows import Bools, Floats, Ints
 
 BEGINNING = 240
@@ -44,6 +46,10 @@ _ESCAPED = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6});|\\[nrtu\"]|([=%])[C-F][0-9A-F]
 """What markup, a string in code, quoted-printable mail and addresses write for a character, and a reader should not see."""
 _TAG = re.compile(r"\[[^\[\]{}\":,]{1,40}\]\s*[^\s\]]")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>")
+_COMBINING = re.compile("[\u0300-\u036f\u1100-\u11ff\u3099\u309a]")
+"""Accents and parts of letters that are written as characters of their own."""
+_FILE_NAME = re.compile(r"\S*[\d_]\S*\.[A-Za-z][A-Za-z0-9]{1,3}")
+"""A number or an underscore, and an extension, without blanks: what a camera or a scanner calls what it made."""
 _RUN_TOGETHER = 20
 """Characters from which on a text of one word has lost its blanks."""
 _ADDRESS = re.compile(r"[/@\\]|\d{4}")
@@ -86,7 +92,8 @@ def marks(texts: Sequence[str], codes: Ints, golden: Bools, *, received: bool = 
     out.append(_listed("language", [language(text) for text in beginnings], codes))
     out.append(_listed("format", [shape(text) for text in texts], codes))
     out.append(_listed("letters", [letters(text) for text in beginnings], codes))
-    out.append(_listed("condition", [condition(text) for text in beginnings], codes))
+    worn = misread(beginnings, _some(codes[golden]))
+    out.append(_listed("condition", [worn.get(i) or condition(text) for i, text in enumerate(beginnings)], codes))
     out.append(_listed("ending", [ending(text) for text in texts], codes))
     heads = [" ".join(text.split(None, 2)[:2]) for text in beginnings]
     if len(set(heads)) <= max(MOST_CODES, 0.2 * len(texts)):
@@ -181,18 +188,23 @@ def letters(beginning: str) -> str | None:
 
 
 def condition(beginning: str) -> str:
-    r"""What a text went through: nothing, a broken encoding, markup or escapes left in, its blanks lost.
+    r"""What a text went through: nothing, a broken or decomposed encoding, markup or escapes left in, its blanks lost, a file's name in its place.
 
-    >>> [condition(t) for t in ("Où est-il ?", "OÃ¹ est-il ?", "<p>Hi</p>", "A&nbsp;b", "a\nb", "whereismyparcelplease")]
-    ['whole', 'broken encoding', 'markup', 'escaped', 'escaped', 'without blanks']
+    >>> [condition(t) for t in ("Où est-il ?", "OÃ¹ est-il ?", "<p>Hi</p>", "A&nbsp;b", "a\nb", "whereismyparcelplease", "IMG_0412.jpg")]
+    ['whole', 'broken encoding', 'markup', 'escaped', 'escaped', 'without blanks', 'file name']
     """
-    if not beginning.isascii() and _BROKEN.search(beginning):
-        return "broken encoding"
+    if not beginning.isascii():
+        if _BROKEN.search(beginning):
+            return "broken encoding"
+        if _COMBINING.search(beginning) and len(unicodedata.normalize("NFC", beginning)) < len(beginning):
+            return "decomposed letters"
     if any(mark in beginning for mark in "&\\=%") and _ESCAPED.search(beginning):
         return "escaped"
     if "<" in beginning and _MARKUP.search(beginning):
         return "markup"
     stripped = beginning.strip()
+    if _FILE_NAME.fullmatch(stripped) and "@" not in stripped and "://" not in stripped:
+        return "file name"
     one = len(stripped) >= _RUN_TOGETHER and len(stripped.split(None, 1)) == 1 and not _ADDRESS.search(stripped)
     if one and ord(max(stripped)) < _UNSPACED_SCRIPTS:
         return "without blanks"
