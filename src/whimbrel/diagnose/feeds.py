@@ -17,7 +17,7 @@ from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.scan import LAYER_OF, Channel, measured
 from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role, role_of
-from whimbrel.model.rows import Floats, Ints
+from whimbrel.model.rows import Bools, Floats, Ints
 
 SIGNATURES = ("over", "times", "stutter", "standing")
 ENOUGH = 500
@@ -78,6 +78,7 @@ def proof(case: Case, suspect: Suspect) -> Proof:
     if channel.signature == "stutter":
         said = np.bincount(variable.kinds[suspect.affected & ~variable.missing])
         by_chance = float(np.sum((said / max(said.sum(), 1)) ** 2))  # one price for nearly all repeats in any order
+        by_chance = max(by_chance, _beside(case, variable, channel.detail["back"], suspect.affected))
         sure = _densest(case, suspect) >= _OFTEN + by_chance and suspect.before < _RARE and abrupt(case, suspect)
         return Proof.HARD if sure else Proof.SOFT
     if channel.signature == "standing":
@@ -253,9 +254,37 @@ def _stutters(case: Case, inputs: list[Variable]) -> list[Channel]:
         flags = np.where(variable.missing, np.nan, 0.0)
         flags[rows] = np.mean(others, axis=0) <= 0.5 if others else 1.0
         out.append(
-            Channel(variable.path, "data", "stutter", "invariant", flags, floor=0.1, detail={"variable": variable.name})
+            Channel(
+                variable.path,
+                "data",
+                "stutter",
+                "invariant",
+                flags,
+                floor=0.1,
+                detail={"variable": variable.name, "back": back},
+            )
         )
     return out
+
+
+def _beside(case: Case, variable: Variable, back: int, rows: Bools) -> float:
+    """The share of rows whose value but for one last digit was said as shortly before: where many are in one place they share its digits by chance."""
+    if variable.numbers is None:
+        return 0.0
+    apart = np.diff(np.unique(variable.numbers[case.golden & ~variable.missing]))
+    if not apart.size:
+        return 0.0
+    marks = np.round(np.where(variable.missing, 0.0, variable.numbers) / apart.min())
+    n = len(case.ts)
+    place = np.empty(n, dtype=np.int64)
+    place[np.lexsort((case.ts, case.window))] = np.arange(n)
+    known, index = np.unique(marks, return_inverse=True)
+    said = np.sort((index * n + place)[~variable.missing])
+    asked = np.flatnonzero(rows & ~variable.missing)
+    at = np.minimum(np.searchsorted(known, marks[asked] + 1), known.size - 1)
+    last = said[np.maximum(np.searchsorted(said, at * n + place[asked]) - 1, 0)] - at * n
+    near = (known[at] == marks[asked] + 1) & (last >= np.maximum(place[asked] - back, 0)) & (last < place[asked])
+    return float(near.mean()) if asked.size else 0.0
 
 
 def _last_alike(case: Case, variable: Variable) -> tuple[Ints, Ints]:

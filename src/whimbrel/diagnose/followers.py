@@ -166,6 +166,8 @@ def inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relations
     told = np.isfinite(relation.surprise[bad]).mean() >= (_ALL if relation.exact else 1.1) if bad.any() else True
     if signature in ("constant", "spell") and role_of(suspect.component) is Role.INPUT and not told:
         return suspect  # stuck at what it mostly is, it is on most rows what others tell of it
+    if signature == "stutter" and role_of(suspect.component) is Role.INPUT and not relation.exact:
+        return suspect  # what others roughly foretell is near the same again, and not the same to the last digit
     if signature in _DIGITS and not relation.exact and _varies(case, case.variables[suspect.component], relation, bad):
         return suspect  # one value where upstream promises many is this component's own doing, and so are lost digits
     surprise = np.abs(relation.surprise[bad])
