@@ -16,6 +16,7 @@ import numpy as np
 from whimbrel.diagnose import clocks, models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
+from whimbrel.diagnose.composed import composed
 from whimbrel.diagnose.forms import EXACT_SHARE
 from whimbrel.diagnose.gist import from_words
 from whimbrel.diagnose.history import Pasts, recalled
@@ -84,6 +85,7 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
             found = found or _beside(case, parts, variable, parents) or _afterwards(case, parts, variable, parents)
         if found is None and variable.field.role in (Role.INPUT, Role.STEP):
             found = clocks.local(case, parts, variable) or recalled(case, pasts, variable)
+        found = found or composed(case, parts, variable, [*parents, *case.of(Role.CONTEXT)])
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
         elif parents and (variable.field.role is not Role.INPUT or _measured(variable)):

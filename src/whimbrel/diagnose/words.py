@@ -223,7 +223,11 @@ def _broken(case: Case, suspect: Suspect) -> str:
     pairs = [
         (variable.vocabulary[int(e)], variable.vocabulary[c])
         for e, c in zip(relation.expected[rows], variable.codes[rows], strict=True)
+        if np.isfinite(e)  # a name may be due that nothing bears
     ]
+    if relation.told:
+        instead = f": {pairs[0][1]!r} where that gives {pairs[0][0]!r}" if pairs else ""
+        return f"no longer {relation.told} ({share} of those that can be told){instead}"
     if not pairs:
         return "is not what golden made of the same inputs"
     (gave, gives), count = max(((p, pairs.count(p)) for p in set(pairs)), key=lambda x: x[1])
