@@ -382,6 +382,24 @@ def test_what_broke_on_the_same_rows_and_was_not_known_to_be_read_explains() -> 
     assert not followers.unread(case, reading("outputs.confidence"), replace(answer, proof=Proof.SOFT))
 
 
+def test_a_written_answer_is_made_of_every_input_and_a_number_is_not() -> None:
+    """What golden could tell of its language by the passage alone, an input that is stuck changed as well, on the rows that show it."""
+    few, shown = ROWS.copy(), ROWS.copy()
+    few[40:], shown[50:] = False, False
+    written = {"outputs.text#characters": None}
+    case = SimpleNamespace(after=(), answers=(), schema=SimpleNamespace(steps=(), of=lambda _: ()), variables=written)
+    stuck = replace(suspect("inputs.tongue", "constant", 1.0, proof=Proof.HARD), affected=shown)
+    answer = replace(suspect("outputs.text", "broken", 1.0, proof=Proof.HARD), affected=few)
+    relation = Reads(("steps.fetch.passage#language",), exact=True)
+    answer = replace(
+        answer, hit=replace(answer.hit, channel=replace(answer.hit.channel, detail={"relation": relation}))
+    )
+    assert followers.unread(cast("Any", case), answer, stuck)
+    assert not followers.unread(cast("Any", case), replace(answer, affected=ROWS), stuck)
+    bare = SimpleNamespace(after=(), answers=(), schema=SimpleNamespace(steps=(), of=lambda _: ()), variables={})
+    assert not followers.unread(cast("Any", bare), answer, stuck)
+
+
 @pytest.mark.parametrize(("hit", "since"), [(0.3, 120), (0.01, 40)])
 def test_a_witness_that_was_there_long_before_does_not_say_when_it_began(hit: float, since: int) -> None:
     """A rate that nobody had seen before, for days; then three values in ten are one. Of one in a hundred it may still tell."""

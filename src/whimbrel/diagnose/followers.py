@@ -141,9 +141,10 @@ def unread(case: Case, suspect: Suspect, guilty: Suspect) -> bool:
     read = {name.partition("#")[0] for name in suspect.hit.channel.detail["relation"].parents}
     earlier = order_of(case, guilty.component) < order_of(case, suspect.component)
     written = role_of(suspect.component) is Role.OUTPUT and f"{suspect.component}#characters" in case.variables
-    if earlier and written and role_of(guilty.component) is Role.STEP:
-        # A text is made of all that it was given, though its capitals seemed to be of some.
-        return overlap(suspect.bad, guilty.affected) >= CLEARER_ROWS
+    if earlier and written and role_of(guilty.component) in (Role.STEP, Role.INPUT):
+        # A text is made of all that it was given, though its capitals seemed to be of some; of an input, on the rows that show it.
+        given = guilty.affected if role_of(guilty.component) is Role.STEP else guilty.bad
+        return overlap(suspect.bad, given) >= CLEARER_ROWS
     if not earlier or guilty.proof is not Proof.HARD or guilty.component in read:
         return False
     return min(overlap(suspect.bad, guilty.bad), overlap(guilty.bad, suspect.bad)) >= CLEARER_ROWS
