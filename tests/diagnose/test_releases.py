@@ -77,7 +77,9 @@ def test_scores_that_are_too_high_for_all_do_harm(
     cause = cast(
         "Any",
         SimpleNamespace(
-            suspect=SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=()), victims=(), witnesses=()
+            suspect=SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=(), hits=()),
+            victims=(),
+            witnesses=(),
         ),
     )
     monkeypatch.setattr(releases, "announced", lambda *_: True)
@@ -100,7 +102,7 @@ def test_a_release_to_a_fifth_is_judged_by_what_that_one_answers(
     )
     label = Variable("label", Field("label", Kind.NUMBER), numbers=(rng.random(9_000) < promised).astype(float))
     case = cast("Any", SimpleNamespace(golden=golden, variables={"model.version": version, "label": label}))
-    suspect = SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=())
+    suspect = SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=(), hits=())
     monkeypatch.setattr(releases, "announced", lambda *_: True)
     monkeypatch.setattr(releases, "_scores", lambda *_: (score, promised + rng.normal(0, 0.002, 9_000)))
     cause = cast("Any", SimpleNamespace(suspect=suspect, victims=(), witnesses=()))
@@ -117,7 +119,7 @@ def test_silence_says_nothing_where_nothing_is_ever_announced(
     golden = np.arange(9_000) < 5_000
     case = cast("Any", SimpleNamespace(golden=golden, variables={}, events=events))
     rows = np.arange(9_000)
-    suspect = SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=())
+    suspect = SimpleNamespace(affected=~golden, inside=np.ones_like(golden), where=(), hits=())
     monkeypatch.setattr(releases, "announced", lambda *_: False)
     monkeypatch.setattr(releases, "_scores", lambda *_: (promised + rng.normal(0, 0.01, 9_000), promised))
     judged = releases.judged(

@@ -71,7 +71,8 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
     losses = _by_labels(case, parts, cause, answered, score, promised)
     if losses:
         numbers["loss_expected"], numbers["loss"] = round(losses[0].before, 5), round(losses[0].after, 5)
-        return numbers, any(one.wrong(said) for one in losses) or _falls_short(case, parts, cause)
+        wrong = losses[0].wrong(3.0 if said else 2.0) or any(one.wrong(3.0) for one in losses[1:])
+        return numbers, wrong or _falls_short(case, parts, cause)
     if not said and case.events:
         return numbers, True
     flipped = numbers.get("decisions_flipped", 0.0)
@@ -131,10 +132,10 @@ class _Loss:
     off: tuple[float, float]
     """How much further the mean score is off the mean label than golden's would have been, in spreads of the latter, and its standard error."""
 
-    def wrong(self, said: bool) -> bool:
-        """Whether it does harm; one that nobody announced must do less to be found out."""
+    def wrong(self, least: float) -> bool:
+        """Whether it does harm, by so many standard errors at least."""
         worse, (grown, error) = self.after - self.before, self.off
-        costs = worse > (3.0 if said else 2.0) * self.noise and worse > 0.03 * self.before
+        costs = worse > least * self.noise and worse > 0.03 * self.before
         return costs or (grown > 4 * error and grown > LEVEL)
 
 
@@ -147,8 +148,9 @@ def _by_labels(
     if target is None or score is None or promised is None:
         return []
     says, instead = _in_units(case, target, score, promised)
-    departs = [w for w in cause.witnesses if role_of(w.component) in (Role.OUTPUT, Role.LABEL) and w.where]
-    slices = [(answered, cause.suspect.inside), *((answered & w.affected, w.inside) for w in departs)]
+    hits = [hit for suspect in (cause.suspect, *cause.witnesses) for hit in suspect.hits]
+    departs = {hit.where: hit.inside for hit in hits if hit.where and role_of(hit.channel.component) is Role.OUTPUT}
+    slices = [(answered, cause.suspect.inside), *((answered & inside, inside) for inside in departs.values())]
     losses = [_loss(parts, inside, rows, target, says, instead) for rows, inside in slices]
     return [] if losses[0] is None else [one for one in losses if one is not None]
 
@@ -161,9 +163,7 @@ def _in_units(case: Case, target: Floats, score: Floats, promised: Floats) -> tu
     curve = None if _forecasts(case, target, score) else label_curve.judged(case)
     if curve is None:
         return score, promised
-    known = np.flatnonzero(case.golden & np.isfinite(curve.expected))
-    order = known[np.argsort(score[known], kind="stable")]
-    return curve.expected, np.interp(promised, score[order], curve.expected[order])
+    return curve.expected, label_curve.as_labels(case, curve, score, promised)
 
 
 def _forecasts(case: Case, target: Floats, score: Floats) -> bool:
