@@ -172,8 +172,8 @@ def decided(case: Case, suspect: Suspect) -> bool:
 def of_few_things(case: Case, suspect: Suspect) -> bool:
     """Whether what departs is what a few things, or others than before, are by themselves: their offers change, and one is asked about in each shop.
 
-    What is fixed for each thing is as it was, but others are asked about. What has states is another for a few things. A step departs for a few
-    that are in a state in which golden never had them: its relation was learned of others.
+    What is fixed for each thing is as it was, but others are asked about. What has states is another for a few things, and a state's slice is one of
+    other things each week. A step departs for a few that are in a state in which golden never had them: its relation was learned of others.
     """
     things, variable = case.things, measured(case, suspect.hit.channel)
     if things is None or variable is None or role_of(variable.path) not in (Role.INPUT, Role.STEP):
@@ -184,7 +184,7 @@ def of_few_things(case: Case, suspect: Suspect) -> bool:
         return few and variable.name in things.fixed | things.states
     if variable.name in things.fixed:
         return float(_as_before(case, things.key, [variable])[bad].mean()) > KEPT
-    if not few or variable.name in things.states:
+    if not few or variable.name in things.states or any(c.path in things.states for c in suspect.where):
         return few
     states = [case.variables[name] for name in sorted(things.states)]
     return role_of(variable.path) is Role.STEP and float(_as_before(case, things.key, states)[bad].mean()) < KEPT
