@@ -75,6 +75,30 @@ def test_an_image_that_came_at_all_takes_its_time(more: float) -> None:
     assert surroundings.asked_for(case, cast("Any", suspect)) is (more > 0.45)
 
 
+@pytest.mark.parametrize("farther", [1.0, 1.5])
+def test_a_longer_way_takes_longer(farther: float) -> None:
+    """Of two places a step makes a way, which no tree makes of them; a way as long as ever excuses nothing."""
+    rng = np.random.default_rng(6)
+    late = np.arange(ROWS) >= GOLDEN
+    x, y = rng.uniform(0, 10, ROWS), rng.uniform(0, 10, ROWS)
+    to = [there + rng.normal(0, 2, ROWS) * np.where(late, farther, 1.0) for there in (x, y)]
+    way = np.hypot(to[0] - x, to[1] - y).round(2)
+    took = 3 * np.sqrt(way + 0.5) * np.exp(rng.normal(0, 0.1, ROWS)) * np.where(late & (farther == 1.0), 1.3, 1.0)
+    columns: dict[str, Column] = {
+        "inputs.x": Numbers(x), "inputs.y": Numbers(y), "inputs.to_x": Numbers(to[0]), "inputs.to_y": Numbers(to[1]),
+        "steps.route.way": Numbers(way), "outputs.score": Numbers(way * 2), "spans.route": Numbers(took),
+    }  # fmt: skip
+    rows = Rows(tuple(map(str, range(ROWS))), np.arange(ROWS) * (HOUR_US // 20), columns, ROWS)
+    case = build(rows.take(~late), rows.take(late), Schema.from_pairs([(path, Kind.NUMBER) for path in columns]))
+    channel = next(c for c in surroundings._span(case, case.variables["spans.route"], None) if c.signature == "slower")
+    before, after = (float(channel.values[side].mean()) for side in (case.golden, case.window))
+    suspect = SimpleNamespace(
+        component="spans.route", hit=SimpleNamespace(channel=channel), inside=np.ones(ROWS, dtype=bool),
+        affected=case.window, before=before, after=after, shift=after - before,
+    )  # fmt: skip
+    assert surroundings.asked_for(case, cast("Any", suspect)) is (farther > 1.0)
+
+
 def _served(rows: int, hosts: np.ndarray, *, busier: float = 1.0, slower: float = 1.0, golden: float = 0.75) -> Case:
     """Twenty days, the last five of which may be busier or slower: a time that varies by half goes up a little with the requests of the hour."""
     rng = np.random.default_rng(5)

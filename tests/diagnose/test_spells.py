@@ -30,6 +30,12 @@ def _calls(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     if event == "by turns":  # whole batches with one, whole batches without
         voucher = (np.floor(hour / 1.7) * 7 + np.floor(hour / 5.3)) % 3 % 2 == 0
         voucher = np.where(beta, voucher, rng.random(n) < 0.5)
+    caller = rng.integers(0, 90, n)
+    if event == "sessions":  # who calls, calls three times, with a voucher or without; one calls all the time
+        session = (np.cumsum(beta) - 1) // 3
+        caller = np.where(beta, rng.integers(0, 90, n)[session], caller)
+        voucher = np.where(beta, (rng.random(n) < 0.5)[session], voucher)
+        caller, voucher = np.where(now & beta, 7, caller), voucher | (now & beta)
     if event == "stuck":
         voucher |= now & beta
     if event == "more":
@@ -39,6 +45,7 @@ def _calls(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     score = 1 / (1 + np.exp(-(0.9 * voucher + 0.2 * orders - 0.01 * length)))
     table = pd.DataFrame({
         "ts": pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta(hour, unit="h"), "context.tenant": tenant,
+        "inputs.caller": [f"c{one:02}" for one in caller],
         "inputs.voucher": np.where(voucher, "yes", "no"), "inputs.length": length, "inputs.orders": orders,
         "outputs.score": score.round(5), "decision": np.where(score > 0.55, "offer", "none"),
     })  # fmt: skip
@@ -53,7 +60,7 @@ def _calls(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return golden, window
 
 
-@pytest.mark.parametrize("event", ["", "stuck", "more", "by turns", "backlog", "others stay away"])
+@pytest.mark.parametrize("event", ["", "stuck", "more", "by turns", "backlog", "others stay away", "sessions"])
 def test_a_flag_that_is_stuck_on_and_off_is_found_in_its_tenant(event: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A share that rises, customers who come by turns, a backlog on top and others who stay away are the world's."""
     found: list[Channel] = []

@@ -58,8 +58,8 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
         # Here the outcome itself is what broke: the departing rows are the flipped ones.
         numbers["decisions_flipped"] = round(float(cause.suspect.bad.sum() / max(affected.sum(), 1)), 4)
         return Harm(numbers, numbers["decisions_flipped"] > 0.003 and not releases.on_trial(case, cause))
-    routed = cause.layer == "decision" and cause.suspect.hit.channel.signature.startswith("share:")
-    if routed and not releases.announced(case, cause):
+    routed = cause.layer == "decision" or role_of(cause.suspect.component) is Role.MODEL
+    if routed and cause.suspect.hit.channel.signature.startswith("share:") and not releases.announced(case, cause):
         # Nobody said so: who is answered by what has changed, and an experiment's shares are a promise.
         numbers["routed_elsewhere"] = round(abs(cause.suspect.shift), 4)
         return Harm(numbers, True)
