@@ -47,3 +47,32 @@ def test_a_meter_reads_the_same_part_of_everything(world: str, broken: bool) -> 
             "labels", {"context.kind": "industry", "context.region": "east"},
         )  # fmt: skip
         assert "one and the same part" in first.what
+
+
+def _orders(days: range, seed: int, pack: str) -> Rows:
+    """What is ordered of three makers' goods, in packs: no score knows how many are in one; from the window's tenth hour on a maker's `pack` is another."""
+    rng = np.random.default_rng(seed)
+    n = 900 * len(days)
+    ts = np.sort(rng.integers(days.start * 24 * HOUR_US, days.stop * 24 * HOUR_US, n))
+    maker, need = rng.integers(0, 3, n), rng.gamma(6, 20, n).round()
+    packs = ("6", "12", "24")
+    codes = rng.integers(0, 3, n)
+    late = (maker == 1) & (ts >= (days.start * 24 + 10) * HOUR_US)
+    codes = np.where(late & (codes == 2), packs.index(pack), codes)
+    ordered = np.ceil(need / np.array([float(one) for one in packs])[codes])
+    columns: dict[str, Column] = {
+        "context.maker": Categories(maker, ("ida", "jon", "kay")), "inputs.need": Numbers(need),
+        "inputs.pack": Categories(codes, packs), "outputs.score": Numbers(need * 1.02), "decision": Numbers(ordered),
+    }  # fmt: skip
+    return Rows(tuple(f"{seed}-{i}" for i in range(n)), ts, columns, n)
+
+
+@pytest.mark.parametrize(("pack", "harms"), [("6", True), ("24", False)])
+def test_an_order_that_is_another_amount_is_harm_though_something_is_ordered_still(pack: str, harms: bool) -> None:
+    schema = Schema.from_pairs([
+        ("context.maker", Kind.TEXT), ("inputs.need", Kind.NUMBER), ("inputs.pack", Kind.TEXT), ("outputs.score", Kind.NUMBER),
+        ("decision", Kind.NUMBER),
+    ])  # fmt: skip
+    report = diagnose_rows(_orders(range(9), 1, "24"), _orders(range(9, 11), 2, pack), schema, app="orders")
+    assert [f.component for f in report.findings if f.harmful] == (["inputs.pack"] if harms else []), report.sentence
+    assert not harms or report.findings[0].harm["decision_moved_sd"] > 0.05

@@ -36,6 +36,8 @@ LONGER, DEARER = 0.05, 0.02
 """The parts by which their time and their bill must grow, for those hit, to matter."""
 FAILING = 0.005
 """The share of failed predictions, beyond golden's, from which on errors are a matter."""
+AMOUNT = 4
+"""Different numbers beyond which a decision is an amount."""
 _ITSELF = ("serving", "hardware", "features", "model")
 """Layers whose faults take time and money themselves; what is asked of them is the world's."""
 
@@ -176,22 +178,24 @@ def _depends(
 
 
 def _outcomes(case: Case) -> list[tuple[str, Variable, float]]:
-    """The decision as 0/1 against its commonest value, and the score in units of golden's spread."""
-    out = []
+    """The decision as 0/1 against its commonest value, and the score in units of golden's spread; so a decision that is an amount (an order, a limit)."""
+    out, amounts = [], []
     decision = case.variables.get("decision") or next(iter(case.of(Role.DECISION)), None)
     if decision is not None:
         hit = _decision_flag(case, decision)
         if hit is not None:
             out.append(("decisions_flipped", Variable("decision?", decision.field, numbers=hit), 0.004))
+        if decision.numbers is not None and decision.distinct > AMOUNT:
+            amounts.append(("decision_moved_sd", "amount?", decision.field, decision.numbers))
     score = main_score(case)
     if score is not None:
-        golden = score[case.golden & np.isfinite(score)]
+        amounts.append(("score_moved_sd", "score?", Field("outputs.score", Kind.NUMBER), score))
+    for name, variable, field_, values in amounts:
+        golden = values[case.golden & np.isfinite(values)]
         spread = float(np.std(golden)) if golden.size > 30 else 0.0
         if spread > 0:
-            scaled = np.clip((score - float(np.mean(golden))) / spread, -8, 8)
-            out.append(
-                ("score_moved_sd", Variable("score?", Field("outputs.score", Kind.NUMBER), numbers=scaled), 0.05)
-            )
+            scaled = np.clip((values - float(np.mean(golden))) / spread, -8, 8)
+            out.append((name, Variable(variable, field_, numbers=scaled), 0.05))
     return out
 
 
