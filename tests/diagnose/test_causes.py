@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import causes, contracts, crossing, followers, gather, ground, sources, straight
+from whimbrel.diagnose import causes, contracts, crossing, followers, ground, sources, straight
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.followers import nothing_to_do
 from whimbrel.diagnose.scan import Channel, Hit
@@ -444,14 +444,6 @@ def test_work_is_skipped_where_an_input_that_it_is_looked_up_by_is_missing(path:
     assert nothing_to_do(skipped, suspect(path, "null", 0.5, kind="invariant")) is nothing
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "fault"), [(0.42, 0.62, False), (0.19, 1.0, True), (0.3, 0.7, True), (0.05, 0.12, True)]
-)
-def test_nulls_that_are_a_habit_become_a_little_more_common(before: float, after: float, fault: bool) -> None:
-    hit = replace(suspect("inputs.user", "null", after - before, kind="invariant").hit, before=before, after=after)
-    assert gather._no_habit(hit) is fault
-
-
 @pytest.mark.parametrize(("how", "another"), [("weights", True), ("noise", False), ("scale", False)])
 def test_answers_that_depart_by_what_the_inputs_are_come_of_other_weights(how: str, another: bool) -> None:
     """A machine that computes wrongly does so by chance, or to all answers alike."""
@@ -479,17 +471,6 @@ def test_answers_that_depart_by_what_the_inputs_are_come_of_other_weights(how: s
     assert straight.of_other_weights(cast("Any", case), cast("Any", found), cast("Any", relation)) is another
 
 
-@pytest.mark.parametrize(("values", "few"), [(2, True), (30, False)])
-def test_one_lot_s_reading_may_happen_to_be_whole(values: int, few: bool) -> None:
-    """However often it comes: that fractions are gone is told by many values."""
-    one = suspect("steps.qc.z", "whole", 1.0, kind="invariant", proof=Proof.HARD)
-    made = Variable(
-        "steps.qc.z", Field("steps.qc.z", Kind.NUMBER), numbers=(np.arange(ROWS.size) % values).astype(float)
-    )
-    case = SimpleNamespace(variables={"steps.qc.z": made})
-    assert gather._few_values(cast("Any", case), one) is few
-
-
 def test_a_record_that_mixed_up_two_requests_explains_whatever_broke_there() -> None:
     """What was looked up is the next one's, and so what came in no longer goes with anything; a slow span does not come of it."""
     mixed = suspect("steps.impute.days", "displaced", 1.0, proof=Proof.HARD)
@@ -500,9 +481,3 @@ def test_a_record_that_mixed_up_two_requests_explains_whatever_broke_there() -> 
     for path in ("inputs.net", "steps.fx.net", "outputs.score"):
         assert causes._explains(case, cause, suspect(path, "broken", 1.0))
     assert not causes._explains(case, cause, suspect("spans.score", "slower", 1.0))
-
-
-def test_a_place_that_never_has_a_value_does_not_say_how_long_one_may_be_missing() -> None:
-    place, golden = np.array([0, 0, 0, 1, 1, 1, 1, 2]), np.array([True] * 7 + [False])
-    missing = np.array([True, True, True, True, False, False, False, True])
-    assert gather._never(place, missing, golden).tolist() == [0]

@@ -197,8 +197,9 @@ class Case:
     @cached_property
     def things(self) -> Things | None:
         """What golden's requests are about (a product, a machine), where its state lasts for a while and then is another."""
-        inputs = self.of(Role.INPUT)
-        states = {v.name: v.codes.astype(float) if v.codes is not None else v.as_numbers for v in inputs}
+        states = {  # of a category, none is a state as well
+            v.name: v.as_numbers if v.codes is None else v.codes.astype(float) for v in self.of(Role.INPUT)
+        }
         return things_of(self.ts, self.golden, {**self.many, **self.categories}, states)
 
     @cached_property

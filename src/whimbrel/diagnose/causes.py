@@ -209,9 +209,8 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
         first = -1.0 if takes_down else 1.0
         if suspect.component == TOTAL:
             first = 2.0
-    if (role is Role.AGE and suspect.proof is Proof.HARD) or unused(
-        case, suspect
-    ):  # it says why what it feeds is wrong
+    if (role is Role.AGE and suspect.proof is Proof.HARD) or unused(case, suspect):
+        # It says why what it feeds, or what was made of it, is wrong.
         first = -0.5
     layer_order = order_of(case, suspect.component)
     if role is Role.ERROR:  # what it left without an answer comes after it
@@ -373,18 +372,13 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     role, kind = role_of(suspect.component), suspect.hit.channel.kind
     signature, another = suspect.hit.channel.signature, _identity_of(suspect, identities, Role.MODEL) is not None
     kind = "marginal" if signature == "range" and on_one_host(suspect) else kind
-    own = (
-        signature in ("atom", "range") and role is Role.OUTPUT and another
-    )  # it says the same to many, or what was never said
-    kind = "marginal" if own else kind
+    if signature in ("atom", "range") and role is Role.OUTPUT and another:
+        kind = "marginal"  # it says the same to many, or what was never said
     asked = role in (Role.STEP, Role.OUTPUT) or (role is Role.USAGE and not priced(suspect.component))
     code = f"code.{split(suspect.component)[1]}" if role is Role.STEP else ""
     anew = [s for s in identities if s.component == code and _coincide(suspect, s)]
-    kind = (
-        "marginal"
-        if signature == "unseen" and says_anew(suspect, anew) and not passed_on(case, suspect, all_of)
-        else kind
-    )
+    if signature == "unseen" and says_anew(suspect, anew) and not passed_on(case, suspect, all_of):
+        kind = "marginal"
     if suspect.proof is not Proof.SOFT or not asked or kind not in ("marginal", "residual"):
         return suspect
     rewritten, clear = bool(anew), suspect.clarity >= CLEAR

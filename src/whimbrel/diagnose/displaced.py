@@ -63,7 +63,7 @@ def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> tuple
     named = variable.numbers is None
     if named and not relation.exact:
         return "", False  # of a few values every second request has the same
-    values = variable.as_numbers if variable.numbers is None else variable.numbers
+    values = variable.as_numbers
     expected, bad = relation.expected, np.flatnonzero(suspect.bad & ~variable.missing)
     judged = case.golden & np.isfinite(relation.surprise) & np.isfinite(values)
     if bad.size < _LEAST or not judged.any():

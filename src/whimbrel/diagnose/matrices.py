@@ -79,7 +79,7 @@ class Clusters:
 
 def clusters(case: Case) -> list[Clusters]:
     """By hour; by visit and by the spells of things, where there are any."""
-    out = [_clusters(case, case.ts[case.golden] // HOUR_US)]
+    out = [_clusters(case, np.unique(case.ts[case.golden] // HOUR_US, return_inverse=True)[1])]
     if case.visits is not None:
         out.append(_clusters(case, case.visits[case.golden]))
     if case.things is not None:
@@ -97,16 +97,19 @@ def _clusters(case: Case, cluster: Ints, thing: Ints | None = None) -> Clusters:
         parts.append(codes[rows[-1]] + start)
         start += len(dimension.values)
     index, part = np.concatenate(rows), np.concatenate(parts)
-    if thing is not None:
+    width = int(cluster.max(initial=0)) + 2  # and one for rows of no cluster
+    if thing is None:
+        owner = part
+    else:
         of_one = thing[index] >= 0
         index, part = index[of_one], part[of_one]
-    labels = [part, cluster[index]] if thing is None else [part, thing[index], cluster[index]]
-    unique, of = np.unique(np.stack(labels), axis=1, return_inverse=True)
-    by = sparse.csr_matrix((np.ones(of.size), (of.ravel(), index)), shape=(unique.shape[1], n))
-    slices = one_hot(unique[0], start).T.tocsr()
+        owner = part * (int(thing.max(initial=0)) + 1) + thing[index]
+    unique, first, of = np.unique(owner * width + cluster[index] + 1, return_index=True, return_inverse=True)
+    by = sparse.csr_matrix((np.ones(of.size), (of, index)), shape=(unique.size, n))
+    slices = one_hot(part[first], start).T.tocsr()
     if thing is None:
         return Clusters(by, slices)
-    things = np.unique(unique[:2], axis=1, return_inverse=True)[1].ravel()
+    things = np.unique(owner[first], return_inverse=True)[1]
     return Clusters(by, slices, one_hot(things, int(things.max(initial=0)) + 1).T.tocsr())
 
 

@@ -1,0 +1,41 @@
+"""What a hit proves: habits of nulls, numbers that happen to be whole, places that never have a value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from tests.diagnose.test_causes import ROWS, suspect
+from whimbrel.diagnose import gather
+from whimbrel.diagnose.case import Variable
+from whimbrel.diagnose.suspects import Proof
+from whimbrel.model.fields import Field, Kind
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"), [(0.42, 0.62, False), (0.19, 1.0, True), (0.3, 0.7, True), (0.05, 0.12, True)]
+)
+def test_nulls_that_are_a_habit_become_a_little_more_common(before: float, after: float, fault: bool) -> None:
+    hit = replace(suspect("inputs.user", "null", after - before, kind="invariant").hit, before=before, after=after)
+    assert gather._no_habit(hit) is fault
+
+
+@pytest.mark.parametrize(("values", "few"), [(2, True), (30, False)])
+def test_one_lot_s_reading_may_happen_to_be_whole(values: int, few: bool) -> None:
+    """However often it comes: that fractions are gone is told by many values."""
+    one = suspect("steps.qc.z", "whole", 1.0, kind="invariant", proof=Proof.HARD)
+    made = Variable(
+        "steps.qc.z", Field("steps.qc.z", Kind.NUMBER), numbers=(np.arange(ROWS.size) % values).astype(float)
+    )
+    case = SimpleNamespace(variables={"steps.qc.z": made})
+    assert gather._few_values(cast("Any", case), one) is few
+
+
+def test_a_place_that_never_has_a_value_does_not_say_how_long_one_may_be_missing() -> None:
+    place, golden = np.array([0, 0, 0, 1, 1, 1, 1, 2]), np.array([True] * 7 + [False])
+    missing = np.array([True, True, True, True, False, False, False, True])
+    assert gather._never(place, missing, golden).tolist() == [0]
