@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from whimbrel.diagnose import diagnose
@@ -45,3 +46,29 @@ def test_an_hour_that_is_another_clock_s_is_told_from_summer_time(how: str) -> N
     assert (report.verdict, first.layer, first.component) == ("fault", "data", "inputs.local_hour"), report.sentence
     assert [str(c) for c in first.where] == ["context.client=web"], report.sentence
     assert "no longer the local hour by context.country" in report.sentence
+
+
+def _week(seed: int, exchanged: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A working week in three countries, a little of their Sunday before it, and the Saturday after; or a flag whose two codes changed places."""
+    rng = np.random.default_rng(seed)
+    n = 9_000
+    hour = np.sort(rng.random(n)) * 144
+    country = rng.choice(["us", "in", "de"], n, p=[0.3, 0.3, 0.4])
+    local = hour + pd.Series(country).map({"us": -7.0, "in": 5.5, "de": 2.0}).to_numpy()
+    weekend = (local < 0) | (local >= 120)
+    flag = (rng.random(n) < 0.2) ^ (exchanged & (hour >= 113))
+    x = rng.normal(0, 1, n).round(3)
+    table = pd.DataFrame({
+        "ts": pd.Timestamp("2026-10-05", tz="UTC") + pd.to_timedelta(hour, unit="h"), "context.country": country, "inputs.x": x,
+        "steps.moment.weekend": weekend.astype(int), "steps.known.returns": flag.astype(int),
+        "outputs.score": (x + 0.3 * weekend + 0.3 * flag + rng.normal(0, 0.1, n)).round(3),
+    })  # fmt: skip
+    return table[hour < 113], table[hour >= 113]
+
+
+def test_a_weekend_that_golden_hardly_had_is_no_code_of_another_meaning() -> None:
+    report = diagnose(*_week(0, exchanged=False))
+    assert report.verdict == "healthy", report.sentence
+    (found,) = [f for f in diagnose(*_week(0, exchanged=True)).findings if f.layer == "features"]
+    assert found.component == "steps.known.returns"
+    assert "codes stand for others than before" in found.what

@@ -143,3 +143,17 @@ def test_an_index_by_fuel_and_country_walks_inside_golden_s_range(leap: float, d
     place_of = state.places(case, hour, state.EXACTLY, pairs=True)
     assert place_of is not None
     assert state.of_the_clock(case, place_of, hour)
+
+
+@pytest.mark.parametrize(("walks", "told"), [(0.0, True), (0.05, False)])
+def test_what_the_clock_says_is_no_day_s_own(walks: float, told: bool) -> None:
+    """An index that goes up and down with the hour and a little farther each day is the world's; a table by the hour is code's."""
+    hours = np.repeat(np.arange(240), 20)
+    ts = hours * HOUR_US + np.tile(np.arange(20), 240) * HOUR_US // 20
+    values = np.sin(2 * np.pi * (hours % 24) / 24) + walks * (hours // 24) / 2
+    case = cast(
+        "Any", SimpleNamespace(ts=ts, golden=np.ones(ts.size, dtype=bool), hour=(hours % 24).astype(float), categories={}, many={})
+    )  # fmt: skip
+    place = state.places(case, values, state.EXACTLY)
+    assert place is not None
+    assert state.of_the_clock(case, place, values) is told

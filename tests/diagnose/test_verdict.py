@@ -113,6 +113,12 @@ def _run(stage: str, broken: Break, where: tuple[str, str] | None) -> Report:
     return report(step=broken, where=where) if stage == "step" else report(after=broken, where=where)
 
 
+def test_another_spelling_that_is_cleaned_is_harmless() -> None:
+    """What a step makes of it is as ever: true, and nobody's trouble."""
+    found = report(after=_spelling, where=("context.device", "phone"))
+    assert (found.verdict, found.findings[0].component) == ("notice", "inputs.colour"), found.sentence
+
+
 def test_nothing_broken_is_healthy() -> None:
     """Ten clean cases end without a fault."""
     assert [report(seed=seed).verdict for seed in range(10, 20)] == ["healthy"] * 10

@@ -74,6 +74,11 @@ class Variable:
         """Whether it is a number made from the field rather than the field's own value."""
         return self.name != self.field.path
 
+    @property
+    def recorded(self) -> bool:
+        """Whether it is a value that was recorded: the field's own, or an element of its list."""
+        return not self.derived or self.name.endswith("]")
+
     def only(self, rows: Ints) -> Variable:
         """The same question of these rows alone, in this order."""
         if self.numbers is not None:

@@ -83,7 +83,7 @@ def channels(case: Case) -> list[Channel]:
     """Every contract channel of the case's inputs, steps and outputs."""
     out: list[Channel] = []
     for variable in case.of(*VALUE_ROLES):
-        if not variable.derived or variable.name.endswith("]"):
+        if variable.recorded:
             out += _presence(case, variable)
         if variable.numbers is not None:
             out += _numeric(case, variable)
@@ -145,11 +145,11 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
         return []
     out = []
     low, high = float(golden.min()), float(golden.max())
-    if not variable.derived or variable.name.endswith("]"):
+    if variable.recorded:
         out += channels_of_atoms(case, variable)
     elif variable.field.role is Role.INPUT and variable.name.endswith("#characters"):
         out += _cut(case, variable)
-    if not variable.derived or variable.name.endswith("]"):
+    if variable.recorded:
         out += _fraction(case, variable, golden)
         out += _grid(case, variable, golden)
     outside = (values < low) | (values > high)

@@ -91,7 +91,9 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
         return Harm(*releases.judged(case, parts, cause, numbers))
     if releases.on_trial(case, cause) or labels.may_be_theirs(case, cause.suspect):
         return Harm(numbers, errors > FAILING)
-    rounded = cause.suspect.hit.channel.signature == "whole"  # what rounding does is measured, not presumed
+    signature = cause.suspect.hit.channel.signature
+    # What rounding does is measured, not presumed; as is another spelling of which nothing came: a step may well clean it.
+    measured = signature == "whole" or (signature == "twin" and not cause.victims)
     if cause.layer == "hardware" and cause.suspect.layer != "serving":
         matters = True  # a machine that computes otherwise is never harmless
     shown = [w for w in cause.witnesses if w.proof > Proof.SOFT or w.hit.channel.kind == "residual"]
@@ -100,7 +102,7 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
         matters = True  # the outcome itself, or what is made of it, departs on the same rows, or goes by what is not so
     if "label" in cause.victims and cause.suspect.where and cause.layer in ("data", "features", "model"):
         matters = True  # there, and not elsewhere, what turned out is no longer what was said
-    if not matters and judged and not rounded and cause.layer in ("data", "features", "model"):
+    if not matters and judged and not measured and cause.layer in ("data", "features", "model"):
         matters = _is_read(case, parts, cause, relations)
     return Harm(numbers, matters or not judged)
 

@@ -30,6 +30,7 @@ from whimbrel.diagnose.case import Case, Variable
 from whimbrel.diagnose.crosstabs import crossed
 from whimbrel.diagnose.forms import clipped, constant, gated, linear, single_parent_relations
 from whimbrel.diagnose.links import Link, evenest
+from whimbrel.diagnose.pairs import paired, parts_of
 from whimbrel.diagnose.relations import Relation, Split
 from whimbrel.diagnose.rules import decided, listed, told_apart
 from whimbrel.diagnose.straight import straight
@@ -277,7 +278,8 @@ def _boosted_number(
 def _boosted_category(case: Case, parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
     assert target.codes is not None
     known = told_apart(parts, target)
-    design = design_of(case, parents, known[0]) if known else None
+    pairs = paired(target, parents, known[0]) if known and target.field.role is Role.DECISION else []
+    design = design_of(case, [*parents, *pairs], known[0]) if known else None
     if known is None or design is None:
         return None
     train, check = known
@@ -309,6 +311,5 @@ def _boosted_category(case: Case, parts: Split, target: Variable, parents: Seque
     surprise = np.where(target.codes >= 0, (expected != target.codes).astype(float), np.nan)
     surprise[~like] = np.nan
     surprise[parts.train] = np.nan
-    return Relation(
-        target.name, design.names, "trees", False, strength, expected, surprise, probabilities, tuple(common)
-    )
+    names = tuple(dict.fromkeys(one for name in design.names for one in parts_of(name)))
+    return Relation(target.name, names, "trees", False, strength, expected, surprise, probabilities, tuple(common))

@@ -181,7 +181,7 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
     everywhere = _everywhere(case, suspect) if suspect.where else suspect
     for one in dict.fromkeys((suspect, everywhere)):
         moved = _permuted(case, variable.path, codes, len(names), one)
-        if moved:
+        if moved and not any(state.of_the_hour(case, (codes == old).astype(float)) for old in moved):
             said = ", ".join(f"{names[a]} → {names[b]}" for a, b in list(moved.items())[:4])
             return _named(one, "codebook", note=f"codes stand for others than before: {said}")
     return suspect

@@ -34,7 +34,7 @@ def paired(target: Variable, parents: Sequence[Variable], train: Ints) -> list[V
     assert target.codes is not None
     rows = thin(train, _ROWS)
     values, which = np.unique(target.codes[rows], return_inverse=True)
-    numbers = [v for v in parents if v.numbers is not None and not v.derived and v.distinct > MAX_VALUES][:_MOST]
+    numbers = [v for v in parents if v.numbers is not None and v.recorded and v.distinct > MAX_VALUES][:_MOST]
     outputs = [v for v in numbers if v.field.role is Role.OUTPUT]
     others = [v for v in numbers if v not in outputs]
     pairs = [*combinations(outputs, 2), *product(outputs, others)]

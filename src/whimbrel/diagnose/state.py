@@ -21,6 +21,8 @@ LONGER = 3.0
 """Times golden's longest stretch that a stretch may last and still be the world's."""
 EXACTLY = 0.02
 """The same, for what is looked up of the world: rows of one hour and place have as good as one value."""
+NOTHING = 0.001
+"""The part of a variance that days of their own would add to what the clock says."""
 _CROWD, _FARTHER = 3, 1.5
 _FEW, _SLIGHT = 20, 0.05
 """Rows that must have sisters of another slice to be held against; the part of a spread that is no difference."""
@@ -100,11 +102,12 @@ def of_the_hour(case: Case, values: Floats) -> bool:
 
 
 def of_the_clock(case: Case, place: Ints, values: Floats) -> bool:
-    """Whether a state of each place is what the hour of the day says: it comes round, and is code's to tell."""
+    """Whether a state of each place is what the hour of the day says, and no day's own: it comes round, and is code's to tell."""
     rows = np.flatnonzero(case.golden & np.isfinite(values))
     hour = case.hour[rows].astype(np.int64)
     usual, left = (_within(values[rows], cells) for cells in (place[rows] + 1, 24 * (place[rows] + 1) + hour))
-    return left < EXACTLY * usual
+    then = _within(values[rows], np.unique(_cells(case, place)[rows], return_inverse=True)[1])
+    return left < EXACTLY * usual and left <= LONGER * then + NOTHING * usual
 
 
 def _within(values: Floats, cells: Ints) -> float:
