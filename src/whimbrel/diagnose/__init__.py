@@ -27,7 +27,7 @@ may call. The rooms inside, in the order in which a case goes through them:
     causes        who did it, who passed it on, what is merely traffic; `followers` tells who moved first,
                   `displaced` whose request a value belongs to, `refuted` which input moved and nothing came of it,
                   `exchanged` which output stands in another's place, `machines` whether a host errs, `crossing` which of several
-                  inputs it is, `unrecorded` what the log alone got wrong, `sources` what was stale,
+                  inputs it is, `unrecorded` and `misrecorded` what the log alone got wrong, `sources` what was stale,
                   `spared` which answers nobody worked out
     harm          what it did to decisions, score, time and cost; `releases` judges a model that is meant to answer otherwise
     several       a slice of several values, where these say it better than one or all traffic

@@ -45,6 +45,7 @@ from whimbrel.diagnose.followers import (
     worst,
 )
 from whimbrel.diagnose.machines import calls, errs, on_one_host
+from whimbrel.diagnose.misrecorded import misrecorded
 from whimbrel.diagnose.refuted import disowned, refuted
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.sources import served
@@ -96,6 +97,10 @@ def settle(
     proofs = [of_another(case, s, relations.get(s.component)) for s in others if s.proof > Proof.SOFT]
     soft = [s for s in others if s.proof is Proof.SOFT]
     causes = [*_of_other_requests(case, proofs), *_of_lost_records(case, proofs), *_of_clocks(case, proofs)]
+    causes += [
+        Cause(s, s.component, "recorder", (d.component,), (d,), why)
+        for s, d, why in misrecorded(case, proofs, relations)
+    ]
     causes += _host_slow(case, proofs, soft, identities)
     taken = {id(s) for cause in causes for s in (cause.suspect, *cause.witnesses)}
     rest = [s for s in proofs if id(s) not in taken]
