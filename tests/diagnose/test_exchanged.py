@@ -29,6 +29,11 @@ def _minutes(n: int, seed: int, start_hour: float, hours: float, how: str = "") 
         middle, upper = np.where(hit, np.round(middle / 8) * 8, middle), np.where(hit, np.round(upper / 8) * 8, upper)
     if how == "machine":
         middle = np.where(hit, middle + wrong, middle)
+    if how == "half":  # a part of the trees: nearer to the middle, and not quite in order
+        left = 14 + 0.6 * (middle - 14) + np.sin(40 * weight)
+        middle, upper = np.where(hit, left, middle), np.where(hit, left * (1.3 + 0.02 * far), upper)
+    if how == "anybody":
+        middle = np.where(hit, rng.permutation(middle), middle)
     if how in ("head", "crossed"):
         middle, upper = (middle, np.where(hit, middle, upper)) if how == "head" else _crossed(middle, upper, hit)
     decision = np.where(middle > 20, "late", np.where(upper > 24, "tight", "soon")).astype(object)
@@ -55,6 +60,8 @@ def _crossed(one: Any, other: Any, hit: Any) -> tuple[Any, Any]:
         ("head", "model", "outputs.upper", ""),
         ("coarse", "model", "outputs.", ""),
         ("machine", "hardware", "hardware.host", "on this host"),
+        ("half", "model", "outputs.", ""),
+        ("anybody", "hardware", "hardware.host", "on this host"),
         ("stamp", "recorder", "ts", "many records bear one time"),
     ],
 )

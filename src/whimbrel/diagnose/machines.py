@@ -12,7 +12,7 @@ import numpy as np
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.exchanged import stand_in
 from whimbrel.diagnose.relations import Relation
-from whimbrel.diagnose.straight import of_other_weights
+from whimbrel.diagnose.straight import of_fewer_parts, of_other_weights
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import split
 from whimbrel.model.rows import Floats
@@ -36,10 +36,15 @@ def calls(case: Case, span: str) -> bool:
 
 
 def errs(case: Case, suspect: Suspect, relations: Mapping[str, Relation]) -> bool:
-    """Whether the host computes wrongly what it computes: not another model's answer, another output's, a coarser one's or the same in another scale."""
+    """Whether the host computes wrongly what it computes.
+
+    Not another model's answer, what a part of its own says, another output's answer, a coarser one's or the same in another scale.
+    """
     relation = suspect.hit.channel.detail.get("relation") or relations.get(suspect.component)
-    another = _coarser(case, suspect) or bool(stand_in(case, suspect, relations))
-    return not (another or _ranks_kept(case, suspect, relation) or of_other_weights(case, suspect, relation))
+    another = (
+        _coarser(case, suspect) or bool(stand_in(case, suspect, relations)) or _ranks_kept(case, suspect, relation)
+    )
+    return not (another or of_other_weights(case, suspect, relation) or of_fewer_parts(case, suspect, relation))
 
 
 def _coarser(case: Case, suspect: Suspect) -> bool:

@@ -20,6 +20,8 @@ from whimbrel.model.rows import Bools, Floats
 _RIDGE, _REACH = 1.0, 6.0
 TOLD, _FEWEST = 0.1, 200
 """The share of how far answers depart that inputs must tell beyond the answer itself to be another model's; the rows that show it."""
+_STEADY, _ORDERLY = 0.5, 0.5
+"""The same share that what the answer should be must tell alone; the square of the correlation of answers with it by which they keep their order."""
 _FLAGS = 40
 """Categories of one column that have a flag of their own."""
 
@@ -80,6 +82,22 @@ def of_other_weights(case: Case, suspect: Suspect, relation: Relation | None) ->
         _foretold(x, kinds, gap) for x, kinds in ((columns, categorical), (expected, np.zeros(1, dtype=bool)))
     )
     return by_all - max(by_answer, 0.0) > TOLD
+
+
+def of_fewer_parts(case: Case, suspect: Suspect, relation: Relation | None) -> bool:
+    """Whether what the answer should be tells most of how an output departs, and its order is mostly kept: some of a model's parts are lost.
+
+    All answers then lie nearer to the middle. A machine errs here and there.
+    """
+    variable = case.variables.get(suspect.component)
+    if relation is None or variable is None or variable.numbers is None:
+        return False
+    rows = np.flatnonzero(suspect.affected & np.isfinite(variable.numbers - relation.expected))
+    if rows.size < _FEWEST:
+        return False
+    made, expected = variable.numbers[rows], relation.expected[rows]
+    by_answer = _foretold(expected[:, None], np.zeros(1, dtype=bool), made - expected)
+    return by_answer >= _STEADY and float(np.corrcoef(made, expected)[0, 1]) ** 2 >= _ORDERLY
 
 
 def _foretold(x: Floats, categorical: Bools, y: Floats) -> float:
