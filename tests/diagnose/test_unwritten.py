@@ -155,3 +155,32 @@ def test_more_of_the_others_are_no_fewer_of_these() -> None:
 
     report = _decided(kept)
     assert not _lost(report), report.sentence
+
+
+def _released(share: float, lost: float) -> Report:
+    """From the fifteenth day on another model answers some of the requests, and hardly ever says more than 0.6; rows that are held may be lost."""
+    rng = np.random.default_rng(11)
+    hours = np.sort(rng.uniform(0, 17 * 24, 20_000))
+    late = hours >= 15 * 24
+    odds = rng.normal(0.0, 1.0, hours.size)
+    score, new = 1 / (1 + np.exp(-odds)), late & (rng.random(hours.size) < share)
+    score = np.where(
+        new & (score > 0.6) & (rng.random(hours.size) < 0.8), rng.uniform(0.3, 0.6, hours.size), score
+    ).round(4)
+    table = pd.DataFrame({
+        "ts": START + pd.to_timedelta(hours * 3600, unit="s"), "context.channel": rng.choice(["web", "app"], hours.size),
+        "inputs.odds": odds, "model.version": np.where(new, "r2", "r1"), "outputs.score": score,
+        "decision": np.where(score > 0.6, "hold", "pass"),
+    })  # fmt: skip
+    kept = ~(late & (score > 0.6) & (rng.random(hours.size) < lost))
+    golden = hours < 14 * 24
+    return whimbrel.diagnose(table[golden & kept], table[~golden & kept])
+
+
+def test_another_model_s_scores_say_nothing_of_rows_that_are_missing() -> None:
+    """It decides otherwise, and leaves out what scores it likes; what is lost beside a trial of it is missed as ever."""
+    report = _released(1.0, 0.0)
+    assert not _lost(report), report.sentence
+    assert report.findings[0].component == "model.version", report.sentence
+    assert _lost(_released(0.2, 0.75)), "a trial hides what the old model's rows show"
+    assert not _lost(_released(0.2, 0.0))

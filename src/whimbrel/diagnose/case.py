@@ -316,9 +316,24 @@ class Case:
         return frozenset(out)
 
     @cached_property
+    def by_another(self) -> Bools:
+        """Rows that a model answered which golden did not have, shape (n,); of facts that come anew all the time none is news."""
+        return answered_anew(self.golden, (v for v in self.variables.values() if v.name not in self.growing))
+
+    @cached_property
     def weekday(self) -> Ints:
         """Day of the week, Monday is 0."""
         return (self.ts // DAY_US + 3) % 7
+
+
+def answered_anew(golden: Bools, facts: Iterable[Variable]) -> Bools:
+    """Rows that a model answered which golden did not have, by any fact that names it, shape (n,)."""
+    out = np.zeros_like(golden)
+    for fact in facts:
+        if fact.field.role is Role.MODEL and fact.codes is not None:
+            had = np.bincount(fact.codes[golden] + 1, minlength=len(fact.vocabulary) + 1) > 0
+            out |= (fact.codes >= 0) & ~had[fact.codes + 1]
+    return out
 
 
 def repeats(same: Ints) -> Bools:

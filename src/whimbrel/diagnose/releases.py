@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whimbrel.diagnose import judged as label_curve
-from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.case import Case, Variable, answered_anew
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.judged import main_score, numeric
 from whimbrel.diagnose.learning import foretold
@@ -90,11 +90,7 @@ def _answered(case: Case, affected: Bools) -> Bools:
 
     All that are affected where none is, as where another model's file bears the old name, or so few that they tell nothing.
     """
-    own = np.zeros_like(affected)
-    for fact in case.variables.values():
-        if fact.field.role is Role.MODEL and fact.codes is not None:
-            had = np.bincount(fact.codes[case.golden] + 1, minlength=len(fact.vocabulary) + 1) > 0
-            own |= affected & (fact.codes >= 0) & ~had[fact.codes + 1]
+    own = affected & answered_anew(case.golden, case.variables.values())
     return own if own.sum() >= FEWEST else affected
 
 

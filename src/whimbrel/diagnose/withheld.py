@@ -1,7 +1,8 @@
 """Rows of one decision that were never written: a log writer that drops them leaves a break in the density of scores.
 
 In: a `Case`. Out: at most one `Suspect`, with its slice. What is left is consistent row by row; but the density of scores breaks at that decision's
-threshold (McCrary 2008). The world may bring more or fewer of any score: it does not know where the threshold lies.
+threshold (McCrary 2008). The world may bring more or fewer of any score: it does not know where the threshold lies. Scores of a model that
+golden did not have are no scores of golden's: its rows say nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class _Cut:
 
     says: str
     side: Ints
-    """1 on the decision's side, 0 on the other, -1 where it is not known."""
+    """1 on the decision's side, 0 on the other, -1 where it is not known, or told by another model."""
     away: Floats
     """How far the score lies beyond the threshold, on the decision's side positive."""
 
@@ -102,7 +103,7 @@ def _cuts(case: Case, score: Floats) -> Iterator[_Cut]:
                 away = sign * (score - np.append(at, np.nan)[groups[best][0]])
                 side = np.where(np.isnan(away) | (kinds < 0), -1, away > 0)
                 says = _named(variable, int(rows[np.argmax(taken[rows])]))
-                yield _Cut(says, np.where(case.repeated, -1, side), away)
+                yield _Cut(says, np.where(case.repeated | case.by_another, -1, side), away)
 
 
 def _named(variable: Variable, row: int) -> str:
@@ -143,7 +144,7 @@ def _fewer(case: Case, cut: _Cut) -> Iterator[_Fewer]:
         best = np.max(scores, axis=0)
         code = int(best.argmax())
         where = (Condition(dimension.path, dimension.values[code]),) if dimension is not everyone else ()
-        yield _Fewer(float(best[code]), cut, where, dimension.codes == code)
+        yield _Fewer(float(best[code]), cut, where, (dimension.codes == code) & ~case.by_another)
 
 
 def _stretches(case: Case) -> Ints:
@@ -255,7 +256,7 @@ def _explained(case: Case, cut: _Cut, inside: Bools, after: Bools, left: float) 
     more = (unknown & here).sum() - here.sum() * unknown[inside & case.golden].mean()
     if more > UNKNOWN * lost:
         return True
-    usual = (there & inside & case.golden).sum() * _longer(case, there & ~inside, after)
+    usual = (there & inside & case.golden).sum() * _longer(case, there & ~inside, after & ~case.by_another)
     return bool((there & here).sum() > AS_EVER * usual)
 
 
@@ -266,7 +267,8 @@ def _longer(case: Case, others: Bools, after: Bools) -> float:
     lasted = np.arange(int(case.ts[after].min()), int(case.ts[after].max()) + 1, HOUR_US)
     rate = np.bincount(case.hour[case.golden].astype(np.int64), minlength=24) / max(case.golden.sum(), 1)
     days = max(float(np.ptp(case.ts[case.golden])) / DAY_US, 1 / 24)
-    return float(rate[lasted % DAY_US // HOUR_US].sum() / days)
+    asked = after.sum() / max((after | (case.by_another & (case.ts >= case.ts[after].min()))).sum(), 1)
+    return float(rate[lasted % DAY_US // HOUR_US].sum() / days * asked)
 
 
 def _broken(case: Case, cut: _Cut, inside: Bools, after: Bools) -> float:
