@@ -19,7 +19,7 @@ from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.judged import main_score, numeric
 from whimbrel.diagnose.learning import foretold
 from whimbrel.diagnose.relations import Split
-from whimbrel.diagnose.suspects import Suspect, events_near
+from whimbrel.diagnose.suspects import Proof, Suspect, events_near
 from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.fields import split as split_path
 from whimbrel.model.rows import Bools, Floats
@@ -42,6 +42,8 @@ SOON = 5.0
 """Rows that should have departed by now, before which a departure has begun at once: one in a hundred begins later by chance."""
 _BROKEN = ("type", "null", "nothing", "infinite", "atom", "repeated")
 """What no arm is meant to answer."""
+_BROKEN_STEP = (*_BROKEN, "constant")
+"""What no step is meant to make of many, whatever version it says."""
 
 
 def distorts(told: tuple[float, float]) -> bool:
@@ -221,15 +223,21 @@ def on_trial(case: Case, cause: Cause) -> bool:
     A model's variant is one where somebody announced it. A tag of who asks is one by itself, where all of it is answered otherwise: golden
     has nobody to compare it with. No answer, or one and the same, is broken in an experiment as well. Where it is decided otherwise from the
     first request on that bears a new tag (a policy, a release), and under that alone, somebody meant it, too; so where a few entries of a
-    table are others under it, or a step that says its own version says a new one (a prompt's template).
+    table are others under it, or a step that says its own version says a new one (a prompt's template). What departs itself is no version: a
+    name in another spelling is the key that is found no more.
     """
     suspect = cause.suspect
     tags = case.of(Role.CONTEXT) if cause.layer == "decision" or _relisted(case, suspect) else []
-    if role_of(suspect.component) is Role.STEP:
+    if role_of(suspect.component) is Role.STEP and suspect.hit.channel.signature not in _BROKEN_STEP:
         own = split_path(suspect.component)[1]
+        departs = {witness.component for witness in cause.witnesses if witness.proof > Proof.SOFT}
         tags = [
             *tags,
-            *(v for v in case.of(Role.STEP) if v.field.step == own and v.codes is not None and not v.derived),
+            *(
+                v
+                for v in case.of(Role.STEP)
+                if v.field.step == own and v.codes is not None and not v.derived and v.name not in departs
+            ),
         ]
     if any(_began_with(case, suspect, tag) for tag in tags if tag.path != suspect.component):
         return True
