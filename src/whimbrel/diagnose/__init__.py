@@ -7,7 +7,8 @@ may call. The rooms inside, in the order in which a case goes through them:
     relations     what golden teaches about a field given its upstream; `boundaries` asks every field, `hopes` says
                   for which a model is worth fitting (`models` are loaded only then), `support` on which rows it may be believed,
                   `straight` what a plain sum tells beforehand, `rules` what decides a category, `composed` what a name is
-                  put together from, `crosstabs` what two categories say together, `pairs` which two numbers one reads as one,
+                  put together from, `crosstabs` what two categories say together, `districts` what
+                  codes that begin alike have in common, `pairs` which two numbers one reads as one,
                   `rounding` how near is equal; `history` reads what was made of a `series`' own past, `clocks` local hours
     contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs, `judged` for
                   what labels say, `agreeing` for those that never correct, `thinned` for what of them is lost, `readings` for whose

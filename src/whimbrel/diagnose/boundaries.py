@@ -17,6 +17,7 @@ from whimbrel.diagnose import clocks, models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
 from whimbrel.diagnose.composed import composed
+from whimbrel.diagnose.districts import by_beginning
 from whimbrel.diagnose.forms import EXACT_SHARE
 from whimbrel.diagnose.gist import from_words
 from whimbrel.diagnose.history import Pasts, recalled
@@ -82,6 +83,7 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
             found = exact(case, parts, variable, parents)
         if hopeful and found is None and variable.field.role is Role.STEP:
             found = _by_the_week(case, parts, variable) or _by_id(case, parts, variable)
+            found = found or by_beginning(case, parts, variable)
             found = found or _beside(case, parts, variable, parents) or _afterwards(case, parts, variable, parents)
         if found is None and variable.field.role in (Role.INPUT, Role.STEP):
             found = clocks.local(case, parts, variable) or recalled(case, pasts, variable)

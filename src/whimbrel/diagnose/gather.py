@@ -10,7 +10,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import bygone, clocks, feeds, history, keys, labels, senders, state, tables, untold, whom
+from whimbrel.diagnose import (
+    bygone,
+    clocks,
+    districts,
+    feeds,
+    history,
+    keys,
+    labels,
+    senders,
+    state,
+    tables,
+    untold,
+    whom,
+)
 from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.displaced import dealt, of_another_hour
@@ -113,6 +126,10 @@ def gather(case: Case, hits: Iterable[Hit], found: Iterable[Suspect] = ()) -> li
         by_component.setdefault(hit.channel.component, []).append(refined)
     out = []
     for suspects in by_component.values():
+        if any(
+            districts.renewed(case, suspect) for suspect in suspects
+        ):  # what its entries are now is its owner's to say
+            suspects = [replace(suspect, proof=Proof.SOFT) for suspect in suspects]
         # Among the proofs of one component the hardest leads; among equals the one that shows most, then most surely: of what
         # proves nothing the surest, for others follow where it says.
         lead = max(suspects, key=lambda s: (s.proof, s.hit.channel.exact, _plainness(s), s.hit.score))
