@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from whimbrel.diagnose import clocks, models
+from whimbrel.diagnose import clocks, dates, models
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.choice import chosen
 from whimbrel.diagnose.composed import composed
@@ -70,12 +70,12 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
     parts = hopes.parts
     pasts = Pasts(case)
     relations: dict[str, Relation] = {}
-    loose: list[tuple[Variable, list[Variable]]] = []
+    loose = [(v, _made_of(case, v)) for v in case.of(Role.INPUT) if v.name.endswith(dates.MARK)]
     late = case.of(Role.OUTPUT, Role.DECISION, Role.USAGE)  # asked once it is known which steps come after them
     for variable in [*case.of(Role.INPUT, Role.STEP), *late]:
         if variable.derived and variable.field.role is Role.INPUT:
             continue
-        parents = upstream(case, variable.field)
+        parents = _made_of(case, variable)
         hopeful = variable.codes is None or hopes.any(variable, parents)
         worded = _last_words(_worded(case, parents), variable, relations) if variable.codes is not None else parents
         found = exact(case, parts, variable, worded) if hopeful else None
@@ -112,6 +112,14 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
     relations |= {name: found for name, found in labels if found is not None}
     channels = [c for name, relation in relations.items() for c in _channels(case, case.variables[name], relation)]
     return Boundaries(relations, tuple(channels))
+
+
+def _made_of(case: Case, variable: Variable) -> list[Variable]:
+    """What a variable may depend on; a category that comes in on no date: local times tell a country, until the clocks change."""
+    found = upstream(case, variable.field)
+    if variable.codes is None or variable.field.role is not Role.INPUT:
+        return found
+    return [v for v in found if not v.name.endswith(dates.MARK)]
 
 
 def _beside(case: Case, parts: Split, variable: Variable, parents: Sequence[Variable]) -> Relation | None:

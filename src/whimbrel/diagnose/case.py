@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from whimbrel.diagnose import text
+from whimbrel.diagnose import dates, text
 from whimbrel.diagnose.series import Series, series_of
 from whimbrel.diagnose.visits import Things, things_of, visits_of
 from whimbrel.model.event import Event
@@ -373,7 +373,7 @@ def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = 
     for path, column in both.columns.items():
         found = schema.get(path) or schema.get(path.partition("#")[0].partition("[")[0])
         if found is not None and not column.missing.all():
-            for variable in _variables(path, found, column, is_golden):
+            for variable in _variables(path, found, column, is_golden, both.ts):
                 variables[variable.name] = variable
     blocks, block_count, window_blocks = _blocks(both.ts, is_golden)
     return Case(
@@ -394,12 +394,16 @@ def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = 
     )
 
 
-def _variables(path: str, owner: Field, column: Column, golden: Bools) -> list[Variable]:
+def _variables(path: str, owner: Field, column: Column, golden: Bools, ts: Ints) -> list[Variable]:
     if isinstance(column, Numbers):
         infinite = np.isinf(column.values)
         values = np.clip(np.where(infinite, np.nan, column.values), -VAST, VAST)
         return [Variable(path, owner, numbers=values, infinite=infinite if infinite.any() else None)]
     own = Variable(path, owner, codes=column.codes, vocabulary=column.vocabulary)
+    if owner.role is Role.INPUT:
+        days = dates.days_ago(own.vocabulary, column.codes, golden, ts)
+        if days is not None:
+            return [own, *_whether_given(own, golden), Variable(f"{path}{dates.MARK}", owner, numbers=days)]
     if not _is_text(own):
         return [own, *_whether_given(own, golden)]
     made = text.marks(own.vocabulary, column.codes, golden, received=owner.role is Role.INPUT)

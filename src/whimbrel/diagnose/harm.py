@@ -277,7 +277,9 @@ def _untouched(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> l
     out = [v for v in case.of(Role.INPUT, Role.CONTEXT) if v.path not in touched]
     for variable in case.of(Role.STEP):  # in the order in which they run
         relation = relations.get(variable.name)
-        made_of = relation.parents if relation is not None and relation.strength > 0.5 else ()
+        made_of = (
+            [n.partition("#")[0] for n in relation.parents] if relation is not None and relation.strength > 0.5 else []
+        )
         if variable.path in touched or variable.field.step in case.after or touched.intersection(made_of):
             touched.add(variable.name)
         else:
