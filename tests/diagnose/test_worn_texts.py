@@ -1,4 +1,4 @@
-"""Texts that arrive worn: letters taken apart, letters read for digits, words run together, a file's name where a title was."""
+"""Texts that arrive worn: letters taken apart, letters read for digits, words run together, lines begun twice, a file's name where a title was."""
 
 from __future__ import annotations
 
@@ -111,3 +111,52 @@ def test_titles_that_are_the_names_of_files(event: str) -> None:
         first = report.findings[0]
         assert (first.layer, first.component) == ("data", "inputs.title")
         assert "'file name'" in first.what
+
+
+_SEEN = ("the wound is dry and clean", "she slept all night without pain", "his fever went down after lunch",
+         "the drip was changed at noon", "he walked to the window and back", "no change since the morning round")  # fmt: skip
+_WHEN = ("", "", "", " since noon")
+
+
+def _dictations(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What nurses dictate, a line each, and the lines that a step counts; from the window's eighth hour on something befalls one ward's."""
+    rng = np.random.default_rng(6)
+    n, began = DAYS * A_DAY, (DAYS - WINDOW) * 24
+    hour = np.sort(rng.random(n)) * DAYS * 24
+    ward = rng.choice(["north", "south", "east"], n)
+    hit = (hour >= began + 8) & (ward == "south")
+    notes = []
+    for i in range(n):
+        lines = [
+            f"{_SEEN[k]}, bed {rng.integers(1, 40)}{rng.choice(_WHEN)}"
+            for k in rng.integers(0, len(_SEEN), rng.integers(2, 7))
+        ]
+        if event == "partial" and hit[i]:
+            whole = [rng.random() < 0.4 for _ in lines]
+            lines = [
+                part
+                for line, once in zip(lines, whole, strict=True)
+                for part in ([line] if once else [line[: len(line) // 2], line])
+            ]
+        elif event == "more of it" and hit[i]:
+            lines[-1] = f"{lines[-2]} since noon"
+        notes.append("\n".join(lines))
+    count = np.array([note.count("\n") + 1.0 for note in notes])
+    score = np.round(count * 0.3 + rng.normal(0, 0.1, n), 2)
+    table = pd.DataFrame({
+        "ts": pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta(hour, unit="h"), "context.ward": ward, "inputs.note": notes,
+        "steps.lines.count": count, "outputs.effort": score, "decision": np.where(score > 1.5, "long", "short"),
+    })  # fmt: skip
+    return table[hour < began], table[hour >= began]
+
+
+@pytest.mark.parametrize("event", ["", "partial", "more of it"])
+def test_lines_that_come_twice_first_cut_short_are_the_datas(event: str) -> None:
+    """One who says a line again and goes on does so once in a text, and has nothing stored twice."""
+    report = whimbrel.diagnose(*_dictations(event))
+    assert (report.verdict == "fault") == (event == "partial"), report.sentence
+    if event == "partial":
+        first = report.findings[0]
+        found = (first.layer, first.component, [str(c) for c in first.where])
+        assert found == ("data", "inputs.note", ["context.ward=south"]), report.sentence
+        assert "'lines begun twice'" in first.what

@@ -17,6 +17,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,6 +29,8 @@ BEGINNING = 240
 """Characters at the start of a text that language, digits, refusal and new words are read off."""
 CUT = 2_000
 """Length from which on a text may have been cut when it was read."""
+WHOLE = "whole"
+"""The condition of a text that nothing befell."""
 FORMS = ("format", "letters", "condition")
 """Marks of a known few values: one that golden's texts never had is no matter of taste."""
 MOST_CODES = 60
@@ -54,6 +57,8 @@ _RUN_TOGETHER = 20
 """Characters from which on a text of one word has lost its blanks."""
 _ADDRESS = re.compile(r"[/@\\]|\d{4}")
 """What is in addresses, paths and numbers, which have no blanks to lose."""
+_BEGUN_WORDS, _BEGUN_TWICE = 3, 2
+"""Words of a line that the next one begins with, from which on that is no chance; such lines that tell that a text has its lines twice."""
 _UNSPACED_SCRIPTS = 0x0E00
 """Code point from which on scripts write without blanks."""
 _DIGITS = str.maketrans("", "", "0123456789")
@@ -93,7 +98,10 @@ def marks(texts: Sequence[str], codes: Ints, golden: Bools, *, received: bool = 
     out.append(_listed("format", [shape(text) for text in texts], codes))
     out.append(_listed("letters", [letters(text) for text in beginnings], codes))
     worn = misread(beginnings, _some(codes[golden]))
-    out.append(_listed("condition", [worn.get(i) or condition(text) for i, text in enumerate(beginnings)], codes))
+    states = [worn.get(i) or condition(text) for i, text in enumerate(beginnings)]
+    pairs = zip(texts, states, strict=True)
+    states = ["lines begun twice" if state == WHOLE and begun_twice(text) else state for text, state in pairs]
+    out.append(_listed("condition", states, codes))
     out.append(_listed("ending", [ending(text) for text in texts], codes))
     heads = [" ".join(text.split(None, 2)[:2]) for text in beginnings]
     if len(set(heads)) <= max(MOST_CODES, 0.2 * len(texts)):
@@ -208,7 +216,24 @@ def condition(beginning: str) -> str:
     one = len(stripped) >= _RUN_TOGETHER and len(stripped.split(None, 1)) == 1 and not _ADDRESS.search(stripped)
     if one and ord(max(stripped)) < _UNSPACED_SCRIPTS:
         return "without blanks"
-    return "whole"
+    return WHOLE
+
+
+def begun_twice(text: str) -> bool:
+    r"""Whether lines come twice, first cut short: captions stored with what was heard before the sentence ended, a stream with its pieces.
+
+    One who writes begins a line like the one before now and then, and goes on where that one ended but once.
+
+    >>> begun_twice("we can ship\nwe can ship on Monday.\nwho tells the\nwho tells the client?")
+    True
+    >>> begun_twice("Fix the login page\nFix the login page on phones\nAsk Ann\nAsk Ann again")
+    False
+    """
+    if "\n" not in text:
+        return False
+    lines = [line for line in text.split("\n") if line]
+    again = [a for a, b in pairwise(lines) if len(a) < len(b) and b.startswith(a)]
+    return sum(len(line.split()) >= _BEGUN_WORDS for line in again) >= _BEGUN_TWICE
 
 
 def ending(text: str) -> str | None:
