@@ -62,3 +62,32 @@ def test_a_count_that_neither_text_nor_price_bears_out_is_the_records(wrong: str
     report = whimbrel.diagnose(*_answers(wrong))
     found = [(f.layer, f.component) for f in report.findings if f.layer in ("recorder", "serving")]
     assert found[:1] == ([(layer, component)] if layer else []), report.sentence
+
+
+def _calls(wrong: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Letters that are put together in parts, what was sent and what that cost; since the last day's morning something is wrong where there are several."""
+    rng = np.random.default_rng(22)
+    n = DAYS * A_DAY
+    hour = np.sort(rng.random(n)) * DAYS * 24
+    parts, pages = rng.integers(1, 4, n), rng.gamma(4, 30, n).round() + 20
+    sent, told = pages * parts, rng.gamma(4, 8, n).round() + 12
+    hit = (hour > (DAYS - 0.7) * 24) & (parts > 1)
+    counted = np.where(hit & (wrong != ""), sent // parts, sent)
+    cost = (2e-6 * (counted if wrong == "fewer are sent" else sent) + 8e-6 * told).round(9)
+    table = pd.DataFrame({
+        "ts": pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta(hour, unit="h"), "context.office": rng.choice(["york", "leeds"], n),
+        "inputs.pages": pages, "steps.letter.parts": parts, "steps.letter.tokens": sent, "outputs.grade": (told / 40).round(3),
+        "usage.input_tokens": counted, "usage.output_tokens": told, "usage.cost_usd": cost, "decision": np.where(told > 40, "long", "short"),
+    })  # fmt: skip
+    return table[hour < (DAYS - 1) * 24], table[hour >= (DAYS - 1) * 24]
+
+
+@pytest.mark.parametrize("wrong", ["", "the last alone is counted", "fewer are sent"])
+def test_a_count_whose_price_is_that_of_what_was_sent_is_wrong_in_the_record_alone(wrong: str) -> None:
+    """Where fewer tokens were really sent than the step made, less is paid, and the record says so rightly."""
+    report = whimbrel.diagnose(*_calls(wrong))
+    assert (report.verdict == "healthy") == (not wrong), report.sentence
+    if wrong:
+        first = report.findings[0]
+        assert first.component == "usage.input_tokens", report.sentence
+        assert (first.layer == "recorder") == (wrong == "the last alone is counted"), report.sentence

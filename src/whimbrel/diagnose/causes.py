@@ -52,7 +52,7 @@ from whimbrel.diagnose.sources import served
 from whimbrel.diagnose.spared import kept_by, made_of_it, unused
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, far, not_yet, order_of, overlap
-from whimbrel.diagnose.unrecorded import ahead, miscounted, seen_whole, stamped, told_by_clock, unrecorded
+from whimbrel.diagnose.unrecorded import ahead, miscounted, paid_for, seen_whole, stamped, told_by_clock, unrecorded
 from whimbrel.model.fields import Role, role_of, split
 
 CLEARER = 2.0
@@ -119,13 +119,17 @@ def settle(
     causes = _strangers(identities, _without_labels_of(causes))
     causes = [_located(case, _with_victims(cause, soft), soft) for cause in causes]
     causes = [
-        replace(cause, layer="recorder", told_by=why)
-        if (why := seen_whole(case, cause.suspect, cause.witnesses, relations))
-        else cause
+        replace(cause, layer="recorder", told_by=why) if (why := _of_the_record(case, cause, relations)) else cause
         for cause in causes
     ]
     named = {v for cause in causes for v in (*cause.victims, cause.component)}
     return causes, [s for s in soft if s.component not in named]
+
+
+def _of_the_record(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> str:
+    """What tells that all went on as before, and the record alone has something else; empty where nothing does."""
+    found = (case, cause.suspect, cause.witnesses, relations)
+    return seen_whole(*found) or paid_for(*found)
 
 
 def _with(causes: list[Cause], found: Cause) -> list[Cause]:

@@ -1,4 +1,4 @@
-"""What is wrong in the record alone: answers that the model gave and the log lost, values that the steps saw whole, and times at which nothing came.
+"""What is wrong in the record alone: answers that the model gave and the log lost, values that the steps saw whole, counts, and times at which nothing came.
 
 In: a `Case` and a suspect whose outputs are null, whose values are cut, or a step that reads the clock. Out: how one knows it, in words. A model that gives
 none fails, and leaves an error or a fallback behind it; a log that drops a part of a record takes all of that part, and what came of it goes on.
@@ -7,12 +7,14 @@ none fails, and leaves an error or a fallback behind it; a log that drops a part
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from whimbrel.diagnose.case import Case, Variable
+from whimbrel.diagnose.learning import exact
 from whimbrel.diagnose.machines import on_one_host
-from whimbrel.diagnose.relations import Relation
+from whimbrel.diagnose.relations import Relation, split
 from whimbrel.diagnose.surroundings import failed
 from whimbrel.diagnose.suspects import Proof, Suspect
 from whimbrel.model.fields import Role, role_of
@@ -174,6 +176,37 @@ def miscounted(case: Case, suspect: Suspect, others: Sequence[Suspect]) -> Suspe
             if abs(_moved(price, rows, base)) < _STAYED < _WENT < abs(_moved(count.numbers, rows, base)):
                 return other
     return None
+
+
+def paid_for(case: Case, suspect: Suspect, witnesses: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
+    """What tells that a count is what it was and the record alone has another; empty where nothing does.
+
+    Golden knows the count from what was sent, and what golden made of that count (a price) is still made of the one that it should be. Who is
+    served less, or is sent more, is charged for that.
+    """
+    relation, signature = relations.get(suspect.component), suspect.hit.channel.signature
+    counted = case.variables.get(suspect.component)
+    if role_of(suspect.component) is not Role.USAGE or relation is None or counted is None or signature != "broken":
+        return ""
+    instead = replace(counted, numbers=relation.expected)
+    for other in witnesses:
+        made = relations.get(other.component)
+        target = case.variables.get(other.component)
+        if (
+            made is None
+            or target is None
+            or not (made.exact and relation.exact)
+            or suspect.component not in made.parents
+        ):
+            continue
+        parents = [instead if name == counted.name else case.variables.get(name) for name in made.parents]
+        again = exact(case, split(case), target, [parent for parent in parents if parent is not None])
+        rows = suspect.bad & (made.surprise == 1)
+        if again is None or counted.name not in again.parents or rows.sum() < _LEAST:
+            continue
+        if np.mean(again.surprise[rows] == 0) >= _NEARLY:
+            return f"`{other.component}` is what golden makes of the count that was to be expected: it was counted wrongly in the record"
+    return ""
 
 
 def _moved(values: Floats, rows: Bools, base: Bools) -> float:
