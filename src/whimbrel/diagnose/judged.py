@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import HOUR_US, Case, Variable
+from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.scan import Channel, invariant
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role
@@ -140,9 +140,39 @@ def _nearest(case: Case, outputs: Mapping[str, Floats], target: Floats) -> Float
 
 def judged(case: Case) -> Judged | None:
     """None where the app records no labels or scores, or golden's do not vary."""
-    label, score = case.variables.get("label"), main_score(case)
+    label = case.variables.get("label")
     target = None if label is None else numeric(label)
-    if target is None or score is None:
+    return None if target is None else _judged(case, target)
+
+
+def of_kinds(case: Case) -> Judged | None:
+    """The same of labels that say of an answer one of several things (kept, corrected, thrown away): whether it is the one that scores tell best.
+
+    None where they have two values or are numbers, where scores tell none of them, and where a label is what was to be answered: of which kind
+    most requests are is theirs.
+    """
+    label = case.variables.get("label")
+    score = main_score(case) if label is not None and label.codes is not None else None
+    if label is None or label.codes is None or score is None or not 2 < label.distinct <= MAX_VALUES:
+        return None
+    named = [v for v in case.of(Role.INPUT, Role.OUTPUT, Role.DECISION) if v.codes is not None and not v.derived]
+    if any(set(label.vocabulary) & set(variable.vocabulary) for variable in named):
+        return None
+    known = case.golden & ~label.missing & np.isfinite(score)
+    counts = np.bincount(label.codes[known], minlength=len(label.vocabulary))
+    common = np.flatnonzero(np.minimum(counts, known.sum() - counts) >= FEW)
+    if not common.size or np.ptp(score[known]) == 0:
+        return None
+    told = [abs(float(np.corrcoef(score[known], label.codes[known] == code)[0, 1])) for code in common]
+    if max(told) * known.sum() ** 0.5 < ODD:
+        return None
+    best = common[int(np.argmax(told))]
+    return _judged(case, np.where(label.missing, np.nan, label.codes == best))
+
+
+def _judged(case: Case, target: Floats) -> Judged | None:
+    score = main_score(case)
+    if score is None:
         return None
     known = case.golden & np.isfinite(target) & np.isfinite(score)
     if known.sum() < 100 or np.ptp(target[known]) == 0:

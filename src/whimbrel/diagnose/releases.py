@@ -32,6 +32,8 @@ _DULL, _SURE = 0.6, 1.1
 """Slopes of the new scores on the old between which a release may be as good: one that was trained on other rows of the same world has 0.8 to 1."""
 LEVEL, MUCH = 0.25, 0.5
 """Spreads of the scores by which a release may say more or less than the one before, of all its rows: where labels have come, and before."""
+LESS_LIKED = 0.2
+"""The part by which labels that nobody wants (corrected, thrown away) must grow to be a release's harm."""
 OF_ITS_OWN = 2.0
 """Times the squared error of a straight line through golden's scores from which on they are no forecasts of the label in its own unit."""
 FEWEST = 60
@@ -75,6 +77,8 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
         numbers["loss_expected"], numbers["loss"] = round(losses[0].before, 5), round(losses[0].after, 5)
         wrong = losses[0].wrong(3.0 if said else 2.0) or any(one.wrong(3.0) for one in losses[1:])
         return numbers, wrong or _falls_short(case, parts, cause)
+    if (grown := _less_liked(case, cause)) > 0:
+        return numbers | {"labels_worse": round(grown, 4)}, True
     if not said and case.events:
         return numbers, True
     flipped = numbers.get("decisions_flipped", 0.0)
@@ -215,6 +219,28 @@ def _falls_short(case: Case, parts: Split, cause: Cause) -> bool:
     error = math.hypot(float(left[rows].std()) / rows.size**0.5, float(left[base].std()) / base.size**0.5)
     worse = float(left[rows].mean() - left[base].mean())
     return worse > LEVEL and worse > 4 * error
+
+
+def _less_liked(case: Case, cause: Cause) -> float:
+    """By what part of what was to be expected the labels grew that golden gave to low scores, where there are several kinds; 0 where that is no matter."""
+    curve = label_curve.of_kinds(case)
+    score = None if curve is None else main_score(case)
+    if curve is None or score is None:
+        return 0.0
+    known = case.golden & np.isfinite(curve.residual)
+    good = float(np.corrcoef(score[known], curve.target[known])[0, 1]) > 0
+    bad, expected = (1 - values if good else values for values in (curve.target, curve.expected))
+    rows = cause.suspect.affected & np.isfinite(curve.residual)
+    base = known & cause.suspect.inside
+    if min(rows.sum(), base.sum()) < FEWEST:
+        return 0.0
+    worse, usual = bad - expected, float(expected[rows].mean())
+    grown = (float(worse[rows].mean()) - float(worse[base].mean())) / max(usual, 1e-9)
+    sure = label_curve.standard_errors(case, worse, rows, base) > label_curve.ODD
+    others = case.window & ~cause.suspect.affected & np.isfinite(worse)
+    if others.sum() >= FEWEST:  # what came of the other answers of these days is the days' doing
+        sure &= label_curve.standard_errors(case, worse, rows, others) > label_curve.ENDS
+    return grown if sure and grown > LESS_LIKED else 0.0
 
 
 def on_trial(case: Case, cause: Cause) -> bool:

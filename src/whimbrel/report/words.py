@@ -210,6 +210,7 @@ def finding_sentence(finding: Finding) -> str:
 
 
 _HARMS: dict[str, str] = {
+    "labels_worse": "{share} more labels of the worse kinds",
     "decisions_flipped": "{share} of decisions flipped in the slice",
     "score_moved_sd": "score moved by {number} of golden's standard deviations",
     "errors": "{share} more of its predictions fail",
