@@ -44,3 +44,41 @@ def test_what_a_step_never_said_before_its_own_new_code_is_that_code_s(event: st
         assert (report.findings[0].layer, report.findings[0].component) == ("features", "steps.read.sum"), (
             report.sentence
         )
+
+
+_ABOUT = ("roof", "door", "drain", "gate", "lamp", "fence", "stair", "pump")
+
+
+def _repairs(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Repairs that a step reads: how a letter begins, by which rules it counts, and its count, which is less in one town from the window's first hour on."""
+    rng = np.random.default_rng(52)
+    n, began = DAYS * A_DAY, (DAYS - WINDOW) * 24
+    hour = np.sort(rng.random(n)) * DAYS * 24
+    hit = (hour >= began) & (event != "")
+    town = rng.choice(["ulm", "bonn", "kiel"], n, p=[0.18, 0.41, 0.41])
+    hit &= (town == "ulm") | (event == "new rules")
+    pages, items = rng.integers(1, 9, n).astype(float), rng.integers(1, 15, n).astype(float)
+    points = (np.where(hit, 2 * pages + 0.5 * items, 2 * pages + items) + rng.normal(0, 2, n)).round()
+    begins = [
+        f"the {' and the '.join(rng.choice(_ABOUT, 3))} in house {rng.integers(1, 4000)} need work" for _ in range(n)
+    ]
+    score = (1 / (1 + np.exp(3 - 0.2 * points)) + rng.normal(0, 0.2, n)).round(4)
+    table = pd.DataFrame({
+        "ts": pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta(hour, unit="h"), "context.town": town,
+        "inputs.pages": pages, "inputs.items": items,
+        "code.read": np.where((hour >= began) & (event == "lost"), "90ac", "3b17"), "steps.read.begins": begins,
+        "steps.read.rules": np.where(hit & (event == "new rules"), "rules-8", "rules-7"), "steps.read.points": points,
+        "outputs.score": score, "decision": np.where(score > 0.5, "send", "wait"),
+    })  # fmt: skip
+    return table[hour < began], table[hour >= began]
+
+
+@pytest.mark.parametrize("event", ["", "lost", "new rules"])
+def test_a_text_that_a_step_records_is_no_version_of_it(event: str) -> None:
+    """What is counted otherwise under a version that the step says itself somebody meant; a letter begins otherwise every time."""
+    report = whimbrel.diagnose(*_repairs(event))
+    assert (report.verdict == "fault") == (event == "lost"), report.sentence
+    if event == "lost":
+        first = report.findings[0]
+        found = (first.layer, first.component, [str(c) for c in first.where])
+        assert found == ("features", "steps.read.points", ["context.town=ulm"]), report.sentence

@@ -257,14 +257,9 @@ def on_trial(case: Case, cause: Cause) -> bool:
     if role_of(suspect.component) is Role.STEP and suspect.hit.channel.signature not in _BROKEN_STEP:
         own = split_path(suspect.component)[1]
         departs = {witness.component for witness in cause.witnesses if witness.proof > Proof.SOFT}
-        tags = [
-            *tags,
-            *(
-                v
-                for v in case.of(Role.STEP)
-                if v.field.step == own and v.codes is not None and not v.derived and v.name not in departs
-            ),
-        ]
+        said = [v for v in case.of(Role.STEP) if v.field.step == own and v.codes is not None and not v.derived]
+        # A text is a new one on every row; what itself went wrong names no version.
+        tags = [*tags, *(v for v in said if v.name not in departs and v.name not in case.growing)]
     if any(_began_with(case, suspect, tag) for tag in tags if tag.path != suspect.component):
         return True
     arms = {c.path: c.value.casefold() for c in suspect.where if c.op == "=" and not _had(case, c)}
