@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
+from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.scan import Channel, invariant
 from whimbrel.diagnose.suspects import Suspect
 from whimbrel.model.fields import Role
@@ -43,6 +43,8 @@ CLOSELY, FAR_OFF, CLEARLY = 0.35, 4.0, 1.5
 """How near, as a logarithm, two labels of three must be to what was foretold for it to foretell an amount; times as far off as those, and as golden's
 farthest, that others must be."""
 FEW = 40
+VERDICTS = 8
+"""Values up to which a label is a verdict on what was answered (accepted, edited, discarded), and its commonest one the yes."""
 MANY, SELDOM, LEAST_COPIED = 50, 0.1, 0.03
 """Different numbers that are no grades; the share of golden's labels that may be what an earlier field said, and the gain that is no chance."""
 
@@ -98,16 +100,24 @@ def _bounds(case: Case, values: Floats, target: Floats, same: Bools) -> bool:
     return min(above, 1 - above) < SELDOM
 
 
-def numeric(label: Variable) -> Floats | None:
-    """The label as a number: itself, or 0/1 for a two-valued category; None for anything else."""
-    if label.numbers is not None:
-        return label.numbers
+def numeric(case: Case) -> Floats | None:
+    """The label as a number, shape (n,): itself; of a category 1 for one of its two values, or for the commonest of a few. None for anything else.
+
+    Not where what is asked or answered is one of these values: there labels say which, and not how good it was (`agreeing`).
+    """
+    label = case.variables.get("label")
+    if label is None or label.numbers is not None:
+        return None if label is None else label.numbers
     assert label.codes is not None
     used = np.unique(label.codes[label.codes >= 0])
-    if used.size != 2:
+    if not 2 <= used.size <= VERDICTS:
         return None
-    names = sorted(label.vocabulary[i] for i in used)
-    positive = label.vocabulary.index(names[1])
+    positive = label.vocabulary.index(sorted(label.vocabulary[i] for i in used)[1])
+    if used.size > 2:
+        if any(set(label.vocabulary) & set(v.vocabulary) for v in case.of(Role.INPUT, Role.OUTPUT, Role.DECISION)):
+            return None
+        counts = np.bincount(label.codes[case.golden & (label.codes >= 0)], minlength=len(label.vocabulary))
+        positive = int(counts.argmax())
     return np.where(label.codes < 0, np.nan, (label.codes == positive).astype(float))
 
 
@@ -117,8 +127,7 @@ def main_score(case: Case) -> Floats | None:
     An app that foretells a cost and a fraud score, and learns what was paid, is judged by its cost.
     """
     outputs = {v.path: v.numbers for v in case.of(Role.OUTPUT) if v.numbers is not None and not v.derived}
-    label = case.variables.get("label")
-    target = None if label is None else numeric(label)
+    target = numeric(case)
     nearest = _nearest(case, outputs, target) if target is not None and len(outputs) > 1 else None
     return nearest if nearest is not None else outputs.get("outputs.score", next(iter(outputs.values()), None))
 
@@ -140,39 +149,8 @@ def _nearest(case: Case, outputs: Mapping[str, Floats], target: Floats) -> Float
 
 def judged(case: Case) -> Judged | None:
     """None where the app records no labels or scores, or golden's do not vary."""
-    label = case.variables.get("label")
-    target = None if label is None else numeric(label)
-    return None if target is None else _judged(case, target)
-
-
-def of_kinds(case: Case) -> Judged | None:
-    """The same of labels that say of an answer one of several things (kept, corrected, thrown away): whether it is the one that scores tell best.
-
-    None where they have two values or are numbers, where scores tell none of them, and where a label is what was to be answered: of which kind
-    most requests are is theirs.
-    """
-    label = case.variables.get("label")
-    score = main_score(case) if label is not None and label.codes is not None else None
-    if label is None or label.codes is None or score is None or not 2 < label.distinct <= MAX_VALUES:
-        return None
-    named = [v for v in case.of(Role.INPUT, Role.OUTPUT, Role.DECISION) if v.codes is not None and not v.derived]
-    if any(set(label.vocabulary) & set(variable.vocabulary) for variable in named):
-        return None
-    known = case.golden & ~label.missing & np.isfinite(score)
-    counts = np.bincount(label.codes[known], minlength=len(label.vocabulary))
-    common = np.flatnonzero(np.minimum(counts, known.sum() - counts) >= FEW)
-    if not common.size or np.ptp(score[known]) == 0:
-        return None
-    told = [abs(float(np.corrcoef(score[known], label.codes[known] == code)[0, 1])) for code in common]
-    if max(told) * known.sum() ** 0.5 < ODD:
-        return None
-    best = common[int(np.argmax(told))]
-    return _judged(case, np.where(label.missing, np.nan, label.codes == best))
-
-
-def _judged(case: Case, target: Floats) -> Judged | None:
-    score = main_score(case)
-    if score is None:
+    target, score = numeric(case), main_score(case)
+    if target is None or score is None:
         return None
     known = case.golden & np.isfinite(target) & np.isfinite(score)
     if known.sum() < 100 or np.ptp(target[known]) == 0:

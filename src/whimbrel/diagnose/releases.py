@@ -71,14 +71,14 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
     answered = _answered(case, cause.suspect.affected)
     if not said and any(c.path == "hardware.host" for c in cause.suspect.where):
         return numbers, True
+    if (grown := _less_liked(case, cause)) > 0:
+        return numbers | {"labels_worse": round(grown, 4)}, True
     score, promised = _scores(case, parts)
     losses = _by_labels(case, parts, cause, answered, score, promised)
     if losses:
         numbers["loss_expected"], numbers["loss"] = round(losses[0].before, 5), round(losses[0].after, 5)
         wrong = losses[0].wrong(3.0 if said else 2.0) or any(one.wrong(3.0) for one in losses[1:])
         return numbers, wrong or _falls_short(case, parts, cause)
-    if (grown := _less_liked(case, cause)) > 0:
-        return numbers | {"labels_worse": round(grown, 4)}, True
     if not said and case.events:
         return numbers, True
     flipped = numbers.get("decisions_flipped", 0.0)
@@ -145,8 +145,7 @@ def _by_labels(
     case: Case, parts: Split, cause: Cause, answered: Bools, score: Floats | None, promised: Floats | None
 ) -> list[_Loss]:
     """What the labels of the rows that it answered say of a model, then those of each slice in which it answers otherwise; none where few have come."""
-    label = case.variables.get("label")
-    target = numeric(label) if label is not None else None
+    target = numeric(case)
     if target is None or score is None or promised is None:
         return []
     says, instead = _in_units(case, target, score, promised)
@@ -223,9 +222,8 @@ def _falls_short(case: Case, parts: Split, cause: Cause) -> bool:
 
 def _less_liked(case: Case, cause: Cause) -> float:
     """By what part of what was to be expected the labels grew that golden gave to low scores, where there are several kinds; 0 where that is no matter."""
-    curve = label_curve.of_kinds(case)
-    score = None if curve is None else main_score(case)
-    if curve is None or score is None:
+    label, curve, score = case.variables.get("label"), label_curve.judged(case), main_score(case)
+    if label is None or curve is None or score is None or label.codes is None or label.distinct <= 2:
         return 0.0
     known = case.golden & np.isfinite(curve.residual)
     good = float(np.corrcoef(score[known], curve.target[known])[0, 1]) > 0
