@@ -1,4 +1,4 @@
-"""Labels that are verdicts of more than two kinds (kept, changed, dropped)."""
+"""Labels that are verdicts of more than two kinds (kept, changed, dropped), and verdicts that nobody gave: a timer did, or an editor that saves by itself."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def _drafts(event: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     if event == "saved":
         verdict = np.where(since & (app == "browser") & (verdict == "kept") & (rng.random(n) < 0.5), "changed", verdict)
     ts = START + pd.to_timedelta((hour * 3_600_000).astype(int), unit="ms")
+    if event in ("timer", "reminder"):  # people who are reminded after an hour answer within some minutes
+        theirs = since & (plan == "firm") & (silent | (delay > 3600))
+        waited = 3600.0 if event == "timer" else 3600 + rng.exponential(900, n)
+        delay = np.where(theirs, waited, delay)
+        verdict = np.where(theirs, "kept", verdict) if event == "timer" else verdict
+        silent = silent & ~theirs
     label_ts = pd.Series((ts + pd.to_timedelta(delay, unit="s")).floor("s"))
     end = START + pd.Timedelta(days=DAYS)
     lost = silent | (label_ts > end).to_numpy()
@@ -50,3 +56,15 @@ def test_verdicts_of_three_kinds_are_judged_by_their_scores(event: str) -> None:
     if event == "saved":
         first = report.findings[0]
         assert (first.layer, [str(c) for c in first.where]) == ("labels", ["context.app=browser"]), report.sentence
+
+
+@pytest.mark.parametrize("event", ["timer", "reminder"])
+def test_a_timer_that_answers_for_people_is_seen_through_whole_seconds(event: str) -> None:
+    """Labels are timed to the second, predictions to the thousandth: the same hour is another number each time."""
+    golden, window, events = _drafts(event)
+    report = whimbrel.diagnose(golden, window, events=events)
+    assert (report.verdict == "fault") == (event == "timer"), report.sentence
+    if event == "timer":
+        first = report.findings[0]
+        assert (first.layer, [str(c) for c in first.where]) == ("labels", ["context.plan=firm"]), report.sentence
+        assert "exactly 3600 s" in first.what

@@ -1,7 +1,7 @@
 """Local clocks: an hour of the day that is the hour of the request where it came from, by country or by shop.
 
 In: a `Case` and a number. Out: the relation to the time of the row, exact, with one offset for each value of a tag (or one for all), or None; and
-whether all of a tag left it by one hour, which is how summer time begins and ends.
+whether all of a tag left it by one hour, which is how summer time begins and ends. Of labels how many ticks of their own clock they came later.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _QUARTERS = np.arange(96) / 4
 """Offsets of clocks, hours."""
 _HOURS, _LEAST = 12, 20
 """Hours of the day that golden must have seen; rows of a tag's value that tell its offset."""
+_TICKS_US = (60_000_000, 1_000_000)
+"""What clocks count in that do not count thousandths."""
 _ALL = 0.95
 """The share of a tag's rows that summer time moves."""
 
@@ -89,3 +91,11 @@ def _offsets(hour: Floats, values: Floats, codes: Ints, train: Ints) -> Floats:
         same: Bools = _moved(hour[train], np.full(train.size, offset)) == values[train]
         right.append(np.bincount(codes[train], weights=same, minlength=size) - 0.25 * (offset % 1 != 0))
     return np.where(rows >= _LEAST, _QUARTERS[np.argmax(np.stack(right), axis=0)], np.nan)
+
+
+def ticks(case: Case, delay: Floats) -> Floats:
+    """Delays of labels in ticks of the clock that each is timed by, in seconds: whoever writes whole seconds leaves out those of the prediction."""
+    assert case.label_ts is not None
+    tick = np.select([case.label_ts % one == 0 for one in _TICKS_US], _TICKS_US, default=1_000)
+    out: Floats = np.where(np.isfinite(delay), (case.label_ts // tick - case.ts // tick) * (tick / 1e6), np.nan)
+    return out

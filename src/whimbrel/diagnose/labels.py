@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logit
 
-from whimbrel.diagnose import agreeing, judged, keys, matrices, thinned
+from whimbrel.diagnose import agreeing, clocks, judged, keys, matrices, thinned
 from whimbrel.diagnose.atoms import channels_of_atoms
 from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.learning import learn
@@ -370,7 +370,7 @@ def _arrival(case: Case, label: Variable) -> list[Channel]:
     before = np.where(np.isfinite(found.delay), found.delay < found.delay[known].min(), np.nan)
     out.append(_channel("early", before, floor=0.02))
     # A job that files labels at a fixed age does so to the second, whatever else it is in a hurry about.
-    delay = Variable("label#delay", Field("label", Kind.NUMBER), numbers=np.round(found.delay, 3))
+    delay = Variable("label#delay", Field("label", Kind.NUMBER), numbers=clocks.ticks(case, found.delay))
     out += [replace(atom, signature="filed") for atom in channels_of_atoms(case, delay)]
     return [*out, *_early(case, found.delay), *_hasty(case)]
 
