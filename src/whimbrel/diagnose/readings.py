@@ -2,7 +2,8 @@
 
 In: a `Case`. Out: at most one `Suspect`. Each reading turns every label into a likelihood ratio: of what it is on the terms of the
 reading, to what it is on its own row's. Their sum over a slice, in the stretches of time where it is best, is the weight of
-evidence in nats (Wald 1945): labels that are what golden foretells reach x nats once in e^x. It is asked for in all traffic, each value
+evidence in nats (Wald 1945): labels that are what golden foretells reach x nats once in e^x. Rows of one visit (a patient's hours) whose
+labels stray together are fewer witnesses than they are rows. It is asked for in all traffic, each value
 and each pair of values of who and where, less what so many questions cost; less what a world that changed could make of the
 same labels; and held against what golden's own blocks reach.
 """
@@ -167,7 +168,37 @@ class _Ratios:
 
     def under(self, group: _Group, reading: _Reading, order: Ints) -> Floats:
         """Under this reading, where the rows of each slice of the group follow each other as in `order`."""
-        return self.neighbours(group, reading.lag, order) if reading.lag else self._inverted[reading.inverted]
+        ratio = self.neighbours(group, reading.lag, order) if reading.lag else self._inverted[reading.inverted]
+        return ratio * self.counts(group, reading.lag, order)
+
+    def counts(self, group: _Group, lag: int, order: Ints) -> Floats:
+        """As how many witnesses each label counts, shape (n,): those that follow each other in a slice belong to the same two visits again and again."""
+        visits = self.case.visits
+        if visits is None or self._together == 0:
+            return np.ones(len(self.case.ts))
+        other = np.full(len(visits), -1)
+        other[order] = visits[np.roll(order, lag)] if lag else -1
+        heard = np.flatnonzero(np.isfinite(self.own) & (visits >= 0) & (group.codes >= 0))
+        sides = np.stack([np.where(self.case.window, -1, self.case.blocks), group.codes, visits, other])[:, heard]
+        same = np.unique(sides, axis=1, return_inverse=True)[1].ravel()
+        out = np.ones(len(visits))
+        out[heard] = 1 / (1 + self._together * (np.bincount(same)[same] - 1))
+        return out
+
+    @cached_property
+    def _together(self) -> float:
+        """How alike golden's labels of one visit stray from what was foretold: the part of their variance that they share, in one of its blocks."""
+        case, told = self.case, self.told
+        if case.visits is None:
+            return 0.0
+        expected = 1 / (1 + np.exp(-told.centre)) if told.binary else told.centre
+        rows = np.flatnonzero(case.golden & np.isfinite(self.own) & (case.visits >= 0))
+        left = ((told.target - expected) / told.width)[rows]
+        same = np.unique(np.stack([case.visits, case.blocks])[:, rows], axis=1, return_inverse=True)[1].ravel()
+        sizes, sums = np.bincount(same), np.bincount(same, weights=left - left.mean())
+        pairs = float((sizes * (sizes - 1)).sum()) * float(left.var())
+        shared = float((sums**2).sum()) - left.size * float(left.var())
+        return min(max(shared / pairs, 0.0), 1.0) if pairs > 0 else 0.0
 
     def order(self, group: _Group) -> Ints:
         """The scored rows of slices, slice by slice, each in order of time, golden's first."""
@@ -242,6 +273,7 @@ class _Weighed:
         self.found, self.ratios = found, ratios
         case = ratios.case
         self.inside = found.group.codes == found.code
+        self.counts = ratios.counts(found.group, found.reading.lag, ratios.order(found.group))
         self.ratio = ratios.under(found.group, found.reading, ratios.order(found.group))
         rows = np.flatnonzero(self.inside & among & np.isfinite(ratios.own))
         rows = rows[np.argsort(case.ts[rows], kind="stable")]
@@ -268,20 +300,20 @@ class _Weighed:
         A world in which some say yes that never did before makes every other row's score fit better than their own.
         """
         group, order = self.found.group, self.ratios.order(self.found.group)
-        others = [float(self.ratios.neighbours(group, lag, order)[self.rows].sum()) for lag in FARTHER]
+        others = [float((self.ratios.neighbours(group, lag, order) * self.counts)[self.rows].sum()) for lag in FARTHER]
         beyond = max(float(self.ratio[self.rows].sum()) - float(np.mean(others)), 0.0)
         return beyond**2 / (2 * float(np.var(others)) + 1e-9)
 
     def _world(self, slopes: tuple[float, ...]) -> float:
         """How much likelier the same labels get where the world says yes more or less often, or scores tell less of it."""
         told, rows = self.ratios.told, self.rows
-        own = self.ratios.own[rows]
+        own, counts = self.ratios.own[rows], self.counts[rows]
         if not told.binary:
-            return _straight(told.target[rows], told.centre[rows], told.width[rows]) - float(own.sum())
+            return _straight(told.target[rows], told.centre[rows], told.width[rows], counts) - float(own @ counts)
         odds, target = told.centre[rows], told.target[rows]
 
         def gained(slope: float, offset: float) -> float:
-            return float((likely(target, slope * odds + offset) - own).sum()) - float(offset / WORLD) ** 2 / 2
+            return float((likely(target, slope * odds + offset) - own) @ counts) - float(offset / WORLD) ** 2 / 2
 
         return max(_highest(partial(gained, slope)) for slope in slopes)
 
@@ -296,11 +328,11 @@ def _highest(of: Callable[[float], float]) -> float:
     return at(low)
 
 
-def _straight(target: Floats, centre: Floats, width: Floats) -> float:
-    """The log likelihood of numbers by the straight line through what was expected of them that fits them best."""
+def _straight(target: Floats, centre: Floats, width: Floats, counts: Floats) -> float:
+    """The log likelihood of numbers, as many of each as it counts for, by the straight line through what was expected of them that fits them best."""
     design = np.stack([np.ones(centre.size), centre], axis=1) / width[:, None]
     away = np.abs((target / width) - design @ np.linalg.lstsq(design, target / width, rcond=None)[0])
-    return max(float(strayed(away / wider, width * wider).sum()) for wider in (1.0, max(float(away.mean()), 1e-6)))
+    return max(float(strayed(away / wider, width * wider) @ counts) for wider in (1.0, max(float(away.mean()), 1e-6)))
 
 
 def _holding(ratio: Floats) -> Bools:
