@@ -96,11 +96,7 @@ def settle(
     others = refuted(case, led(case, [_promote(case, s, identities, others) for s in others]))
     proofs = [of_another(case, s, relations.get(s.component)) for s in others if s.proof > Proof.SOFT]
     soft = [s for s in others if s.proof is Proof.SOFT]
-    causes = [*_of_other_requests(case, proofs), *_of_lost_records(case, proofs), *_of_clocks(case, proofs)]
-    causes += [
-        Cause(s, s.component, "recorder", (d.component,), (d,), why)
-        for s, d, why in misrecorded(case, proofs, relations)
-    ]
+    causes = [*_of_other_requests(case, proofs), *_of_lost_records(case, proofs, relations), *_of_clocks(case, proofs)]
     causes += _host_slow(case, proofs, soft, identities)
     taken = {id(s) for cause in causes for s in (cause.suspect, *cause.witnesses)}
     rest = [s for s in proofs if id(s) not in taken]
@@ -187,12 +183,13 @@ def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
     return [Cause(lead, lead.component, "serving" if output else "features")]
 
 
-def _of_lost_records(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
-    """Outputs that the record alone lost: the recorder dropped them."""
+def _of_lost_records(case: Case, proofs: Sequence[Suspect], relations: Mapping[str, Relation]) -> list[Cause]:
+    """Outputs that the recorder dropped, or that the record bears otherwise than they were decided by."""
     lost = [replace(s, note=why) for s in proofs if (why := unrecorded(case, s))]
-    found = sorted(lost, key=lambda s: order_of(case, s.component))
-    names = tuple(s.component for s in found)
-    return [Cause(found[0], "recorder.record", "recorder", names, tuple(found[1:]))] if found else []
+    names = tuple(s.component for s in lost)
+    wrong = misrecorded(case, proofs, relations)
+    out = [Cause(s, s.component, "recorder", (d.component,), (d,), why) for s, d, why in wrong]
+    return [*(Cause(s, "recorder.record", "recorder", names, tuple(lost[1:])) for s in lost[:1]), *out]
 
 
 def _of_clocks(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:

@@ -222,8 +222,11 @@ def _falls_short(case: Case, parts: Split, cause: Cause) -> bool:
 
 def _less_liked(case: Case, cause: Cause) -> float:
     """By what part of what was to be expected the labels grew that golden gave to low scores, where there are several kinds; 0 where that is no matter."""
-    label, curve, score = case.variables.get("label"), label_curve.judged(case), main_score(case)
-    if label is None or curve is None or score is None or label.codes is None or label.distinct <= 2:
+    label = case.variables.get("label")
+    if label is None or label.codes is None or label.distinct <= 2:
+        return 0.0
+    curve, score = label_curve.judged(case), main_score(case)
+    if curve is None or score is None:
         return 0.0
     known = case.golden & np.isfinite(curve.residual)
     good = float(np.corrcoef(score[known], curve.target[known])[0, 1]) > 0
