@@ -71,9 +71,9 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
     answered = _answered(case, cause.suspect.affected)
     if not said and any(c.path == "hardware.host" for c in cause.suspect.where):
         return numbers, True
-    if (grown := _less_liked(case, cause)) > 0:
-        return numbers | {"labels_worse": round(grown, 4)}, True
     score, promised = _scores(case, parts)
+    if (grown := _less_liked(case, cause, score, promised)) > 0:
+        return numbers | {"labels_worse": round(grown, 4)}, True
     losses = _by_labels(case, parts, cause, answered, score, promised)
     if losses:
         numbers["loss_expected"], numbers["loss"] = round(losses[0].before, 5), round(losses[0].after, 5)
@@ -220,23 +220,26 @@ def _falls_short(case: Case, parts: Split, cause: Cause) -> bool:
     return worse > LEVEL and worse > 4 * error
 
 
-def _less_liked(case: Case, cause: Cause) -> float:
-    """By what part of what was to be expected the labels grew that golden gave to low scores, where there are several kinds; 0 where that is no matter."""
+def _less_liked(case: Case, cause: Cause, score: Floats | None, promised: Floats | None) -> float:
+    """By what part of what was to be expected the labels grew that golden gave to low scores, where there are several kinds; 0 where that is no matter.
+
+    Expected is what golden made of the scores that its own model would have given: an answer that is worse, and says so, is worse.
+    """
     label = case.variables.get("label")
-    if label is None or label.codes is None or label.distinct <= 2:
+    if label is None or label.codes is None or label.distinct <= 2 or score is None or promised is None:
         return 0.0
-    curve, score = label_curve.judged(case), main_score(case)
-    if curve is None or score is None:
+    curve = label_curve.judged(case)
+    if curve is None:
         return 0.0
     known = case.golden & np.isfinite(curve.residual)
     good = float(np.corrcoef(score[known], curve.target[known])[0, 1]) > 0
-    bad, expected = (1 - values if good else values for values in (curve.target, curve.expected))
-    rows = cause.suspect.affected & np.isfinite(curve.residual)
-    base = known & cause.suspect.inside
+    instead = label_curve.as_labels(case, curve, score, promised)
+    bad, expected = (1 - values if good else values for values in (curve.target, instead))
+    worse = bad - expected
+    rows, base = (side & np.isfinite(worse) for side in (cause.suspect.affected, case.golden & cause.suspect.inside))
     if min(rows.sum(), base.sum()) < FEWEST:
         return 0.0
-    worse, usual = bad - expected, float(expected[rows].mean())
-    grown = (float(worse[rows].mean()) - float(worse[base].mean())) / max(usual, 1e-9)
+    grown = (float(worse[rows].mean()) - float(worse[base].mean())) / max(float(expected[rows].mean()), 1e-9)
     sure = label_curve.standard_errors(case, worse, rows, base) > label_curve.ODD
     others = case.window & ~cause.suspect.affected & np.isfinite(worse)
     if others.sum() >= FEWEST:  # what came of the other answers of these days is the days' doing
