@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import whimbrel
+from whimbrel.diagnose.misrecorded import misrecorded
 
 
 def _claims(seed: int, broken: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -41,3 +45,9 @@ def test_what_decisions_go_by_tells_a_wrong_record_from_a_wrong_score(broken: st
     if broken == "record":
         assert found.victims == ("decision",)
         assert "the record alone bears it so" in found.what
+
+
+def test_a_decision_that_is_missing_says_nothing_of_scores() -> None:
+    """That none was taken goes by no rule."""
+    missing = SimpleNamespace(component="decision", hit=SimpleNamespace(channel=SimpleNamespace(exact=True, detail={})))
+    assert misrecorded(cast("Any", None), [cast("Any", missing)], {}) == []

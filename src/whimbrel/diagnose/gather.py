@@ -126,10 +126,9 @@ def gather(case: Case, hits: Iterable[Hit], found: Iterable[Suspect] = ()) -> li
         by_component.setdefault(hit.channel.component, []).append(refined)
     out = []
     for suspects in by_component.values():
-        if any(
-            districts.renewed(case, suspect) for suspect in suspects
-        ):  # what its entries are now is its owner's to say
-            suspects = [replace(suspect, proof=Proof.SOFT) for suspect in suspects]
+        if any(districts.renewed(case, suspect) for suspect in suspects):
+            # What its entries are now is its owner's to say; that there are none is not.
+            suspects = [s if s.hit.channel.signature == "null" else replace(s, proof=Proof.SOFT) for s in suspects]
         # Among the proofs of one component the hardest leads; among equals the one that shows most, then most surely: of what
         # proves nothing the surest, for others follow where it says.
         lead = max(suspects, key=lambda s: (s.proof, s.hit.channel.exact, _plainness(s), s.hit.score))

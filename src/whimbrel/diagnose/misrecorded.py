@@ -33,9 +33,9 @@ def misrecorded(
     """Outputs that the record alone has wrong, each with the decision that goes by the right one, and that in words."""
     out = []
     for decision in proofs:
-        if role_of(decision.component) is not Role.DECISION or not decision.hit.channel.exact:
+        rule = decision.hit.channel.detail.get("relation")
+        if role_of(decision.component) is not Role.DECISION or not decision.hit.channel.exact or rule is None:
             continue
-        rule = decision.hit.channel.detail["relation"]
         for score in proofs:
             made = relations.get(score.component)
             asked = role_of(score.component) is Role.OUTPUT and score.hit.channel.kind == "residual"
@@ -72,7 +72,7 @@ def _follows(case: Case, decision: Suspect, made: Relation, rule: Relation) -> b
     x = np.nan_to_num(design.x, nan=-1e9)
     tree = DecisionTreeClassifier(max_depth=6, min_samples_leaf=10, random_state=0).fit(x[taught], target.codes[taught])
     right = tree.predict(x) == target.codes
-    usual, here = float(right[held].mean()), float(right[affected].mean())
+    usual, here = ((float(right[side].sum()) + 1) / (side.size + 2) for side in (held, affected))
     slack = _SURELY * float(np.sqrt(usual * (1 - usual) * (1 / held.size + 1 / affected.size)))
     would_show = rows.size > 2 * slack * affected.size  # had these been decided otherwise
     return would_show and here > usual - slack
