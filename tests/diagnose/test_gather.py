@@ -31,8 +31,27 @@ def test_one_lot_s_reading_may_happen_to_be_whole(values: int, few: bool) -> Non
     made = Variable(
         "steps.qc.z", Field("steps.qc.z", Kind.NUMBER), numbers=(np.arange(ROWS.size) % values).astype(float)
     )
-    case = SimpleNamespace(variables={"steps.qc.z": made})
+    case = SimpleNamespace(variables={"steps.qc.z": made}, golden=~ROWS)
     assert gather._few_values(cast("Any", case), one) is few
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+def test_whoever_rounds_rounds_all_values(rounded: bool) -> None:
+    """A few routes' rates, each said again and again, happen to be whole; where all values are, somebody rounds."""
+    golden = np.arange(200) < 100
+    values = (np.arange(200) * 10.0 + 0.5).astype(np.float64)
+    values[:10] = np.floor(values[:10])  # as many as are by chance
+    values[100:160] = np.arange(60) % 10
+    values[160:] = np.floor(values[160:]) if rounded else values[160:]
+    one = suspect("steps.route.rate", "whole", 0.5, kind="invariant", proof=Proof.HARD)
+    whole = values % 1 == 0
+    hit = replace(
+        one.hit, channel=replace(one.hit.channel, values=whole.astype(float)), excess=np.where(whole, 0.9, -0.1)
+    )
+    one = replace(one, hit=hit, affected=~golden)
+    rate = Variable("steps.route.rate", Field("steps.route.rate", Kind.NUMBER), numbers=values)
+    case = SimpleNamespace(variables={"steps.route.rate": rate}, golden=golden)
+    assert gather._few_values(cast("Any", case), one) is not rounded
 
 
 def test_a_place_that_never_has_a_value_does_not_say_how_long_one_may_be_missing() -> None:

@@ -47,6 +47,21 @@ def x() -> np.ndarray:
     return np.random.default_rng(0).gamma(3, 4, N + M)
 
 
+def test_how_many_fields_are_null_is_a_tally(x: np.ndarray) -> None:
+    """Of three that may be null two are counted; the third, and how large they are, says nothing."""
+    rng = np.random.default_rng(3)
+    fields = {
+        name: np.where(rng.random(x.size) < 0.05, np.nan, x + rng.normal(0, 1, x.size)) for name in ("a", "b", "c")
+    }
+    filled = np.isnan(fields["a"]).astype(float) + np.isnan(fields["b"])
+    filled[-200:] = 0.0  # nobody counts any more
+    relation = _learn(_case(filled, **fields, whole=x))
+    assert (relation.form, relation.parents) == ("tally", ("inputs.a", "inputs.b"))
+    broken = relation.surprise == 1
+    assert not broken[:-200].any()
+    assert np.array_equal(broken[-200:], (np.isnan(fields["a"]) | np.isnan(fields["b"]))[-200:])
+
+
 def test_exact_forms_are_found(x: np.ndarray) -> None:
     """A copy, a scaling, a logarithm, a clip, a sum, a ratio, a table and a rule by segment are all exact."""
     rng = np.random.default_rng(1)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import surroundings
+from whimbrel.diagnose import diagnose_rows, surroundings
 from whimbrel.diagnose.case import HOUR_US, Case, Variable, build
 from whimbrel.model.fields import Field, Kind, Schema
 from whimbrel.model.rows import Categories, Column, Numbers, Rows
@@ -158,3 +158,24 @@ def test_a_new_model_may_take_a_little_longer(slower: float, where: str, begins:
     span = SimpleNamespace(component="spans.model", hit=hit, hits=(hit,), inside=inside, affected=affected)
     identity = SimpleNamespace(component="model.version", inside=np.ones_like(new), affected=new)
     assert surroundings.of_new_model(case, cast("Any", span), cast("Any", [identity])) is priced_in
+
+
+@pytest.mark.parametrize("slow", [5, 40])
+def test_a_few_calls_of_a_tiny_zone_may_be_slow(slow: int) -> None:
+    """Five of seventeen that took as long as golden's slowest are what any service has; forty of twice as many and more are not."""
+    rng = np.random.default_rng(9)
+    late = np.arange(ROWS) >= GOLDEN
+    calls = 14 * slow // 4
+    tiny = np.zeros(ROWS, dtype=bool)
+    tiny[rng.choice(GOLDEN, 900, replace=False)] = True
+    tiny[GOLDEN + 100 + rng.choice(1_000, calls, replace=False)] = True
+    took = 4 * np.exp(rng.normal(0, 0.15, ROWS))
+    took[rng.choice(np.flatnonzero(~tiny & ~late), 3, replace=False)] *= 11
+    took[rng.choice(np.flatnonzero(tiny & late), slow, replace=False)] *= 8
+    columns: dict[str, Column] = {
+        "context.zone": Categories(tiny.astype(np.int64), ("town", "island")), "spans.decide": Numbers(took),
+    }  # fmt: skip
+    rows = Rows(tuple(map(str, range(ROWS))), np.arange(ROWS) * (HOUR_US // 40), columns, ROWS)
+    schema = Schema.from_pairs([("context.zone", Kind.TEXT), ("spans.decide", Kind.NUMBER)])
+    report = diagnose_rows(rows.take(~late), rows.take(late), schema, app="zones")
+    assert (report.verdict == "fault") is (slow > 8), report.sentence

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from whimbrel.diagnose import diagnose_rows, gather, state
+from whimbrel.diagnose import diagnose_rows, state, walks
 from whimbrel.diagnose.case import build
 from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Kind, Schema
@@ -112,7 +112,7 @@ def test_a_rate_of_exchange_walks_on_after_golden(step: float, drifted: bool) ->
         bad=(country == 2) & (day >= 12),
         since_us=int(case.ts[case.window].min()),
     )
-    assert gather._drifted(case, cast("Any", suspect)) is drifted
+    assert walks.drifted(case, cast("Any", suspect)) is drifted
 
 
 @pytest.mark.parametrize(("leap", "drifted"), [(0.0, True), (0.3, False)])
@@ -135,7 +135,7 @@ def test_an_index_by_fuel_and_country_walks_inside_golden_s_range(leap: float, d
         component="steps.market.index", hit=_of("steps.market.index"), proof=Proof.FIRM, inside=np.ones(12_000, dtype=bool), bad=day >= 12,
         since_us=int(case.ts[case.window].min()),
     )  # fmt: skip
-    assert gather._drifted(case, cast("Any", suspect)) is drifted
+    assert walks.drifted(case, cast("Any", suspect)) is drifted
     place_of = state.places(case, values, state.EXACTLY, pairs=True)
     assert place_of is not None
     assert not state.of_the_clock(case, place_of, values)

@@ -9,7 +9,7 @@ may call. The rooms inside, in the order in which a case goes through them:
                   for which a model is worth fitting (`models` are loaded only then), `support` on which rows it may be believed,
                   `straight` what a plain sum tells beforehand, `rules` what decides a category, `composed` what a name is
                   put together from, `crosstabs` what two categories say together, `districts` what
-                  codes that begin alike have in common, `pairs` which two numbers one reads as one,
+                  codes that begin alike have in common, `pairs` which two numbers one reads as one, `tallies` what counts nulls,
                   `rounding` how near is equal; `history` reads what was made of a `series`' own past, `clocks` local hours
     contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs, `judged` for
                   what labels say, `agreeing` for those that never correct, `thinned` for what of them is lost, `readings` for whose
@@ -24,8 +24,8 @@ may call. The rooms inside, in the order in which a case goes through them:
                   `whom` its slices
     unwritten     rows that never came where each key brings one at every tick; `withheld` those of one decision
     suspects      slice, onset and proof of each component that departs; `shapes` gives the change its name, `state` knows
-                  what is the weather's, `tables` what it proves that inputs came apart, `ground` where a model proves nothing,
-                  `untold` what moved though nothing recorded foretells it
+                  what is the weather's, `walks` what goes on from where it stood, `tables` what it proves that inputs came apart,
+                  `ground` where a model proves nothing, `untold` what moved though nothing recorded foretells it
     causes        who did it, who passed it on, what is merely traffic; `followers` tells who moved first,
                   `displaced` whose request a value belongs to, `refuted` which input moved and nothing came of it,
                   `exchanged` which output stands in another's place, `machines` whether a host errs, `crossing` which of several

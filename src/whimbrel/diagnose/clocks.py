@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
+from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
 from whimbrel.diagnose.forms import EXACT_SHARE
 from whimbrel.diagnose.relations import Relation, Split
 from whimbrel.diagnose.suspects import Proof, Suspect
@@ -24,6 +24,10 @@ _TICKS_US = (60_000_000, 1_000_000)
 """What clocks count in that do not count thousandths."""
 _ALL = 0.95
 """The share of a tag's rows that summer time moves."""
+_EAST, _SMALL = 14, 4
+"""Hours by which clocks are ahead at most; the last hour of the night at which they are put on."""
+_THURSDAY, _FRIDAY = 3, 4
+"""Days of the week, Monday 0: of 1 January 1970, and the first on which any country puts its clocks on."""
 
 
 def local(case: Case, parts: Split, variable: Variable) -> Relation | None:
@@ -56,16 +60,32 @@ def proof(case: Case, suspect: Suspect) -> Proof:
 
 
 def _put_on(case: Case, suspect: Suspect) -> bool:
-    """Whether all rows of some values of the tag, and no others, are one hour off since the onset, all the same way."""
+    """Whether all rows of some values of the tag, and no others, are one hour off, all the same way, and since a night on which clocks are put on."""
     relation: Relation = suspect.hit.channel.detail["relation"]
     values = case.variables[relation.target].numbers
     assert values is not None
-    since = case.window & (case.ts >= suspect.since_us) & np.isfinite(relation.surprise)
+    known = np.isfinite(relation.surprise)
+    since = case.window & (case.ts >= suspect.since_us) & known
     off = since & (relation.surprise == 1)
     if np.unique(np.mod(values - relation.expected, 24)[off]).tolist() not in ([1.0], [23.0]):
         return False
     tag = case.variables[relation.parents[1]].kinds if len(relation.parents) > 1 else np.zeros_like(case.ts)
-    return bool(off[since & np.isin(tag, tag[off])].mean() >= _ALL)
+    if off[since & np.isin(tag, tag[off])].mean() < _ALL:
+        return False
+    offset = np.mod(relation.expected - np.floor(case.hour), 24)
+    return all(
+        _by_night(case.ts, off & (tag == one), known & ~off & (tag == one), offset) for one in np.unique(tag[off])
+    )
+
+
+def _by_night(ts: Ints, off: Bools, right: Bools, offset: Floats) -> bool:
+    """Whether a small hour from Friday to Sunday, local time, lies between the last row that was right and the first that is off: then clocks are put on."""
+    first = int(ts[off].min())
+    before = ts[right & (ts < first)]
+    last = int(before.max()) if before.size else int(ts.min())
+    ahead = float(np.median(offset[off]))
+    local = np.arange(last // HOUR_US, first // HOUR_US + 1) + int(ahead - 24 if ahead > _EAST else ahead)
+    return bool(((local % 24 <= _SMALL) & ((local // 24 + _THURSDAY) % 7 >= _FRIDAY)).any())
 
 
 def _is_hour(variable: Variable, parts: Split) -> bool:

@@ -272,9 +272,9 @@ def linear(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relat
         if link not in links:
             continue
         chosen = [*(numeric if scale is IDENTITY else _factors(numeric, parts)), *listed]
-        if _least_squares(few, known_here, [p.only(rows) for p in chosen], link, scale, form, 0.95) is None:
+        if least_squares(few, known_here, [p.only(rows) for p in chosen], link, scale, form, 0.95) is None:
             continue
-        found = _least_squares(parts, target, chosen, link, scale, form, EXACT_SHARE)
+        found = least_squares(parts, target, chosen, link, scale, form, EXACT_SHARE)
         if found is not None:
             return found
     return None
@@ -434,9 +434,10 @@ def _columns(parents: Sequence[Variable], scale: Link, train: Ints) -> tuple[Flo
     return np.stack(columns, axis=1), names
 
 
-def _least_squares(
+def least_squares(
     parts: Split, target: Variable, parents: Sequence[Variable], link: Link, scale: Link, form: str, share: float
 ) -> Relation | None:
+    """The sum of the parents, each on its `scale`, that the target is on the scale of `link`, of as few as say it; None where none holds."""
     assert target.numbers is not None
     if not parents:
         return None

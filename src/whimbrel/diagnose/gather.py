@@ -22,9 +22,10 @@ from whimbrel.diagnose import (
     state,
     tables,
     untold,
+    walks,
     whom,
 )
-from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, Case, Variable
+from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.displaced import dealt, of_another_hour
 from whimbrel.diagnose.ground import unknown_ground
@@ -84,6 +85,8 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""
 _BY_TIME = {history.FORM: history.proof, clocks.FORM: clocks.proof}
 """Who says what it proves that a relation to time broke."""
+STRAGGLERS = 8
+"""Slow calls below which they are what any service has now and then, however few calls there are in all."""
 VALUES = 6
 """Different values that tell how a number is rounded."""
 USUAL, ODDS = 0.2, 3.0
@@ -190,7 +193,8 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     clock = of_another_hour(case, suspect) if fitted and channel.signature == "spread" else ""
     if clock:
         return replace(suspect, proof=Proof.FIRM, note=clock)
-    worldly = few or (fitted and _drifted(case, suspect)) or _few_values(case, suspect)
+    hardly = channel.signature == "tail" and int(suspect.bad.sum()) < STRAGGLERS
+    worldly = few or hardly or (fitted and walks.drifted(case, suspect)) or _few_values(case, suspect)
     if worldly or (suspect.proof > Proof.SOFT and asked_for(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     if unknown_ground(case, suspect):
@@ -242,61 +246,27 @@ def _new_place(where: Where) -> bool:
 
 
 def _few_values(case: Case, suspect: Suspect) -> bool:
-    """Whether a few values alone, however often each comes, show another mark: a lot's one reading, a town's three degrees may happen to be whole."""
+    """Whether a few values alone, however often each comes, show another mark: a lot's one reading, a town's three degrees may happen to be whole.
+
+    Who rounds, rounds all values: of the different ones as many more must be whole as of the rows, or nearly.
+    """
     if suspect.hit.channel.signature not in ("whole", "grid"):
         return False
     variable = measured(case, suspect.hit.channel)
-    return variable is None or variable.numbers is None or np.unique(variable.numbers[suspect.bad]).size < VALUES
+    if variable is None or variable.numbers is None or np.unique(variable.numbers[suspect.bad]).size < VALUES:
+        return True
+    known = suspect.inside & np.isfinite(suspect.hit.excess)
+    shares = []
+    for rows in (known & case.golden, known & suspect.affected):
+        first = np.unique(variable.numbers[rows], return_index=True)[1]
+        shares.append(float(suspect.hit.channel.values[rows][first].mean()) if first.size else 0.0)
+    return shares[1] - shares[0] < 0.5 * suspect.shift
 
 
 def _of_one_request(case: Case, suspect: Suspect) -> bool:
     """Whether the rows that show it are one request, or two, that were sent again."""
     bad = np.flatnonzero(suspect.bad)
     return bad.size >= ONCE > np.unique(case.requests[bad]).size
-
-
-def _drifted(case: Case, suspect: Suspect) -> bool:
-    """Whether a step is handed a state of the world (a rate of exchange, by the day and currency) that walked on, or made with one (an amount at it).
-
-    Where it stands is not its upstream's to foretell, as long as it nowhere goes farther at once than it did in golden. What is not
-    the very same for all of an hour and place must have walked out of golden's range.
-    """
-    relation = suspect.hit.channel.detail["relation"]
-    values = case.variables[relation.target].numbers
-    if values is None or role_of(suspect.component) is not Role.STEP or suspect.proof is Proof.SOFT:
-        return False
-    known, here = values[case.golden & suspect.inside], values[suspect.bad]
-    if np.isnan(known).all():
-        return False
-    place = state.places(case, values, state.EXACTLY, pairs=True)
-    if place is not None and state.of_the_clock(case, place, values):
-        return False
-    if place is None and np.mean((here < np.nanmin(known)) | (here > np.nanmax(known))) >= 0.5:
-        place = state.places(case, values)
-    if place is not None:
-        return _walked(case, suspect, place, values)
-    rates = (_rate(values, case.variables[name]) for name in relation.parents if name in case.variables)
-    return any(_at_a_rate(case, suspect, rate) for rate in rates if rate is not None)
-
-
-def _walked(case: Case, suspect: Suspect, place: Ints, values: Floats) -> bool:
-    """Whether a state went on from where it stood, nowhere farther at once than it did in golden."""
-    return not state.leapt(case, place, np.where(suspect.inside, values, np.nan), suspect.since_us, later=True)
-
-
-def _rate(values: Floats, of: Variable) -> Floats | None:
-    """How many times a number the values are, NaN where there is none; None where it is none or has but a few values."""
-    if of.numbers is None or of.distinct <= MAX_VALUES:
-        return None
-    with np.errstate(divide="ignore", invalid="ignore"):
-        times = values / of.numbers
-    return np.where(np.isfinite(times), times, np.nan)
-
-
-def _at_a_rate(case: Case, suspect: Suspect, rate: Floats) -> bool:
-    """Whether the rate is the very same for all of an hour and place, is no clock's, and walked on."""
-    place = state.places(case, rate, state.EXACTLY, pairs=True)
-    return place is not None and not state.of_the_clock(case, place, rate) and _walked(case, suspect, place, rate)
 
 
 def _lasted(case: Case, suspect: Suspect) -> bool:

@@ -9,6 +9,7 @@ learning is taken:
     linear         y = b + Σ a_i x_i, categories as flags      exact sums and differences; in logarithms products and ratios
                    (cut off at ends, or one value where a    a ratio by a tenth at least, a sum that is never negative,
                    part is null)                             a ratio to an order, or -1 without one
+    tally          linear in which fields are null             exact: how many were filled
     log, logistic  log y, or the log odds of y, is such a sum  exact generalised linear models
     rule           a small decision tree that never errs       thresholds by segment, maps between categories
     trees          gradient boosting                           not exact: judged by its residuals
@@ -35,6 +36,7 @@ from whimbrel.diagnose.relations import Relation, Split
 from whimbrel.diagnose.rules import decided, listed, told_apart
 from whimbrel.diagnose.straight import straight
 from whimbrel.diagnose.support import Design, alike, design_of, familiar, supported, thin
+from whimbrel.diagnose.tallies import tallied
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Floats, Ints
 
@@ -117,6 +119,7 @@ def _exact_number(case: Case, parts: Split, target: Variable, parents: Sequence[
         found = linear(parts, target, parents)
         if found is None and target.field.role is not Role.INPUT and not target.derived:
             found = gated(parts, target, parents) or clipped(parts, target, parents) or _filled(parts, target, parents)
+            found = found or tallied(parts, target, parents)
         witnesses = [found] if found else []
     if not witnesses:
         return None
