@@ -30,8 +30,12 @@ def _rows(days: range, seed: int, wrong: str = "") -> Rows:
     made = {"index": pulse / (age + 60), "scaled": (age - 52) / 21}
     made["score"] = 1 / (1 + np.exp(-(2.5 * made["index"] + 1.4 * made["scaled"] - 2)))
     line = np.flatnonzero((host == 1) & (ts >= (days.start * 24 + 12) * HOUR_US))
-    for name in {"batch": ["score"], "log": list(made), "shuffled": ["score"]}.get(wrong, []):
+    for name in {"batch": ["score"], "log": list(made), "shuffled": ["score"], "dealt": ["score"]}.get(wrong, []):
         own = made[name][line]
+        if wrong == "dealt":  # among eight that are answered together
+            order = np.argsort(np.arange(line.size) // 8 + rng.random(line.size))
+            made[name][line] = own[order]
+            continue
         made[name][line] = rng.permutation(own) if wrong == "shuffled" else np.roll(own, 1)
     columns: dict[str, Column] = {
         "inputs.age": Numbers(age), "inputs.pulse": Numbers(pulse), "steps.ratio.index": Numbers(made["index"].round(4)),
@@ -57,13 +61,15 @@ def test_a_decision_that_does_not_follow_from_the_answer_beside_it_was_written_d
 
 @pytest.mark.parametrize(("wrong", "layer", "component"), [
     ("batch", "serving", "outputs.score"), ("log", "recorder", "recorder.record"), ("shuffled", "hardware", "hardware.host"),
+    ("dealt", "serving", "outputs.score"),
 ])  # fmt: skip
 def test_whose_they_are_says_who_mixed_them_up(wrong: str, layer: str, component: str) -> None:
     """An answer alone is handed out wrongly; steps and answers are written down wrongly; anybody's come from a broken machine."""
     first = _asked(wrong).findings[0]
     assert (first.layer, first.component) == (layer, component)
     assert [(c.path, c.value) for c in first.where] == [("hardware.host", "box-2")]
-    assert first.what.count("those of the request before it of the same host") == (wrong != "shuffled")
+    assert first.what.count("those of the request before it of the same host") == (wrong in ("batch", "log"))
+    assert first.what.count("dealt out among requests next to each other of the same host") == (wrong == "dealt")
 
 
 @pytest.mark.parametrize("whose", ["before", "own"])

@@ -164,7 +164,7 @@ def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
     moved.sort(key=lambda s: order_of(case, s.component))
     if not moved:
         return []
-    lead = max(moved, key=lambda s: int(s.bad.sum()))
+    lead = max(moved, key=lambda s: (not s.hit.channel.detail["dealt"], int(s.bad.sum())))
     recorded = [f.path for f in case.schema]
 
     def place(one: Suspect) -> tuple[int, int]:

@@ -2,12 +2,13 @@
 
 In: a `Case`, a suspect and the relation that golden taught of its component. Out: of whose request these values are, in words. Each value is
 right, for somebody else: it is what the relation expects of the request just before or after on the same host (or in the same place), and of
-no request farther off; or they are anybody's, as if dealt out at random. Where it is the other way about, and what a row's inputs lead to is
-what was made for the request before, the inputs are that one's, and somebody wrote them into the wrong record.
+no request farther off; or they are dealt out among a batch; or they are anybody's, as if dealt out at random. Where it is the other way about,
+and what a row's inputs lead to is what was made for the request before, the inputs are that one's, and somebody wrote them into the wrong record.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +33,10 @@ _SIZES = 10
 """Parts, by size, in which golden's values say how far off they may be: the large ones are often harder to foretell."""
 _MANY, _DEALS = 100, 5
 """Values far from what is expected of them that show that they are anybody's; how often values are dealt out to be held against them."""
+_DEALT, _IN_A_ROW, _COMES_TO_NOTHING, _ORDERS = 160, 32, 0.4, 100
+"""Values that show that they are dealt out among neighbours; how many in a row are added up, the part of their variance that may be left, and other
+orders that must all leave more."""
+_DEALT_OUT = "they are dealt out"
 _HOURS, _MOST_OF_A_DAY = 14, 16
 """Hours that a clock may be off; hours in which that must be seen."""
 _AS_WELL, _NEARER = 1.2, 3.0
@@ -47,7 +52,7 @@ def of_another(case: Case, suspect: Suspect, relation: Relation | None) -> Suspe
     whose, of_inputs = _displaced(case, suspect, relation)
     if not whose:
         return suspect
-    detail = {**suspect.hit.channel.detail, "of_inputs": of_inputs}
+    detail = {**suspect.hit.channel.detail, "of_inputs": of_inputs, "dealt": whose.startswith(_DEALT_OUT)}
     channel = replace(suspect.hit.channel, signature="displaced", detail=detail)
     return replace(suspect, hit=replace(suspect.hit, channel=channel), note=whose)
 
@@ -88,7 +93,43 @@ def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> tuple
                 count = "" if abs(lag) == 1 else f" {abs(lag)} places"
                 of = f"{count} {'before' if lag < 0 else 'after'} it{f' of the same {path}' if path else ''}"
                 words = f"{'the inputs beside them' if of_inputs else 'they'} are those of the request{of}"
-    return words, of_inputs
+    return words or _of_a_batch(case, suspect, relation, lines), of_inputs
+
+
+def _of_a_batch(case: Case, suspect: Suspect, relation: Relation, lines: Mapping[str, Ints]) -> str:
+    """In which line numbers are dealt out among neighbours, in words; empty where they are not: what one has too much, those next to it have too little.
+
+    Over some requests in a row it then comes to nothing, where errors of their own would add up (the variance of sums against that of the
+    same errors in any other order).
+    """
+    values = case.variables[relation.target].numbers
+    if values is None or role_of(suspect.component) is not Role.OUTPUT:
+        return ""
+    known = case.golden & np.isfinite(values)
+    sizes = np.sort(values[known])
+    off = (np.searchsorted(sizes, values) - np.searchsorted(sizes, relation.expected)) / max(sizes.size, 1)
+    off[~(np.isfinite(values) & np.isfinite(relation.expected))] = np.nan
+    rng = np.random.default_rng(0)
+    least, words = _COMES_TO_NOTHING, ""
+    for path, place in lines.items():
+        line = np.flatnonzero(suspect.affected & np.isfinite(off) & (place >= 0))
+        if line.size < _DEALT:
+            continue
+        errors = off[line[np.lexsort((case.ts[line], place[line]))]]
+        errors -= errors.mean()
+        left = _adds_up(errors)
+        if left <= least and left < min(_adds_up(rng.permutation(errors)) for _ in range(_ORDERS)):
+            least, words = (
+                left,
+                f"{_DEALT_OUT} among requests next to each other{f' of the same {path}' if path else ''}",
+            )
+    return words
+
+
+def _adds_up(errors: Floats) -> float:
+    """The variance of sums of so many errors in a row, as a part of what it would be if they had nothing to do with each other."""
+    total = np.concatenate([[0.0], np.cumsum(errors)])
+    return float(np.mean((total[_IN_A_ROW:] - total[:-_IN_A_ROW]) ** 2) / max(_IN_A_ROW * float(errors.var()), 1e-300))
 
 
 def dealt(case: Case, suspect: Suspect) -> str:
