@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from whimbrel.diagnose import bygone
+from whimbrel.diagnose import bygone, diagnose
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Variable
 from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Field, Kind, Role
@@ -74,3 +75,39 @@ def test_what_comes_again_by_the_calendar_is_no_older_version(store: str, days: 
     case, channels = asked(store, days)
     for channel in channels:
         assert not np.nansum(channel.values[case.window]), store
+
+
+def _shops(how: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Orders at stalls that have a space and a price level and stay a day; from the window's noon on the app sends what it has just measured."""
+    rng = np.random.default_rng(4)
+    n = 12_000
+    hour = np.sort(rng.random(n)) * 192
+    shop, app = rng.integers(0, 30, n) + 30 * (hour // 24).astype(int), rng.random(n) < 0.3
+    space, level = rng.gamma(4, 90, 240).round(1)[shop], rng.normal(1, 0.2, 240).round(3)[shop]
+    since = hour > 180
+    if how == "measured":
+        space = np.where(since & app, np.round(space * rng.lognormal(0, 0.02, n), 1), space)
+    if how == "sale":
+        level = np.where((hour > 172) & (hour < 182), (0.9 * level).round(3), level)
+    if how == "surveyed":
+        space = np.where(since, np.round(space * (1 + 0.05 * np.sin(shop)), 1), space)
+    items = rng.gamma(3, 4, n).round(1)
+    table = pd.DataFrame({
+        "ts": pd.Timestamp("2026-10-05", tz="UTC") + pd.to_timedelta(hour, unit="h"), "context.client": np.where(app, "app", "till"),
+        "inputs.stall": [f"s{one}" for one in shop], "inputs.space": space, "inputs.level": level, "inputs.items": items,
+        "outputs.score": 1 / (1 + np.exp(-(items / 12 + space / 400 + level - 3))),
+    })  # fmt: skip
+    return table[hour < 168], table[hour >= 168]
+
+
+@pytest.mark.parametrize("how", ["", "sale", "surveyed", "measured"])
+def test_what_golden_s_stalls_keep_does_not_change_all_the_time(how: str) -> None:
+    """A sale comes and goes, and a survey says something else once; what is measured anew each time is not what was meant."""
+    report = diagnose(*_shops(how))
+    if how != "measured":
+        assert report.verdict != "fault", report.sentence
+        return
+    first = report.findings[0]
+    assert (report.verdict, first.component) == ("fault", "inputs.space"), report.sentence
+    assert "just had" in first.what
+    assert [str(c) for c in first.where] == ["context.client=app"], report.sentence

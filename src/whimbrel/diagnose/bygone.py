@@ -3,11 +3,12 @@
 In: a `Case` and golden's relations. Out: a channel for each number that a key tells for a while and hardly ever again: 1 where a row has a value that
 its key had longer ago than golden's values come again, and another one in between. The distribution of such values does not move at all.
 And one for each number with a value that golden gave to those who came for the first time: 1 where somebody has it who had another one before.
+And one for each input that golden never changed for a key (when an article came out, where a shop is): 1 where it changes again and again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from whimbrel.diagnose.suspects import Proof, Suspect, abrupt
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
 
+SIGNATURES = ("bygone", "forgotten", "unsettled")
 HOURS = (1, 3, 6, 12, 24, 48, 96)
 """How long ago a value may lie before it is an older one; the least after which golden's hardly come again."""
 SHARED = 0.9
@@ -38,6 +40,9 @@ LEAST_KEYS, MANY = 20, 8
 FIRST, FORGOTTEN = 0.05, 0.002
 """The share of golden's keys that have a number's usual value when they first come, and of its rows that have it again after another."""
 
+NEVER, UNSETTLED = 0.001, 3
+"""The share of golden's rows with another value than their key had before that still is never; a key's changes that are more than a sale that came and went."""
+
 
 def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     """One channel for each number that is not made of recorded fields and that a key tells; the key whose rows agree most."""
@@ -53,7 +58,44 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
         if found is not None:
             layer, detail = LAYER_OF[variable.field.role], {"key": key.of.path if key is not None else ""}
             out.append(Channel(variable.path, layer, "bygone", "invariant", found, floor=0.1, detail=detail))
-    return out + [one for key in keys for one in _forgotten(case, relations, key)]
+    return [*out, *(one for key in keys for one in _forgotten(case, relations, key)), *_unsettled(case, keys)]
+
+
+def _unsettled(case: Case, keys: Sequence[_Key]) -> list[Channel]:
+    """Inputs that golden's keys keep and some of the window's do not; by the key of which most rows follow another."""
+    out = []
+    for variable in case.of(Role.INPUT):
+        values = variable.codes if variable.codes is not None else variable.numbers
+        if values is None or variable.derived or variable.distinct < GRADED:
+            continue
+        found = [one for key in keys if key.of is not variable and (one := _changes(case, variable, values, key))]
+        if found:
+            out.append(max(found, key=lambda one: one[0])[1])
+    return out
+
+
+def _changes(
+    case: Case, variable: Variable, values: Ints | Floats, key: _Key
+) -> tuple[tuple[int, int], Channel] | None:
+    """Where a key that changes again and again has another value than just before, and how many of golden's rows say that they keep it.
+
+    Among equals the key of the shorter names comes first. None where golden's do not keep it.
+    """
+    rows = key.rows[~variable.missing[key.rows]]
+    assert key.of.codes is not None
+    codes, golden = key.of.codes[rows], case.golden[rows]
+    follows = np.append(False, np.diff(codes) == 0)[: rows.size]
+    changed = follows & np.append(False, values[rows][1:] != values[rows][:-1])[: rows.size]
+    usual = changed[follows & golden]
+    if usual.size < ENOUGH or usual.mean() > NEVER or np.unique(codes[follows & golden]).size < LEAST_KEYS:
+        return None
+    again = np.bincount(codes, weights=changed & ~golden)[codes] >= UNSETTLED
+    out = np.full(len(case.ts), np.nan)
+    out[rows[follows]] = (changed & (again | golden))[follows]
+    detail = {"key": key.of.path}
+    return (usual.size, -len(key.of.vocabulary[0])), Channel(
+        variable.path, "data", "unsettled", "invariant", out, floor=0.1, detail=detail
+    )
 
 
 def _forgotten(case: Case, relations: Mapping[str, Relation], key: _Key) -> list[Channel]:
@@ -89,9 +131,10 @@ def proof(case: Case, suspect: Suspect) -> Proof:
     key = case.variables[suspect.hit.channel.detail["key"]]
     assert key.codes is not None
     rows = suspect.affected & (suspect.hit.channel.values == 1)
-    if suspect.hit.channel.signature == "forgotten":
-        return Proof.HARD if np.unique(key.codes[rows]).size >= MANY else Proof.SOFT
-    sure = np.unique(key.codes[rows]).size >= MANY and suspect.after >= OFTEN
+    several = np.unique(key.codes[rows]).size >= MANY
+    if suspect.hit.channel.signature != "bygone":
+        return Proof.HARD if several else Proof.SOFT
+    sure = several and suspect.after >= OFTEN
     sure = sure and (bool(suspect.where) or abrupt(case, suspect)) and not _anyones(case, suspect.component, key, rows)
     return Proof.HARD if sure else Proof.SOFT
 

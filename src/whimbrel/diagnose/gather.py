@@ -96,7 +96,7 @@ ALWAYS = 0.95
 ONCE = 3
 """Requests that must break an exact relation, however often each was sent again, before it proves anything."""
 _PLAIN = (
-    *("type", "foreign", "rekeyed", "bygone", "forgotten", "default", "nothing", "twin", "renamed", "constant", "unit", "offset", "times"),
+    *("type", "foreign", "rekeyed", "bygone", "forgotten", "unsettled", "default", "nothing", "twin", "renamed", "constant", "unit", "offset", "times"),
     *("beyond", "codebook", "fixed", "reshaped"),
     *("copy", "form", "cut", "stutter", "spell", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
@@ -212,7 +212,7 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     heir = feeds.heir(case, suspect) if role_of(suspect.component) is Role.INPUT else ""
     if heir:
         return replace(suspect, proof=Proof.FIRM, note=feeds.swallowed_words(channel, heir))
-    if channel.signature in ("bygone", "forgotten"):
+    if channel.signature in bygone.SIGNATURES:
         return replace(suspect, proof=bygone.proof(case, suspect))
     if channel.signature == "rekeyed":
         return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)

@@ -153,6 +153,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"values no longer go by {detail['key']}, as they did on golden: they are another key's"
         case "forgotten":
             return f"{after} of those who had another value before have {detail['value']:g} again, as who is new ({before} in golden): they are forgotten"
+        case "unsettled":
+            return f"another value than the same {detail['key']} just had in {after} of predictions, {before} in golden: what it kept changes all the time"
         case "bygone":
             return f"{after} of values are older ones of the same {detail['key']}, which had had another since, {before} in golden: its source went back"
         case "copy":
