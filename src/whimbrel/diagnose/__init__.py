@@ -16,7 +16,7 @@ may call. The rooms inside, in the order in which a case goes through them:
                   they are by golden's `terms`; `feeds`, `senders` and `copies` know what only a broken source does to numbers,
                   texts and what is a tag as well, `misread` what a reader does to numbers in texts, `ids` to keys,
                   `bygone` what a store does that goes back to an older version, `spells` what is stuck for some minutes; `atoms` are single
-                  values that stand out, `fills` what a step does where it falls back, `vanished` decisions that are taken no more
+                  values that stand out, `fills` what a step does where it falls back, `vanished` decisions that are taken no more, `caps` those taken too often
     visits        who comes, stays and goes (patients, sessions), and what is asked about again and again (products): few witnesses, which
                   the scan and `keys` ask
     scan          which departures are more than golden's own, and in which slice; `absence` asks again about nulls that

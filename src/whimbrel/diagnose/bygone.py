@@ -46,7 +46,7 @@ NEVER, UNSETTLED = 0.001, 3
 
 def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     """One channel for each number that is not made of recorded fields and that a key tells; the key whose rows agree most."""
-    keys = [_order(case, key) for key in named(case) if key.distinct >= LEAST_KEYS]
+    keys = [ordered(case, key) for key in named(case) if key.distinct >= LEAST_KEYS]
     out = []
     for variable in case.of(Role.INPUT, Role.STEP):
         made = variable.name in relations and relations[variable.name].exact
@@ -61,7 +61,7 @@ def channels(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
     return [*out, *(one for key in keys for one in _forgotten(case, relations, key)), *_unsettled(case, keys)]
 
 
-def _unsettled(case: Case, keys: Sequence[_Key]) -> list[Channel]:
+def _unsettled(case: Case, keys: Sequence[Key]) -> list[Channel]:
     """Inputs that golden's keys keep and some of the window's do not; by the key of which most rows follow another."""
     out = []
     for variable in case.of(Role.INPUT):
@@ -74,9 +74,7 @@ def _unsettled(case: Case, keys: Sequence[_Key]) -> list[Channel]:
     return out
 
 
-def _changes(
-    case: Case, variable: Variable, values: Ints | Floats, key: _Key
-) -> tuple[tuple[int, int], Channel] | None:
+def _changes(case: Case, variable: Variable, values: Ints | Floats, key: Key) -> tuple[tuple[int, int], Channel] | None:
     """Where a key that changes again and again has another value than just before, and how many of golden's rows say that they keep it.
 
     Among equals the key of the shorter names comes first. None where golden's do not keep it.
@@ -98,7 +96,7 @@ def _changes(
     )
 
 
-def _forgotten(case: Case, relations: Mapping[str, Relation], key: _Key) -> list[Channel]:
+def _forgotten(case: Case, relations: Mapping[str, Relation], key: Key) -> list[Channel]:
     """Numbers that begin with one value for whoever is new, and hardly ever come back to it."""
     out = []
     begins, golden = key.rows[~key.follows], case.golden
@@ -151,7 +149,7 @@ def _anyones(case: Case, component: str, key: Variable, rows: Bools) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class _Key:
+class Key:
     """A field that says whose row it is, and the rows that know it, key by key, each in order of time."""
 
     of: Variable
@@ -160,14 +158,15 @@ class _Key:
     """Whether the row before in that order is of the same key, shape (rows,)."""
 
 
-def _order(case: Case, key: Variable) -> _Key:
+def ordered(case: Case, key: Variable) -> Key:
+    """The key with its rows in order."""
     assert key.codes is not None
     rows = np.flatnonzero(key.codes >= 0)
     rows = rows[np.lexsort((case.ts[rows], key.codes[rows]))]
-    return _Key(key, rows, np.append(False, np.diff(key.codes[rows]) == 0)[: rows.size])
+    return Key(key, rows, np.append(False, np.diff(key.codes[rows]) == 0)[: rows.size])
 
 
-def _agrees(case: Case, variable: Variable, key: _Key) -> float:
+def _agrees(case: Case, variable: Variable, key: Key) -> float:
     """The share of golden's rows with the value of the row of their key in the hour before; 0 where there are few such rows."""
     soon = np.append(False, np.diff(case.ts[key.rows]) <= HOUR_US) & key.follows & case.golden[key.rows]
     soon &= ~variable.missing[key.rows]
@@ -175,7 +174,7 @@ def _agrees(case: Case, variable: Variable, key: _Key) -> float:
     return float(same[soon].mean()) if soon.sum() >= ENOUGH else 0.0
 
 
-def _older(case: Case, variable: Variable, key: _Key) -> Floats | None:
+def _older(case: Case, variable: Variable, key: Key) -> Floats | None:
     """1.0 where a value is an older one of its key and another was in between, 0.0 where it is not, NaN where none is known of that time.
 
     Shape (n,). None where golden's values come again by themselves. What was longer ago than golden can say that of comes again by the

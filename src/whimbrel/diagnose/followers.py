@@ -158,7 +158,7 @@ def inherited(case: Case, suspect: Suspect, all_of: Sequence[Suspect], relations
     innocent = replace(suspect, proof=Proof.SOFT) if suspect.own is None else replace(suspect.own, hits=suspect.hits)
     relation = relations.get(suspect.component)
     signature = suspect.hit.channel.signature
-    itself = suspect.hit.channel.kind == "residual" or signature in ("type", "vanished")
+    itself = suspect.hit.channel.kind == "residual" or signature in ("type", "vanished", "capped")
     if suspect.proof is Proof.SOFT or relation is None or itself:
         return suspect
     if not (relation.exact or relation.strength > 0.7):

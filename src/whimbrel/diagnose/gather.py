@@ -12,6 +12,7 @@ import numpy as np
 
 from whimbrel.diagnose import (
     bygone,
+    caps,
     clocks,
     districts,
     feeds,
@@ -83,6 +84,12 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     ),
 }
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""
+_BY_WITNESSES: dict[str, Callable[[Case, Suspect], Proof]] = {
+    **dict.fromkeys(feeds.SIGNATURES, feeds.proof),
+    **dict.fromkeys(bygone.SIGNATURES, bygone.proof),
+    caps.SIGNATURE: caps.proof,
+}
+"""What these prove depends on how many are hit."""
 _BY_TIME = {history.FORM: history.proof, clocks.FORM: clocks.proof}
 """Who says what it proves that a relation to time broke."""
 STRAGGLERS = 8
@@ -97,7 +104,7 @@ ONCE = 3
 """Requests that must break an exact relation, however often each was sent again, before it proves anything."""
 _PLAIN = (
     *("type", "foreign", "rekeyed", "bygone", "forgotten", "unsettled", "default", "nothing", "twin", "renamed", "constant", "unit", "offset", "times"),
-    *("beyond", "codebook", "fixed", "reshaped"),
+    *("beyond", "codebook", "fixed", "reshaped", "capped"),
     *("copy", "form", "cut", "stutter", "spell", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
@@ -207,13 +214,11 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
         return replace(suspect, proof=Proof.FIRM if whose else tables.came_apart(case, suspect), note=whose)
     if channel.signature == "foreign":
         return replace(suspect, proof=Proof.HARD if senders.exchanged(case, suspect) else Proof.SOFT)
-    if channel.signature in feeds.SIGNATURES:
-        return replace(suspect, proof=feeds.proof(case, suspect))
+    if channel.signature in _BY_WITNESSES:
+        return replace(suspect, proof=_BY_WITNESSES[channel.signature](case, suspect))
     heir = feeds.heir(case, suspect) if role_of(suspect.component) is Role.INPUT else ""
     if heir:
         return replace(suspect, proof=Proof.FIRM, note=feeds.swallowed_words(channel, heir))
-    if channel.signature in bygone.SIGNATURES:
-        return replace(suspect, proof=bygone.proof(case, suspect))
     if channel.signature == "rekeyed":
         return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)
     if channel.signature == "broken" and (_of_one_request(case, suspect) or not keys.of_a_table(case, suspect)):
