@@ -17,7 +17,7 @@ from whimbrel.diagnose import dates, text
 from whimbrel.diagnose.series import Series, series_of
 from whimbrel.diagnose.visits import Things, things_of, visits_of
 from whimbrel.model.event import Event
-from whimbrel.model.fields import Field, Role, Schema, role_of
+from whimbrel.model.fields import Field, Kind, Role, Schema, role_of
 from whimbrel.model.rows import Bools, Column, Floats, Ints, Numbers, Rows
 
 HOUR_US = 3_600_000_000
@@ -398,7 +398,9 @@ def _variables(path: str, owner: Field, column: Column, golden: Bools, ts: Ints)
     if isinstance(column, Numbers):
         infinite = np.isinf(column.values)
         values = np.clip(np.where(infinite, np.nan, column.values), -VAST, VAST)
-        return [Variable(path, owner, numbers=values, infinite=infinite if infinite.any() else None)]
+        own = Variable(path, owner, numbers=values, infinite=infinite if infinite.any() else None)
+        timed = owner.role is Role.INPUT and owner.kind is Kind.TIME
+        return [own, Variable(f"{path}{dates.MARK}", owner, numbers=dates.before(values, ts))] if timed else [own]
     own = Variable(path, owner, codes=column.codes, vocabulary=column.vocabulary)
     if owner.role is Role.INPUT:
         days = dates.days_ago(own.vocabulary, column.codes, golden, ts)

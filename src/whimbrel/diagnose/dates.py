@@ -1,6 +1,6 @@
-"""Dates that come as text, as numbers: how many days before its request each one lies. An age, a lead time or a term is a plain function of these.
+"""Dates and times, as numbers: how many days before its request each one lies. An age, a lead time or a term is a plain function of these.
 
-In: the texts of a field and the times of the rows. Out: days, or None where golden's texts are no dates. Which of two numbers is the day
+In: the texts or the moments of a field, and the times of the rows. Out: days, or None where golden's texts are no dates. Which of two numbers is the day
 golden's texts say: one that is above twelve. Dates without a time of day are told from the request's own day (UTC), others from its very time.
 """
 
@@ -43,6 +43,12 @@ def days_ago(texts: Sequence[str], codes: Ints, golden: Bools, ts: Ints) -> Floa
             days: Floats = (ts if timed else ts // _DAY_US * _DAY_US) / _DAY_US - at[codes]
             return days if np.isfinite(at[known]).mean() >= _NEARLY_ALL else None
     return None
+
+
+def before(moments: Floats, ts: Ints) -> Floats:
+    """Days from each row's moment (s since 1970) to its request (µs since 1970), shape (n,), NaN where there is none."""
+    days: Floats = (ts - moments * 1e6) / _DAY_US
+    return days
 
 
 def _month(said: Sequence[re.Match[str]]) -> str:
