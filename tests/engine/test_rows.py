@@ -169,8 +169,17 @@ def test_single_predictions_arrive_as_records(engine: Engine, files: Source) -> 
     assert [*engine.records(files, Window("shop"), ids=[])] == []
 
 
-def test_lists_of_several_lengths_have_no_elements(engine: Engine, held: Any) -> None:
+def test_lists_of_several_lengths_are_null_behind_the_end_of_a_shorter_one(engine: Engine, held: Any) -> None:
     table = pa.table({"id": ["a", "b"], "ts": moments(2), "inputs": [{"v": [1.0]}, {"v": [1.0, 2.0]}]})
+    rows = engine.rows(held(Schema.from_pairs([("inputs.v", Kind.NUMBERS)]), table), Window("shop"))
+    assert set(rows.columns) == {
+        "inputs.v#length", "inputs.v#mean", "inputs.v#norm", "inputs.v[0]", "inputs.v[1]"
+    }  # fmt: skip
+    assert (numbers(rows, "inputs.v[0]"), numbers(rows, "inputs.v[1]")) == ([1.0, 1.0], [None, 2.0])
+
+
+def test_one_long_list_among_short_ones_has_no_elements(engine: Engine, held: Any) -> None:
+    table = pa.table({"id": ["a", "b"], "ts": moments(2), "inputs": [{"v": [1.0]}, {"v": [1.0] * 17}]})
     source = held(Schema.from_pairs([("inputs.v", Kind.NUMBERS)]), table)
     assert set(engine.rows(source, Window("shop")).columns) == {
         "inputs.v#length", "inputs.v#mean", "inputs.v#norm"

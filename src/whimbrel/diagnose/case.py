@@ -372,7 +372,7 @@ def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = 
     variables: dict[str, Variable] = {}
     for path, column in both.columns.items():
         found = schema.get(path) or schema.get(path.partition("#")[0].partition("[")[0])
-        if found is not None and not column.missing.all():
+        if found is not None and not column.missing.all() and (path == found.path or _has_places(path, golden)):
             for variable in _variables(path, found, column, is_golden, both.ts):
                 variables[variable.name] = variable
     blocks, block_count, window_blocks = _blocks(both.ts, is_golden)
@@ -392,6 +392,13 @@ def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = 
         after={name.removeprefix("steps.") for name in in_between(schema) if role_of(name) is Role.STEP},
         sampled=(golden.total / max(len(golden), 1), window.total / max(len(window), 1)),
     )
+
+
+def _has_places(path: str, golden: Rows) -> bool:
+    """Whether a place in a list means the same in each of golden's rows: their lists are of one length. One that is shorter today lacks its end."""
+    name, place, _ = path.partition("[")
+    length = golden.columns.get(f"{name}#length")
+    return not (place and isinstance(length, Numbers)) or np.unique(length.values[~length.missing]).size <= 1
 
 
 def _variables(path: str, owner: Field, column: Column, golden: Bools, ts: Ints) -> list[Variable]:

@@ -2,8 +2,8 @@
 
 `Numbers` are float64 with NaN for null (booleans are categories). `Categories` are codes into a vocabulary, -1 for
 null; any text is one, however many distinct values it has, so that work on text is done once a distinct value.
-A list field arrives as derived numbers under `path#length`, `path#mean` and `path#norm`, and, where lists are
-short and of one length, its elements under `path[0]`, `path[1]`, ….
+A list field arrives as derived numbers under `path#length`, `path#mean` and `path#norm`, and, where all lists are
+short, its elements under `path[0]`, `path[1]`, …, null behind the end of a shorter one.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def _plan(item: Field) -> list[tuple[str, str]]:
 
 
 def _columns(table: Table, item: Field, parts: dict[str, str]) -> dict[str, Column]:
-    """A field's columns by suffix; the elements of a list only where all lists are short and of one length."""
+    """A field's columns by suffix; the elements of a list only where all lists are short, null behind the end of a shorter one."""
     if item.kind is Kind.BOOLEAN:
         return {"": Categories(_array(table, parts[""]).astype(np.int64), ("false", "true"))}
     if item.kind is Kind.TEXT:
@@ -84,9 +84,9 @@ def _columns(table: Table, item: Field, parts: dict[str, str]) -> dict[str, Colu
         columns[suffix] = Numbers(_array(table, name))
     length = columns.get(LENGTH)
     if isinstance(length, Numbers):
-        found = np.unique(length.values[~length.missing])
-        if len(found) == 1 and found[0] <= SHORT_LIST:
-            for i in range(int(found[0])):
+        longest = length.values[~length.missing].max(initial=0)
+        if longest <= SHORT_LIST:
+            for i in range(int(longest)):
                 name = parts[f"[{i}]"]
                 columns[f"[{i}]"] = (
                     Numbers(_array(table, name)) if item.kind is Kind.NUMBERS else _categories(table, name)

@@ -88,7 +88,7 @@ def rows_together(found: Sequence[Rows], fields: Sequence[Field], total: int) ->
 
 
 def _add(columns: dict[str, Column], item: Field, found: Sequence[Rows], order: Ints) -> None:
-    """Add a field's columns; the elements of a list only where the lists of all parts are short and of one length."""
+    """Add a field's columns; the elements of a list only where the lists of all parts are short."""
     if item.kind in (Kind.TEXT, Kind.BOOLEAN):
         columns[item.path] = _categories(found, item.path, order, known=item.kind is Kind.BOOLEAN)
         return
@@ -98,9 +98,9 @@ def _add(columns: dict[str, Column], item: Field, found: Sequence[Rows], order: 
     for suffix in (LENGTH, MEAN, NORM) if item.kind is Kind.NUMBERS else (LENGTH,):
         columns[item.path + suffix] = _numbers(found, item.path + suffix, order)
     length = _numbers(found, item.path + LENGTH, order)
-    lengths = np.unique(length.values[~length.missing])
-    if len(lengths) == 1 and lengths[0] <= SHORT_LIST:
-        for i in range(int(lengths[0])):
+    longest = length.values[~length.missing].max(initial=0)
+    if longest <= SHORT_LIST:
+        for i in range(int(longest)):
             path = f"{item.path}[{i}]"
             made = _numbers if item.kind is Kind.NUMBERS else _categories
             columns[path] = made(found, path, order)
