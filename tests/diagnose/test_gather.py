@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.diagnose.test_causes import ROWS, suspect
-from whimbrel.diagnose import gather
+from whimbrel.diagnose import absence, gather
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.suspects import Proof
 from whimbrel.model.fields import Field, Kind
@@ -21,7 +21,7 @@ from whimbrel.model.fields import Field, Kind
 )
 def test_nulls_that_are_a_habit_become_a_little_more_common(before: float, after: float, fault: bool) -> None:
     hit = replace(suspect("inputs.user", "null", after - before, kind="invariant").hit, before=before, after=after)
-    assert gather._no_habit(hit) is fault
+    assert absence.no_habit(hit) is fault
 
 
 @pytest.mark.parametrize(("values", "few"), [(2, True), (30, False)])

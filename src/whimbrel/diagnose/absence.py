@@ -3,7 +3,8 @@
 In: a `Case` and the hits of its scan. Out: channels for nulls where golden always had a value, and the hits, those for nulls asked
 again. In a storm the pressure is not read and a cancelled flight has no aircraft: more nulls, and nothing broke. Golden says how often
 each kind of row lacks the field; only what exceeds that is a departure. Where what came before decides it (a look-up is
-made where the plan asks for it), a single null against that is one. Labels that do not come where none ever came are none that were lost.
+made where the plan asks for it), a single null against that is one.
+What some who ask always lack (who is new has no last visit) more of them may lack. Labels that do not come where none ever came are none that were lost.
 """
 
 from __future__ import annotations
@@ -21,14 +22,20 @@ from whimbrel.diagnose.learning import exact
 from whimbrel.diagnose.relations import held_out, split
 from whimbrel.diagnose.scan import LAYER_OF, Channel, Hit, Scan, measured
 from whimbrel.diagnose.support import design_of, thin
-from whimbrel.model.fields import Field, Kind, Role
+from whimbrel.diagnose.suspects import Proof, Suspect
+from whimbrel.model.fields import Field, Kind, Role, role_of
 from whimbrel.model.rows import Bools, Floats
 
 LEAST = 30
 """Nulls in golden below which nothing can be learned of them."""
 NEVER = 0.95
 """The share of golden's rows without a value that have no label either, from which on no label is due there."""
-
+USUAL, ODDS = 0.2, 3.0
+"""The share of nulls from which on they are a habit of the world's, and times the odds by which no habit changes."""
+_SYSTEMS_OWN = (Role.HARDWARE, Role.MODEL, Role.CODE)
+"""What names a part of the system, and nobody who asks."""
+_SEEN = 12
+"""Nulls that a block of golden must let expect before it says whether there always are some."""
 _ROWS = 8_000
 
 
@@ -132,3 +139,31 @@ def _beside(case: Case, variable: Variable) -> list[Variable]:
     role, step = variable.field.role, variable.field.step
     siblings = [v for v in case.of(Role.STEP) if v.field.step == step and v.path != variable.path]
     return [*(siblings if role is Role.STEP else []), *upstream(case, variable.field)]
+
+
+def no_habit(hit: Hit) -> bool:
+    """Whether nulls were rare, or became so much likelier as people who may say nothing do not: many give no consent, and more do not after an update."""
+    return hit.before < USUAL or hit.after * (1 - hit.before) > ODDS * hit.before * (1 - hit.after)
+
+
+def of_newcomers(case: Case, suspect: Suspect) -> bool:
+    """Whether an input that golden always lacked of some (who is new has no last visit) is lacking more often from the window's first row on.
+
+    Nobody saw it begin: between golden and the window others may have come. What sets in while one looks on, on one host, or at odds that no crowd
+    brings, did not come with who asks; nor did nulls that golden had on one of its days and not on most.
+    """
+    hit, of_host = suspect.hit, any(role_of(c.path) in _SYSTEMS_OWN for c in suspect.where)
+    if hit.channel.signature != "null" or role_of(suspect.component) is not Role.INPUT or of_host:
+        return False
+    before, after = suspect.before, suspect.after
+    few = before >= SELDOM and after * (1 - before) < ODDS * before * (1 - after)
+    return few and suspect.from_start and suspect.proof is Proof.FIRM and _always_some(case, suspect)
+
+
+def _always_some(case: Case, suspect: Suspect) -> bool:
+    """Whether each block of golden lacked it about as often as the next, half of what is usual at least: newcomers come all the time."""
+    rows = np.flatnonzero(case.golden & suspect.inside & np.isfinite(suspect.hit.channel.values))
+    counts = np.bincount(case.blocks[rows], minlength=case.block_count)
+    null = np.bincount(case.blocks[rows], weights=suspect.hit.channel.values[rows], minlength=case.block_count)
+    many = counts * suspect.before >= _SEEN
+    return bool(many.any()) and bool((null[many] >= suspect.before * counts[many] / 2).all())

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from whimbrel.diagnose import (
+    absence,
     bygone,
     caps,
     clocks,
@@ -80,7 +81,7 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     # never is never; a decision that other people are given instead is still given to some of those
     "vanished": lambda _, shift: Proof.FIRM if shift > 0.8 else Proof.SOFT,
     "null": lambda hit, _: (
-        Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM if _no_habit(hit) else Proof.SOFT
+        Proof.HARD if hit.shift > hit.before + 0.02 else Proof.FIRM if absence.no_habit(hit) else Proof.SOFT
     ),
 }
 """What these prove depends on how much they changed: the hit, and its mean shift where it was settled."""
@@ -96,8 +97,6 @@ STRAGGLERS = 8
 """Slow calls below which they are what any service has now and then, however few calls there are in all."""
 VALUES = 6
 """Different values that tell how a number is rounded."""
-USUAL, ODDS = 0.2, 3.0
-"""The share of nulls from which on they are a habit of the world's, and times the odds by which no habit changes."""
 ALWAYS = 0.95
 """The share of a place's rows that are null where it has no value at all."""
 ONCE = 3
@@ -112,11 +111,6 @@ _THEIRS = ("cut", "atom", "whole", "grid", "lost")
 """What the values and labels of some who ask may be by nature."""
 _STARTS = (0.0, 0.25, 0.5, 0.75)
 _SOFT = {"level", "flag", "width", "unseen", "range", "identity", "counter", "older"}
-
-
-def _no_habit(hit: Hit) -> bool:
-    """Whether nulls were rare, or became so much likelier as people who may say nothing do not: many give no consent, and more do not after an update."""
-    return hit.before < USUAL or hit.after * (1 - hit.before) > ODDS * hit.before * (1 - hit.after)
 
 
 def gather(case: Case, hits: Iterable[Hit], found: Iterable[Suspect] = ()) -> list[Suspect]:
@@ -225,7 +219,7 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
         return replace(suspect, proof=Proof.SOFT)
     of_labels = suspect.layer == "labels"
     stands_out = suspect.proof > Proof.SOFT and channel.signature in ("null", "atom") and not of_labels
-    if stands_out and (_lasted(case, suspect) or _scale_moved(case, suspect)):
+    if stands_out and (_lasted(case, suspect) or _scale_moved(case, suspect) or absence.of_newcomers(case, suspect)):
         return replace(suspect, proof=Proof.SOFT)
     named = labels.proved(case, suspect) if of_labels else name_shape(case, suspect)
     named = replace(named, proof=untold.proof(case, named))
