@@ -443,7 +443,7 @@ def _host_slow(
             for s in there
             if s.where == (host,) and not any(host in other.where and _coincide(s, other) for other in identities)
         ]
-        alike = [s for s in alike if not calls(case, s.component)]
+        alike = [s for s in alike if not calls(case, s)]
         if len(there) < min(2, len(spans)) and not (there and counters) and not alike:
             continue
         lead = max(there, key=lambda s: s.hit.score)
