@@ -104,7 +104,7 @@ def settle(
         explained = next((i for i, cause in enumerate(causes) if _explains(case, cause, suspect)), None)
         if explained is None:
             found = _name(case, suspect, identities, soft, others, relations)
-            if found.layer == "data":
+            if found.layer == "data" and found.component == suspect.component:
                 found = replace(found, component=crossing(case, found.suspect, others, relations))
             causes = _with(causes, found)
         else:

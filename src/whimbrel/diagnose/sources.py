@@ -22,7 +22,8 @@ def served(case: Case, suspect: Suspect, others: Sequence[Suspect], relations: M
     """The field that a source feeds: the one of its name; else, of those that nothing recorded determines, the likeliest.
 
     Of several the one that moved on the same rows; steps come before inputs, for what has an age was looked up. A source of
-    another name is told by what went wrong on the same rows, the first of those, or by what the rest of the row foretells least.
+    another name is told by what went wrong on the same rows, the first of those, by what merely moved in the very same slice and in no other, or by
+    what the rest of the row foretells least.
     """
     name = split(suspect.component)[1]
     moved = {s.component: overlap(suspect.affected, s.affected) for s in others}
@@ -38,7 +39,12 @@ def served(case: Case, suspect: Suspect, others: Sequence[Suspect], relations: M
         s for s in wrong if min(overlap(suspect.affected, s.affected), overlap(s.affected, suspect.affected)) >= _ALIKE
     ]
     wrong.sort(key=lambda s: (order_of(case, s.component), -abs(s.shift)))
-    found = (called or likened or [s.component for s in wrong] or looked_up or [suspect.component])[0]
+    there = [
+        s for s in others if role_of(s.component) in (Role.STEP, Role.INPUT) and s.where and s.where == suspect.where
+    ]
+    there = [s for s in there if overlap(suspect.affected, s.affected) >= _ALIKE]
+    there.sort(key=lambda s: (order_of(case, s.component), -s.clarity))
+    found = (called or likened or [s.component for s in (*wrong, *there)] or looked_up or [suspect.component])[0]
     while (source := _copied(case, found, relations)) and moved.get(source, 0.0) >= moved.get(found, 0.0):
         found = source
     return found
