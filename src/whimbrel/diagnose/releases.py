@@ -30,6 +30,8 @@ MANY_FLIPS = 0.1
 """The share of decisions that a release may flip where it gives no score to judge it by."""
 _DULL, _SURE = 0.6, 1.1
 """Slopes of the new scores on the old between which a release may be as good: one that was trained on other rows of the same world has 0.8 to 1."""
+_END = 0.02
+"""How near nought or one a chance may be before it is as good as that."""
 LEVEL, MUCH = 0.25, 0.5
 """Spreads of the scores by which a release may say more or less than the one before, of all its rows: where labels have come, and before."""
 LESS_LIKED = 0.2
@@ -78,7 +80,8 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
     if losses:
         numbers["loss_expected"], numbers["loss"] = round(losses[0].before, 5), round(losses[0].after, 5)
         wrong = losses[0].wrong(3.0 if said else 2.0) or any(one.wrong(3.0) for one in losses[1:])
-        return numbers, wrong or _falls_short(case, parts, cause)
+        surer = losses[0].after > losses[0].before and _oversure(case, parts, answered, score, promised)
+        return numbers, wrong or surer or _falls_short(case, parts, cause)
     if not said and case.events:
         return numbers, True
     flipped = numbers.get("decisions_flipped", 0.0)
@@ -121,6 +124,33 @@ def _slope(parts: Split, rows: Bools, score: Floats | None, promised: Floats | N
         return None
     ratio = now[0] / then[0]
     return ratio, abs(ratio) * math.hypot(then[1] / then[0], now[1] / now[0] if now[0] else 0.0)
+
+
+def _oversure(case: Case, parts: Split, rows: Bools, score: Floats | None, promised: Floats | None) -> bool:
+    """Whether chances are surer than golden's model gave and golden's labels bear out, on the scale of log odds: near nought and one all look alike.
+
+    Labels that come of what was decided alone tell little of it. Who was not sure enough before may be surer now.
+    """
+    target = numeric(case)
+    if target is None or score is None or promised is None:
+        return False
+    known = np.isfinite(score)
+    golden = case.golden & known & np.isfinite(target)
+    chances = float(np.min(score[known], initial=0)) >= 0 and float(np.max(score[known], initial=1)) <= 1
+    if not chances or not set(np.unique(target[golden])) <= {0.0, 1.0}:
+        return False
+    odds, instead = (
+        np.log(np.clip(one, _END, 1 - _END) / (1 - np.clip(one, _END, 1 - _END))) for one in (score, promised)
+    )
+    borne = slope(score[golden], target[golden])
+    if borne is None:
+        return False
+    low, high = np.quantile(score[golden], [_END, 1 - _END])
+    labelled = np.where((promised >= low) & (promised <= high), score, np.nan)  # of others golden's labels say nothing
+    told, there = _slope(parts, rows, odds, instead), _slope(parts, rows, labelled, promised)
+    if told is None or there is None:
+        return False
+    return told[0] - 4 * told[1] > _SURE and there[0] - borne[0] > math.hypot(there[1], borne[1])
 
 
 @dataclass(frozen=True, slots=True)
