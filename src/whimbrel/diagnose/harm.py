@@ -92,8 +92,10 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     if releases.on_trial(case, cause) or labels.may_be_theirs(case, cause.suspect):
         return Harm(numbers, errors > FAILING)
     signature = cause.suspect.hit.channel.signature
-    # What rounding does is measured, not presumed; as is another spelling of which nothing came: a step may well clean it.
+    # What rounding does is measured, not presumed; as is another spelling of which nothing came: a step may well clean it; and what comes of documents
+    # that were written anew.
     measured = signature == "whole" or (signature == "twin" and not cause.victims)
+    measured = measured or releases.renewed(case, cause.suspect)
     if cause.layer == "hardware" and cause.suspect.layer != "serving":
         matters = True  # a machine that computes otherwise is never harmless
     shown = [w for w in cause.witnesses if w.proof > Proof.SOFT or w.hit.channel.kind == "residual"]

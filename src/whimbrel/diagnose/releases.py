@@ -44,6 +44,9 @@ ALL_OF = 0.9
 """The share of an arm's rows that are answered otherwise where it is the arm: what begins later is no part of it."""
 SOON = 5.0
 """Rows that should have departed by now, before which a departure has begun at once: one in a hundred begins later by chance."""
+NEARLY_ALL, SEVERAL = 0.95, 2
+"""The share of values that must be another's next version where a catalogue is renewed, and how many different ones must be."""
+_NUMBER = re.compile(r"\d+")
 _BROKEN = ("type", "null", "nothing", "infinite", "atom", "repeated")
 """What no arm is meant to answer."""
 _BROKEN_STEP = (*_BROKEN, "constant")
@@ -317,6 +320,34 @@ def _relisted(case: Case, suspect: Suspect) -> bool:
     entries = np.unique(key.codes[changed])
     told = np.unique(np.stack([key.codes[changed].astype(np.float64), values[changed]]), axis=1).shape[1]
     return told == entries.size and 2 * entries.size < np.unique(key.codes[case.window]).size
+
+
+def renewed(case: Case, suspect: Suspect) -> bool:
+    """Whether each value that a step should have given came as one other, its own next version, which golden never had: documents that were written anew.
+
+    A look-up that goes wrong gives golden's own values for others, one for several, or an older one.
+    """
+    relation = suspect.hit.channel.detail.get("relation")
+    if relation is None or not relation.exact or role_of(suspect.component) is not Role.STEP:
+        return False
+    values = case.variables[relation.target]
+    if values.codes is None:
+        return False
+    rows = suspect.bad & np.isfinite(relation.expected) & (values.codes >= 0)
+    pairs = np.stack([np.where(rows, relation.expected, 0).astype(np.int64), values.codes])[:, rows]
+    told, counts = np.unique(pairs, axis=1, return_counts=True)
+    had = np.unique(values.codes[case.golden])
+    next_ = [new not in had and _later(values.vocabulary[old], values.vocabulary[new]) for old, new in told.T.tolist()]
+    olds, news = (np.unique(side).size for side in told[:, next_])
+    return olds == news == sum(next_) >= SEVERAL and counts[next_].sum() >= NEARLY_ALL * counts.sum()
+
+
+def _later(old: str, new: str) -> bool:
+    """Whether a name is another's with a number in it that is larger: its next version."""
+    if _NUMBER.split(old) != _NUMBER.split(new):
+        return False
+    before, after = ([int(number) for number in _NUMBER.findall(name)] for name in (old, new))
+    return after > before
 
 
 def _began_with(case: Case, suspect: Suspect, tag: Variable) -> bool:
