@@ -22,7 +22,6 @@ from whimbrel.diagnose.followers import (
     CLEARER_ROWS,
     MOSTLY,
     SAME,
-    controlled,
     in_step,
     inherited,
     led,
@@ -35,6 +34,7 @@ from whimbrel.diagnose.followers import (
     rewritten,
     same_source,
     says_anew,
+    shows_itself,
     strange_text,
     taken_along,
     tells,
@@ -393,7 +393,7 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
         # What moved a day after another model came did not move it.
         first = [s for s in all_of if s.since_us <= suspect.since_us + HOUR_US] if another else all_of
         otherwise = role is Role.OUTPUT and clear and not passed_on(case, suspect, first)
-        if otherwise and not (another or controlled(suspect) or kept_by(case, suspect)):
+        if otherwise and not (another or shows_itself(case, suspect) or kept_by(case, suspect)):
             return disowned(case, suspect)
         return replace(suspect, proof=Proof.FIRM) if told or otherwise else suspect
     found = rewritten or (role is Role.OUTPUT and another)

@@ -16,7 +16,7 @@ from whimbrel.diagnose import history
 from whimbrel.diagnose.case import HOUR_US, Case, Variable
 from whimbrel.diagnose.relations import Relation
 from whimbrel.diagnose.scan import measured
-from whimbrel.diagnose.suspects import BARELY, CLEAR, Proof, Suspect, order_of, overlap
+from whimbrel.diagnose.suspects import BARELY, CLEAR, Proof, Suspect, abrupt, order_of, overlap
 from whimbrel.model.fields import Role, role_of, split
 from whimbrel.model.rows import Bools
 
@@ -304,10 +304,24 @@ def strange_text(case: Case, suspect: Suspect) -> bool:
     return f"{suspect.component}#characters" in case.variables
 
 
+def shows_itself(case: Case, suspect: Suspect) -> bool:
+    """Whether an output that left its fitted model shows by itself that nobody but the model moved: by those beside it, or by what was sent."""
+    return controlled(suspect) or written_otherwise(case, suspect)
+
+
 def controlled(suspect: Suspect) -> bool:
     """Whether those who ask in one slice are answered otherwise than golden's model would answer them, and the others as before."""
     asked = bool(suspect.where) and all(role_of(c.path) is Role.CONTEXT for c in suspect.where)
     return asked and suspect.hit.channel.detail["relation"].strength >= GOOD
+
+
+def written_otherwise(case: Case, suspect: Suspect) -> bool:
+    """Whether texts left at once, many of them, what is told closely of them by all that was sent: how they are to be written only the model knows.
+
+    A number may go by what the world does and nobody recorded; what is to be written about stands in what was sent.
+    """
+    astray = suspect.hit.channel.signature == "astray" and suspect.hit.channel.detail["relation"].strength >= GOOD
+    return astray and strange_text(case, suspect) and suspect.shift >= SOME and abrupt(case, suspect)
 
 
 def tells(suspect: Suspect) -> bool:
