@@ -15,6 +15,7 @@ from whimbrel.diagnose import (
     bygone,
     caps,
     clocks,
+    columns,
     districts,
     feeds,
     history,
@@ -89,6 +90,7 @@ _BY_WITNESSES: dict[str, Callable[[Case, Suspect], Proof]] = {
     **dict.fromkeys(feeds.SIGNATURES, feeds.proof),
     **dict.fromkeys(bygone.SIGNATURES, bygone.proof),
     caps.SIGNATURE: caps.proof,
+    columns.SIGNATURE: columns.proof,
 }
 """What these prove depends on how many are hit."""
 _BY_TIME = {history.FORM: history.proof, clocks.FORM: clocks.proof}
@@ -102,8 +104,8 @@ ALWAYS = 0.95
 ONCE = 3
 """Requests that must break an exact relation, however often each was sent again, before it proves anything."""
 _PLAIN = (
-    *("type", "foreign", "rekeyed", "bygone", "forgotten", "unsettled", "default", "nothing", "twin", "renamed", "constant", "unit", "offset", "times"),
-    *("beyond", "codebook", "fixed", "reshaped", "capped"),
+    *("type", "foreign", columns.SIGNATURE, "rekeyed", "bygone", "forgotten", "unsettled", "default", "nothing", "twin", "renamed"),
+    *("constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped", "capped"),
     *("copy", "form", "cut", "stutter", "spell", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
