@@ -14,6 +14,7 @@ from whimbrel.diagnose import (
     absence,
     bygone,
     caps,
+    carried,
     clocks,
     columns,
     districts,
@@ -90,6 +91,7 @@ _BY_WITNESSES: dict[str, Callable[[Case, Suspect], Proof]] = {
     **dict.fromkeys(feeds.SIGNATURES, feeds.proof),
     **dict.fromkeys(bygone.SIGNATURES, bygone.proof),
     caps.SIGNATURE: caps.proof,
+    carried.SIGNATURE: carried.proof,
     columns.SIGNATURE: columns.proof,
 }
 """What these prove depends on how many are hit."""
@@ -106,7 +108,7 @@ ONCE = 3
 _PLAIN = (
     *("type", "foreign", columns.SIGNATURE, "rekeyed", "bygone", "forgotten", "unsettled", "default", "nothing", "twin", "renamed"),
     *("constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped", "capped"),
-    *("copy", "form", "cut", "stutter", "spell", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
+    *("copy", "form", "cut", "stutter", carried.SIGNATURE, "spell", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
 _THEIRS = ("cut", "atom", "whole", "grid", "lost")

@@ -162,6 +162,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"{after} of values are older ones of the same {detail['key']}, which had had another since, {before} in golden: its source went back"
         case "copy":
             return f"is not what its copy {detail['tag']} says in {after} of predictions, {before} in golden: {copies.words(case, suspect)}"
+        case "carried":
+            return f"{after} of values are what the same {detail['key']} said the time before, {before} in golden: they were carried over"
         case "column":
             return f"{after} of values are such as golden had in `{detail['of']}` alone, where they no longer stand: columns changed places"
         case "foreign":
