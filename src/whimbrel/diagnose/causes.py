@@ -52,7 +52,16 @@ from whimbrel.diagnose.sources import served
 from whimbrel.diagnose.spared import kept_by, made_of_it, unused
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, far, not_yet, order_of, overlap
-from whimbrel.diagnose.unrecorded import ahead, miscounted, paid_for, seen_whole, stamped, told_by_clock, unrecorded
+from whimbrel.diagnose.unrecorded import (
+    ahead,
+    miscounted,
+    paid_for,
+    seen_whole,
+    stamped,
+    text_cut,
+    told_by_clock,
+    unrecorded,
+)
 from whimbrel.model.fields import Role, role_of, split
 
 CLEARER = 2.0
@@ -114,18 +123,19 @@ def settle(
             )
     causes = _strangers(identities, _without_labels_of(causes))
     causes = [_located(case, _with_victims(cause, soft), soft) for cause in causes]
-    causes = [
-        replace(cause, layer="recorder", told_by=why) if (why := _of_the_record(case, cause, relations)) else cause
-        for cause in causes
-    ]
+    causes = [_of_the_record(case, cause, relations) for cause in causes]
     named = {v for cause in causes for v in (*cause.victims, cause.component)}
     return causes, [s for s in soft if s.component not in named]
 
 
-def _of_the_record(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> str:
-    """What tells that all went on as before, and the record alone has something else; empty where nothing does."""
+def _of_the_record(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Cause:
+    """The cause, of the record's where something tells that all went on as before, and the record alone has something else."""
     found = (case, cause.suspect, cause.witnesses, relations)
-    return seen_whole(*found) or paid_for(*found)
+    text, why = text_cut(case, cause.suspect, cause.witnesses)
+    why = why or seen_whole(*found) or paid_for(*found)
+    named = text or cause.component
+    victims = tuple(v for v in dict.fromkeys((*cause.victims, cause.suspect.component)) if v != named)
+    return replace(cause, component=named, layer="recorder", victims=victims, told_by=why) if why else cause
 
 
 def _with(causes: list[Cause], found: Cause) -> list[Cause]:

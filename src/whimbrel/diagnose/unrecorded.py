@@ -66,6 +66,35 @@ def seen_whole(case: Case, suspect: Suspect, witnesses: Sequence[Suspect], relat
     return f"{names}, made of it, {'is' if len(right) == 1 else 'are'} as ever: the record alone bears it so"
 
 
+def text_cut(case: Case, suspect: Suspect, witnesses: Sequence[Suspect]) -> tuple[str, str]:
+    """The answer in words that the record alone bears otherwise, and what tells so; empty both where nothing does.
+
+    What golden made of that text alone, its words or its tokens, is as ever, and not what the recorded one leads to, which is another thing.
+    """
+    for one in (suspect, *witnesses):
+        relation = one.hit.channel.detail.get("relation")
+        if relation is None or one.hit.channel.signature != "broken" or not relation.exact:
+            continue
+        path = next(iter(_read(relation)), "")
+        written = role_of(path) is Role.OUTPUT and path != one.component and f"{path}#characters" in case.variables
+        if not written or _read(relation) != {path} or suspect.component not in (path, one.component):
+            continue
+        if _as_ever(case, one, relation) and _leads_elsewhere(case, one, relation):
+            return path, f"`{one.component}`, made of it, is as ever: the record alone bears it so"
+    return "", ""
+
+
+def _leads_elsewhere(case: Case, suspect: Suspect, relation: Relation) -> bool:
+    """Whether what the recorded value leads to is spread otherwise than golden's of the slice were."""
+    variable = case.variables[relation.target]
+    if variable.numbers is None:
+        expected = np.nan_to_num(relation.expected, nan=-1.0).astype(np.int64) + 1
+    else:
+        numbers = np.where(case.golden, variable.numbers, relation.expected)
+        expected = _parted(replace(variable, numbers=numbers), case.golden)
+    return not _alike(expected, suspect.affected, case.golden & suspect.inside)
+
+
 def _read(relation: Relation) -> set[str]:
     """The fields that a relation reads, whichever mark or place of them."""
     return {name.partition("#")[0].partition("[")[0] for name in relation.parents}
