@@ -87,3 +87,18 @@ def test_answers_that_took_no_tokens_were_kept(event: str) -> None:
     assert (report.verdict == "fault") == (event == "wrong key"), report.sentence
     if event:
         assert report.findings[0].layer == "serving", report.sentence
+
+
+@pytest.mark.parametrize("event", ["right key", "wrong key"])
+def test_a_bill_that_fell_with_the_work_is_the_cache_s(event: str) -> None:
+    """What was not worked out anew is charged less: the bill follows from that, and is no other list of prices."""
+    sides = []
+    for side in _quotes(event):
+        kept = side["spans.model"] < 1
+        bill = (0.002 + 0.001 * side["inputs.weight"]) * np.where(kept, 0.1, 1.0)
+        sides.append(side.assign(**{"usage.cost_eur": bill.round(6)}))
+    report = whimbrel.diagnose(*sides)
+    assert (report.verdict == "fault") == (event == "wrong key"), report.sentence
+    first = report.findings[0]
+    assert (first.layer, first.component) == ("serving", "spans.model"), report.sentence
+    assert "usage.cost_eur" in first.victims

@@ -52,16 +52,7 @@ from whimbrel.diagnose.sources import served
 from whimbrel.diagnose.spared import kept_by, made_of_it, unused
 from whimbrel.diagnose.surroundings import TOTAL, of_new_model
 from whimbrel.diagnose.suspects import CLEAR, Proof, Suspect, abrupt, far, not_yet, order_of, overlap
-from whimbrel.diagnose.unrecorded import (
-    ahead,
-    miscounted,
-    paid_for,
-    seen_whole,
-    stamped,
-    text_cut,
-    told_by_clock,
-    unrecorded,
-)
+from whimbrel.diagnose.unrecorded import ahead, miscounted, of_the_record, stamped, told_by_clock, unrecorded
 from whimbrel.model.fields import Role, role_of, split
 
 CLEARER = 2.0
@@ -130,9 +121,7 @@ def settle(
 
 def _of_the_record(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Cause:
     """The cause, of the record's where something tells that all went on as before, and the record alone has something else."""
-    found = (case, cause.suspect, cause.witnesses, relations)
-    text, why = text_cut(case, cause.suspect, cause.witnesses)
-    why = why or seen_whole(*found) or paid_for(*found)
+    text, why = of_the_record(case, cause.suspect, cause.witnesses, relations)
     named = text or cause.component
     victims = tuple(v for v in dict.fromkeys((*cause.victims, cause.suspect.component)) if v != named)
     return replace(cause, component=named, layer="recorder", victims=victims, told_by=why) if why else cause
@@ -311,10 +300,11 @@ def _name(
                 from_start=model.from_start,
             )  # fmt: skip
             return Cause(there, model.component, "model", (suspect.component,), (model,))
+    billed = role is Role.USAGE and priced(suspect.component) and suspect.proof is Proof.HARD
+    if (role is Role.OUTPUT or billed) and (span := kept_by(case, suspect)):
+        says = f"`{span}` takes less than half as long there as it ever did: the answers were not worked out anew"
+        return Cause(suspect, span, "serving", (suspect.component,), told_by=says)
     if role is Role.OUTPUT:
-        if span := kept_by(case, suspect):
-            says = f"`{span}` takes less than half as long there as it ever did: the answers were not worked out anew"
-            return Cause(suspect, span, "serving", (suspect.component,), told_by=says)
         held_by = holder(case, suspect, relations)
         if held_by and misplaced(case, suspect, held_by, relations):
             says = f"`{held_by}` has them: each was written in the other's column"

@@ -41,6 +41,15 @@ _PARTS = 5
 """Parts, by size, in which numbers are held against golden's."""
 
 
+def of_the_record(
+    case: Case, suspect: Suspect, witnesses: Sequence[Suspect], relations: Mapping[str, Relation]
+) -> tuple[str, str]:
+    """The component that the record alone bears otherwise, empty where it is the suspect's own, and what tells so; empty where nothing does."""
+    text, why = text_cut(case, suspect, witnesses)
+    found = (case, suspect, witnesses, relations)
+    return text, why or seen_whole(*found) or paid_for(*found)
+
+
 def seen_whole(case: Case, suspect: Suspect, witnesses: Sequence[Suspect], relations: Mapping[str, Relation]) -> str:
     """What tells that the steps saw the right value where the record bears a cut or an empty one; empty where they may have seen that very one.
 
