@@ -32,7 +32,7 @@ from whimbrel.diagnose import (
 from whimbrel.diagnose.case import HOUR_US, Case
 from whimbrel.diagnose.contracts import GRADED
 from whimbrel.diagnose.displaced import dealt, of_another_hour
-from whimbrel.diagnose.ground import unknown_ground
+from whimbrel.diagnose.ground import unknown_ground, untried
 from whimbrel.diagnose.naming import name_shape
 from whimbrel.diagnose.scan import Hit, measured
 from whimbrel.diagnose.surroundings import asked_for
@@ -219,7 +219,9 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
         return replace(suspect, proof=Proof.FIRM, note=feeds.swallowed_words(channel, heir))
     if channel.signature == "rekeyed":
         return replace(suspect, proof=Proof.HARD if keys.exchanged(case, suspect) else Proof.SOFT)
-    if channel.signature == "broken" and (_of_one_request(case, suspect) or not keys.of_a_table(case, suspect)):
+    if channel.signature == "broken" and (
+        _of_one_request(case, suspect) or not keys.of_a_table(case, suspect) or untried(case, suspect)
+    ):
         return replace(suspect, proof=Proof.SOFT)
     of_labels = suspect.layer == "labels"
     stands_out = suspect.proof > Proof.SOFT and channel.signature in ("null", "atom") and not of_labels

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from whimbrel.diagnose import state
+from whimbrel.diagnose import models, state
 from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
+from whimbrel.diagnose.support import design_of
 from whimbrel.diagnose.suspects import CLEAR, Suspect, abrupt
+from whimbrel.model.fields import Role, role_of
 from whimbrel.model.rows import Bools, Floats
 
 ASIDE, LEAST_EARLIER = 0.1, 30
@@ -20,6 +22,12 @@ ASTRAY = 3.0
 """Times as often as golden's that others go astray who are on the same ground and no control then."""
 SCARCE = 0.02
 """The rarest part of golden's rows, by what they have: too few to have taught a model anything."""
+PARTS, CORNERS = 4, 12
+"""Parts of the rows that break a rule, each of which is looked for where the others are; the places in which they may all lie."""
+THERE = 0.6
+"""The share of them that must be found so, and of the rows that are found that must be of them, before there is a place that breaks the rule."""
+EMPTY = 0.15
+"""The part of its share of the window's rows that such a place may have had of golden's rows that kept the rule, and still be new to it."""
 
 
 def unknown_ground(case: Case, suspect: Suspect) -> bool:
@@ -134,3 +142,36 @@ def _new(variable: Variable, golden: Bools, earlier: Bools) -> Bools:
         low, high = min(low, least), max(high, most)
     out: Bools = (variable.numbers < low) | (variable.numbers > high)
     return out
+
+
+def untried(case: Case, suspect: Suspect) -> bool:
+    """Whether a decision's rule is broken in a place, by the fields that it reads, where golden hardly had a row that kept it.
+
+    While a model gave high scores to nobody who is not gravely ill, a rule for these scores may be told by the illness as well, and golden does
+    not say by which: a better model's first healthy one with a high score shows it. Where a decision is another than it was, golden's own rows
+    lie in that place and say so.
+    """
+    channel = suspect.hit.channel
+    relation = channel.detail.get("relation")
+    if role_of(suspect.component) is not Role.DECISION or relation is None or relation.form != "rule":
+        return False
+    parents = [case.variables[name] for name in relation.parents if name in case.variables]
+    kept = case.golden & suspect.inside & (case.variables[relation.target].kinds == relation.expected)
+    rows = np.flatnonzero((kept | suspect.affected) & ~case.repeated)
+    broken, known = suspect.bad[rows], case.golden[rows]
+    design = design_of(case, parents, rows[known], rows) if parents and known.any() else None
+    if design is None or broken.sum() < 2 * PARTS:
+        return False
+    models.ready()
+    from sklearn.tree import DecisionTreeClassifier
+
+    x, place = design.x[:, ~np.isin(design.names, ("hour", "weekday"))], np.zeros(rows.size, dtype=bool)
+    part = np.arange(rows.size) % PARTS
+    part[broken] = np.arange(broken.sum()) % PARTS
+    for one in range(PARTS):
+        others = part != one
+        tree = DecisionTreeClassifier(max_leaf_nodes=CORNERS, class_weight="balanced", random_state=0)
+        place[~others] = tree.fit(x[others], broken[others]).predict(x[~others])
+    here, there = int((place & ~known).sum()), int((place & known).sum())
+    told = (place & broken).sum() >= THERE * max(int(broken.sum()), here)
+    return bool(told and there < EMPTY * known.sum() * here / (~known).sum())
