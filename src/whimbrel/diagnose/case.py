@@ -327,12 +327,15 @@ class Case:
 
 
 def answered_anew(golden: Bools, facts: Iterable[Variable]) -> Bools:
-    """Rows that a model answered which golden did not have, by any fact that names it, shape (n,)."""
+    """Rows that a model answered which golden did not have, by any fact that names it, shape (n,).
+
+    What golden never recorded (which arm of an experiment it is) names both arms, and the one that golden had is not new.
+    """
     out = np.zeros_like(golden)
     for fact in facts:
         if fact.field.role is Role.MODEL and fact.codes is not None:
             had = np.bincount(fact.codes[golden] + 1, minlength=len(fact.vocabulary) + 1) > 0
-            out |= (fact.codes >= 0) & ~had[fact.codes + 1]
+            out |= had[1:].any() & (fact.codes >= 0) & ~had[fact.codes + 1]
     return out
 
 

@@ -7,15 +7,15 @@ window's ages, as if its own last days had been read as soon after. What labels 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from scipy import sparse
 from scipy.special import logit
 
 from whimbrel.diagnose import agreeing, clocks, judged, keys, matrices, thinned
+from whimbrel.diagnose.arrivals import arrived, expected_absent
 from whimbrel.diagnose.atoms import channels_of_atoms
-from whimbrel.diagnose.case import DAY_US, MAX_VALUES, Case, Variable
+from whimbrel.diagnose.case import MAX_VALUES, Case, Variable
 from whimbrel.diagnose.learning import learn
 from whimbrel.diagnose.relations import split
 from whimbrel.diagnose.scan import Channel
@@ -25,18 +25,12 @@ from whimbrel.model.rows import Bools, Floats
 
 FORETOLD = 0.3
 """The share of its variance that inputs must explain before a label's delay can be called too short."""
-DUE = 0.2
-"""The share of golden's labels that must have come by an age before one that has not come says anything."""
 NEVER = 0.005
 """The share of golden's labels that may stay away for good where all of them are said to come."""
-ALIKE = 0.05
-"""A share of the labels that slices cannot differ by at one age and not at another."""
 TAILS = (0.005, 0.01, 0.02, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.98, 0.99, 0.995)
 """Where numbers are parted to see how many of golden's labels stayed away there."""
 USUAL, EXPLAINED = 10.0, 0.5
 """Golden rows beside which what others lack counts half; the part of what is missing that golden's like must lack before the world is to blame."""
-AGES, RIDGE = 6, 50.0
-"""Ages that slices are told apart at; golden's labels of a slice and age beside which its own share counts half."""
 FAR, FARTHER = 0.8, 1.2
 """Golden spreads at equal score that no base rate moves by: over the window, and in the slice and at the time that show it most."""
 JUMP, NAMED = 0.75, 0.5
@@ -172,7 +166,7 @@ def _unjoined(case: Case, suspect: Suspect) -> bool:
 
     Where what is asked later has none, and what was asked before goes on to get them, a part of them is lost.
     """
-    found, label_ts = _arrived(case), case.label_ts
+    found, label_ts = arrived(case), case.label_ts
     if found is None or label_ts is None:
         return False
     inside = suspect.inside & case.window
@@ -262,107 +256,26 @@ def _of_another_unit(case: Case, suspect: Suspect) -> bool:
 # ---------------------------------------------------------------- arrival
 
 
-@dataclass(frozen=True, eq=False)
-class _Arrival:
-    """When labels came, shape (n,) each."""
-
-    delay: Floats
-    """Seconds after the prediction; NaN where none came."""
-    age: Floats
-    """Seconds after the prediction when the log was read."""
-    asked: Floats
-    """The age at which it is asked: a window's row's own; golden's that of the row that stands as far into the window; else NaN."""
-    due: Floats
-    """The share of golden's predictions whose label has come by the age asked."""
-    ever: float
-    """The share of golden's predictions whose label came at all: people judge one answer in ten."""
-
-    @property
-    def absent(self) -> Floats:
-        """1 where no label had come by the age asked, 0 where one had, NaN where it is too early to say."""
-        out: Floats = np.where(self.due >= DUE * self.ever, ~(self.delay <= self.asked), np.nan)
-        return out
-
-
-def _arrived(case: Case) -> _Arrival | None:
-    label = case.variables.get("label")
-    if label is None or case.label_ts is None:
-        return None
-    delay = np.where((case.label_ts >= 0) & ~label.missing, (case.label_ts - case.ts) / 1e6, np.nan)
-    if np.isfinite(delay[case.golden]).sum() < 30 or not np.isfinite(delay[case.window]).any():
-        return None  # where not one has come, nobody knows whether they were looked for yet
-    now = case.read_at
-    age = (now - case.ts) / 1e6
-    first, last = int(case.ts[case.window].min()), int(case.ts[case.window].max())
-    period = -(-(last - first + 1) // DAY_US) * DAY_US
-    asked = (now - np.where(case.window, case.ts, first + (case.ts - first) % period)) / 1e6
-    asked[(asked > age) | (asked < (now - last) / 1e6)] = np.nan
-    ever = float(np.isfinite(delay[case.golden]).mean())
-    return _Arrival(delay, age, asked, _due(case, delay, age, asked), ever)
-
-
-def _due(case: Case, delay: Floats, age: Floats, asked: Floats) -> Floats:
-    """The share of golden's predictions, of those old enough, whose label came by the age asked; shape (n,)."""
-    grid = np.unique(np.quantile(asked[case.window], np.linspace(0, 1, 101)))
-    golden = np.flatnonzero(case.golden)
-    golden = golden[np.argsort(age[golden])]
-    shares = []
-    for at in grid:
-        old = golden[np.searchsorted(age[golden], at) :]
-        shares.append(float(np.mean(delay[old] <= at)) if old.size >= 30 else np.nan)
-    return np.interp(asked, grid, shares)
-
-
-def _expected_absent(case: Case, found: _Arrival) -> Floats:
-    """How likely a label of this age, of this slice and score and after this decision is to be missing yet, as golden's were, shape (n,).
-
-    A sum of what each value of each dimension adds at each age: a slow slice is no lost one, large claims are settled late, and often
-    only what was acted upon (a loan that was granted, a machine that was looked at) is ever labelled.
-    """
-    absent, expected = found.absent, 1 - found.due
-    ages = np.searchsorted(np.quantile(found.due[case.window], np.linspace(0, 1, AGES + 1)[1:-1]), found.due)
-    told = [v.kinds for v in case.of(Role.DECISION) if 1 < v.distinct <= MAX_VALUES]
-    score = judged.main_score(case)
-    if score is not None:
-        edges = np.unique(np.nanquantile(score[case.golden], np.linspace(0, 1, AGES + 1)[1:-1]))
-        told.append(np.where(np.isfinite(score), np.searchsorted(edges, score, "right"), -1))
-    if np.ptp(found.due[case.window]) >= ALIKE:
-        told += [d.codes for d in case.dimensions if matrices.role(d) in (Role.CONTEXT, Role.HARDWARE)]
-    parts = [
-        matrices.one_hot(np.where(codes < 0, -1, ages * (codes.max() + 1) + codes), AGES * (int(codes.max()) + 1))
-        for codes in told
-        if np.unique(codes[case.window]).size > 1
-    ]
-    known = np.flatnonzero(case.golden & np.isfinite(absent))
-    if not parts or known.size < 200:
-        return expected
-    design = sparse.csr_matrix(sparse.hstack([matrices.one_hot(ages, AGES), *parts]))
-    fitted = design[known]
-    gram = (fitted.T @ fitted).toarray() + RIDGE * np.eye(design.shape[1])
-    out: Floats = expected + design @ np.linalg.solve(gram, fitted.T @ (absent - expected)[known])
-    return out
-
-
 def absent(case: Case) -> Floats | None:
     """1 where no label came although golden's would have by that age, 0 where it came, NaN where it is too early to say.
 
     Shape (n,). None where the app records no label times.
     """
-    found = _arrived(case)
+    found = arrived(case)
     if found is None:
         return None
     curve = np.sort(found.delay[case.golden & np.isfinite(found.delay)])
-    arrived = np.searchsorted(curve, found.age, "right") / curve.size
-    return np.where(arrived > 0.99, np.isnan(found.delay), np.nan)
+    come = np.searchsorted(curve, found.age, "right") / curve.size
+    return np.where(come > 0.99, np.isnan(found.delay), np.nan)
 
 
 def _arrival(case: Case, label: Variable) -> list[Channel]:
-    found = _arrived(case)
+    found = arrived(case)
     if found is None:
         return []
     known = case.golden & np.isfinite(found.delay)
     absent = np.where(case.repeated, np.nan, found.absent)
-    lost = _channel("lost", absent, floor=0.03, given=_expected_absent(case, found), least=judged.LEAST)
+    lost = _channel("lost", absent, floor=0.03, given=expected_absent(case, found), least=judged.LEAST)
     slow = float(np.quantile(found.delay[known], 0.95))
     ripe = found.due > 0.8 * np.nanmax(found.due)
     late = np.where(np.isfinite(found.delay) & ripe, found.delay > slow, np.nan)
@@ -382,7 +295,7 @@ def _lost(case: Case, suspect: Suspect) -> Proof:
     times = {d.path for d in case.dimensions if matrices.clocked(case, d)}
     if any(c.path not in times for c in suspect.where) or suspect.hit.after >= 0.97:
         return Proof.HARD
-    found = _arrived(case)
+    found = arrived(case)
     assert found is not None
     most = float(np.nanmax(found.due))
     ripe = found.due > RIPE * most
@@ -441,7 +354,7 @@ def _sooner(case: Case) -> Floats | None:
 
 def _cut_short(case: Case, suspect: Suspect) -> bool:
     """Whether no yes came after some delay by which most of golden's had not, or many had not, though all had the time to."""
-    soon, found = _sooner(case), _arrived(case)
+    soon, found = _sooner(case), arrived(case)
     assert soon is not None
     if found is None:
         return False

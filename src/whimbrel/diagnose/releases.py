@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whimbrel.diagnose import judged as label_curve
+from whimbrel.diagnose.arrivals import by_now
 from whimbrel.diagnose.case import Case, Variable, answered_anew
 from whimbrel.diagnose.causes import Cause
 from whimbrel.diagnose.judged import main_score, numeric
@@ -181,11 +182,15 @@ def _by_labels(
     target = numeric(case)
     if target is None or score is None or promised is None:
         return []
-    says, instead = _in_units(case, target, score, promised)
+    asked = [(target, *_in_units(case, target, score, promised))]
+    pending = by_now(case, parts, answered, score, promised)
+    if pending is not None:  # those that have come are the short ones: what is still out speaks as well
+        ripe = np.where(pending.ripe, target, np.nan)
+        asked = [(pending.came, pending.says, pending.instead), (ripe, *asked[0][1:])]
     hits = [hit for suspect in (cause.suspect, *cause.witnesses) for hit in suspect.hits]
     departs = {hit.where: hit.inside for hit in hits if hit.where and role_of(hit.channel.component) is Role.OUTPUT}
     slices = [(answered, cause.suspect.inside), *((answered & inside, inside) for inside in departs.values())]
-    losses = [_loss(parts, inside, rows, target, says, instead) for rows, inside in slices]
+    losses = [_loss(parts, inside, rows, *one) for rows, inside in slices for one in asked]
     return [] if losses[0] is None else [one for one in losses if one is not None]
 
 

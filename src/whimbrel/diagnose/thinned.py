@@ -14,7 +14,7 @@ import numpy as np
 
 from whimbrel.diagnose import keys, matrices
 from whimbrel.diagnose.case import Case
-from whimbrel.diagnose.judged import FEW, Judged, judged
+from whimbrel.diagnose.judged import FEW, Judged, judged, new_model
 from whimbrel.diagnose.suspects import Suspect, abrupt
 from whimbrel.model.rows import Bools, Floats
 
@@ -109,10 +109,11 @@ def alone(case: Case, suspect: Suspect) -> bool:
 def cut_off(case: Case, suspect: Suspect) -> str:
     """Of numbers the value beyond which no label comes any more, in words, where as many are missing as golden's had there at like scores; else empty.
 
-    A world has fewer of them, or keeps some of all back; none keeps back just what is beyond a number.
+    A world has fewer of them, or keeps some of all back; none keeps back just what is beyond a number. What golden had at like scores says nothing
+    of another model's.
     """
     found = judged(case)
-    if found is None or found.binary:
+    if found is None or found.binary or new_model(case, suspect):
         return ""
     asked = np.flatnonzero(suspect.affected & np.isfinite(suspect.hit.excess) & np.isfinite(found.expected))
     asked = asked[np.argsort(case.ts[asked], kind="stable")][asked.size // 10 :]  # when it began is known roughly
