@@ -1,6 +1,7 @@
 """Decisions that golden takes so often for each key and no oftener: two messages a reader and day, three codes an hour.
 
-In: a `Case`. Out: for each decision that has such a cap a channel: of the rows whose key has had its fill 1 where it is given one more.
+In: a `Case`. Out: for each decision that has such a cap a channel: of the rows whose key has had its fill 1 where it is given one more. And how often
+its key had each decision of late, for the rule that reads it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import numpy as np
 from whimbrel.diagnose.bygone import Key, ordered
 from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, SAMPLED, Case, Variable
 from whimbrel.diagnose.keys import comes_again, named
+from whimbrel.diagnose.pairs import TIMES
 from whimbrel.diagnose.scan import Channel, invariant
 from whimbrel.diagnose.suspects import Proof, Suspect
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Ints
 
 SIGNATURE = "capped"
-_HOURS, _MOST = (1, 3, 6, 12, 24), 5
+_HOURS, _MOST = (1, 3, 6, 12, 18, 24), 5
 """Hours back in which a key's decisions are counted; the highest cap that is looked for."""
 _LEAST, _KEYS = 100, 20
 """Golden's rows that show a cap, and keys that there must be."""
@@ -28,26 +30,59 @@ _SEVERAL = 8
 
 def channels(case: Case) -> list[Channel]:
     """One channel for each decision that has a cap, by the key and the hours in which most of golden's rows show it."""
-    if max(case.sampled) > SAMPLED:
-        return []  # of what is left out nobody knows whose it was
-    out = []
-    keys = [ordered(case, key) for key in named(case) if key.distinct >= _KEYS and comes_again(case, key)]
+    keys, out = _keys(case), []
     for variable in case.of(Role.DECISION):
-        if variable.codes is None or variable.derived or not 1 < variable.distinct <= MAX_VALUES:
-            continue
-        for code in np.unique(variable.codes[case.golden & ~variable.missing]):
-            found = [one for key in keys for one in _capped(case, variable, int(code), key)]
+        for code in _taken(case, variable):
+            found = [one for key in keys for one in _capped(case, variable, code, key)]
             if found:
                 out.append(max(found, key=lambda one: one[0])[1])
     return out
 
 
+def fills(case: Case, variable: Variable) -> list[Variable]:
+    """How often the key had a decision that is capped in the hours before it, for each number of hours: what a rule may cut.
+
+    A cap of a day may begin anew at midnight, wherever that is: several numbers of hours, with the hour of the day, tell it.
+    """
+    out = []
+    for key in _keys(case):
+        for code in _taken(case, variable):
+            if not _capped(case, variable, code, key):
+                continue
+            rows, taken = _of(key, variable, code)
+            for hours in _HOURS:
+                numbers = np.full(len(case.ts), np.nan)
+                numbers[rows] = _had(key.of.kinds[rows], case.ts[rows], taken, hours * HOUR_US)
+                name = f"{key.of.path}{TIMES}{variable.vocabulary[code]} {hours} h"
+                out.append(Variable(name, key.of.field, numbers=numbers))
+    return out
+
+
+def _keys(case: Case) -> list[Key]:
+    """What may be counted by: nothing where rows are left out, for nobody knows whose these were."""
+    if max(case.sampled) > SAMPLED:
+        return []
+    return [ordered(case, key) for key in named(case) if key.distinct >= _KEYS and comes_again(case, key)]
+
+
+def _taken(case: Case, variable: Variable) -> list[int]:
+    """The codes of golden's decisions, where they are a few."""
+    if variable.codes is None or variable.derived or not 1 < variable.distinct <= MAX_VALUES:
+        return []
+    return [int(code) for code in np.unique(variable.codes[case.golden & ~variable.missing])]
+
+
+def _of(key: Key, variable: Variable, code: int) -> tuple[Ints, Bools]:
+    """The rows of a key that say whether the decision was taken, by key and time, and whether it was, shape (rows,) each."""
+    assert variable.codes is not None
+    rows = key.rows[~variable.missing[key.rows]]
+    return rows, variable.codes[rows] == code
+
+
 def _capped(case: Case, variable: Variable, code: int, key: Key) -> list[tuple[int, Channel]]:
     """For each number of hours in which golden's keys have a fill: how many of its rows have had it, and the channel."""
-    rows = key.rows[~variable.missing[key.rows]]
-    assert key.of.codes is not None
-    assert variable.codes is not None
-    of, ts, taken, golden = key.of.codes[rows], case.ts[rows], variable.codes[rows] == code, case.golden[rows]
+    rows, taken = _of(key, variable, code)
+    of, ts, golden = key.of.kinds[rows], case.ts[rows], case.golden[rows]
     out = []
     for hours in _HOURS:
         had = _had(of, ts, taken, hours * HOUR_US)

@@ -139,7 +139,7 @@ def gather(case: Case, hits: Iterable[Hit], found: Iterable[Suspect] = ()) -> li
             suspects = [s if s.hit.channel.signature == "null" else replace(s, proof=Proof.SOFT) for s in suspects]
         # Among the proofs of one component the hardest leads; among equals the one that shows most, then most surely: of what
         # proves nothing the surest, for others follow where it says.
-        lead = max(suspects, key=lambda s: (s.proof, s.hit.channel.exact, _plainness(s), s.hit.score))
+        lead = max(suspects, key=lambda s: (s.proof, _exact(s.hit), _plainness(s), s.hit.score))
         fitted = [s for s in suspects if s is not lead and s.proof > Proof.SOFT and s.hit.channel.kind == "residual"]
         own = max(fitted, key=lambda s: (s.proof, s.hit.score), default=None)
         out.append(replace(lead, hits=tuple(s.hit for s in suspects), own=own))
@@ -150,6 +150,11 @@ def _hours(case: Case, rows: Bools) -> float:
     """How many hours the rows are spread over, counting crowded hours for more (the inverse Simpson index)."""
     counts = np.unique(case.ts[rows] // HOUR_US, return_counts=True)[1].astype(float)
     return float(counts.sum() ** 2 / (counts**2).sum()) if counts.size else 0.0
+
+
+def _exact(hit: Hit) -> bool:
+    """Whether golden never showed it but by chance: a rule that is broken, or a cap that such a rule may read."""
+    return hit.channel.exact or hit.channel.signature == caps.SIGNATURE
 
 
 def _plainness(suspect: Suspect) -> int:

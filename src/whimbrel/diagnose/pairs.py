@@ -19,6 +19,8 @@ from whimbrel.model.rows import Floats, Ints
 
 _OVER, _LESS, _WITH = " / ", " - ", " + "
 """Between the names of two numbers that are read as one."""
+TIMES = " × "
+"""Between the name of a field and what was counted by it."""
 _MOST, _BEST = 30, 4
 """Numbers of which two are tried as one, the nearest to the category first; ratios and differences that are kept for each of its values."""
 _ROWS, _MORE_ROWS = 2_000, 10_000
@@ -112,5 +114,5 @@ def _of_two(a: Variable, b: Variable) -> list[Variable]:
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """The names of the two numbers that a variable was made of; its own where it was not."""
-    return tuple(name.replace(_LESS, _OVER).replace(_WITH, _OVER).split(_OVER))
+    """The names of the two numbers that a variable was made of, or of what it was counted by; its own where it was not."""
+    return tuple(name.partition(TIMES)[0].replace(_LESS, _OVER).replace(_WITH, _OVER).split(_OVER))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from whimbrel.diagnose import models
+from whimbrel.diagnose import caps, models
 from whimbrel.diagnose.case import MAX_VALUES, MOST_CODES, Case, Variable
 from whimbrel.diagnose.cuts import Cut, cut
 from whimbrel.diagnose.forms import EXACT_SHARE
@@ -51,15 +51,18 @@ def told_apart(parts: Split, target: Variable) -> tuple[Ints, Ints] | None:
 
 
 def decided(case: Case, parts: Split, target: Variable, parents: Sequence[Variable]) -> Relation | None:
-    """A rule that never errs; where none does, and it is a decision, one that reads two numbers as one (a price by its estimate)."""
+    """A rule that never errs.
+
+    Where none does, and it is a decision: one that reads two numbers as one (a price by its estimate), or how often a key had it of late.
+    """
     known = told_apart(parts, target)
     design = design_of(case, parents, known[0]) if known else None
     if known is None or design is None:
         return None
     found = _ruling(target, design, known)
     if found is None and target.field.role is Role.DECISION:
-        pairs = paired(target, parents, known[0])
-        design = design_of(case, [*parents, *pairs], known[0]) if pairs else None
+        more = [*paired(target, parents, known[0]), *caps.fills(case, target)]
+        design = design_of(case, [*parents, *more], known[0]) if more else None
         found = _ruling(target, design, known) if design is not None else None
     return None if found is None or design is None else _ruled(case, parts, target, design, known[1], *found)
 
