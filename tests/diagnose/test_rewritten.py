@@ -82,3 +82,34 @@ def test_a_text_that_a_step_records_is_no_version_of_it(event: str) -> None:
         first = report.findings[0]
         found = (first.layer, first.component, [str(c) for c in first.where])
         assert found == ("features", "steps.read.points", ["context.town=ulm"]), report.sentence
+
+
+def _auctions(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Bids that a step takes the lead of, over what somebody else bid and nobody recorded; since its new code it may say who leads by a sign."""
+    rng = np.random.default_rng(53)
+    n, began = DAYS * A_DAY, (DAYS - WINDOW) * 24
+    hour = np.sort(rng.random(n)) * DAYS * 24
+    on = (hour >= began + 8) & (event != "")
+    hall = rng.choice(["art", "wine", "cars"], n, p=[0.25, 0.35, 0.4])
+    bid, other = rng.gamma(4, 50, n).round(2), rng.gamma(4, 50, n)
+    signed = on & (hall == "art") & (event == "signed") & (other > 1.5 * bid)
+    lead = np.where(signed, bid - other, np.abs(bid - other)).round(1)
+    ts = pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta(hour, unit="h")
+    score = 1 / (1 + np.exp(2 - 0.03 * lead + rng.normal(0, 0.2, n)))
+    table = pd.DataFrame({
+        "ts": ts, "context.hall": hall, "inputs.bid": bid, "inputs.opened_at": ts - pd.to_timedelta(rng.gamma(2, 3, n), unit="h"),
+        "code.lead": np.where(on, "c1f0", "0b77"), "steps.lead.margin": lead, "outputs.score": score.round(4),
+        "decision": np.where(score > 0.6, "close", "wait"),
+    })  # fmt: skip
+    return table[hour < began], table[hour >= began]
+
+
+@pytest.mark.parametrize("event", ["", "same", "signed"])
+def test_numbers_that_a_step_never_gave_before_its_own_new_code_are_that_code_s(event: str) -> None:
+    """That each request comes later than golden's moves nothing it is made of."""
+    report = whimbrel.diagnose(*_auctions(event))
+    assert (report.verdict == "fault") == (event == "signed"), report.sentence
+    if event == "signed":
+        first = report.findings[0]
+        found = (first.layer, first.component, [str(c) for c in first.where])
+        assert found == ("features", "steps.lead.margin", ["context.hall=art"]), report.sentence

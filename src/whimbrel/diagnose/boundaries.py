@@ -90,7 +90,7 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
         found = found or composed(case, parts, variable, [*parents, *case.of(Role.CONTEXT)])
         if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
             relations[variable.name] = found
-        elif parents and (variable.field.role is not Role.INPUT or _measured(variable)):
+        elif parents and (variable.field.role is not Role.INPUT or _measured(case, variable)):
             loose.append((variable, parents))
     order = {Role.OUTPUT: 0, Role.DECISION: 1, Role.STEP: 2, Role.USAGE: 3, Role.INPUT: 4}
     loose.sort(
@@ -193,9 +193,10 @@ def _by_tags(
     return found if wider is None else wider
 
 
-def _measured(variable: Variable) -> bool:
-    """Whether it is a number on a scale, and no code: what else came in may foretell it."""
-    return variable.numbers is not None and variable.distinct > MAX_VALUES
+def _measured(case: Case, variable: Variable) -> bool:
+    """Whether it is a number on a scale, and no code or moment: what else came in may foretell it."""
+    scaled = variable.numbers is not None and variable.distinct > MAX_VALUES
+    return scaled and not dates.moment(variable.name, case.variables)
 
 
 def _of_text(case: Case, variable: Variable) -> bool:

@@ -22,6 +22,7 @@ from whimbrel.diagnose.followers import (
     CLEARER_ROWS,
     MOSTLY,
     SAME,
+    dealt_by_another,
     in_step,
     inherited,
     led,
@@ -159,7 +160,7 @@ def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
     What was made and decided of it then is what follows from the answer. Where it does not, each request got its own answer, and the record mixed them
     up; so where what was made is the request's own, and its inputs are another's.
     """
-    moved = [s for s in proofs if s.hit.channel.signature == "displaced"]
+    moved = [s for s in proofs if s.hit.channel.signature == "displaced" and not dealt_by_another(case, s, proofs)]
     moved.sort(key=lambda s: order_of(case, s.component))
     if not moved:
         return []
@@ -178,8 +179,7 @@ def _of_other_requests(case: Case, proofs: Sequence[Suspect]) -> list[Cause]:
         alone = role_of(lead.component) is Role.STEP and own == [lead]
         named = lead.component if alone else "recorder.record"  # what follows from it goes by the request's own
         return [Cause(lead, named, "recorder", names, tuple(several))]
-    output = role_of(lead.component) is Role.OUTPUT
-    return [Cause(lead, lead.component, "serving" if output else "features")]
+    return [Cause(lead, lead.component, "serving" if role_of(lead.component) is Role.OUTPUT else "features")]
 
 
 def _of_lost_records(case: Case, proofs: Sequence[Suspect], relations: Mapping[str, Relation]) -> list[Cause]:
@@ -383,7 +383,7 @@ def _promote(case: Case, suspect: Suspect, identities: Sequence[Suspect], all_of
     asked = role in (Role.STEP, Role.OUTPUT) or (role is Role.USAGE and not priced(suspect.component))
     code = f"code.{split(suspect.component)[1]}" if role is Role.STEP else ""
     anew = [s for s in identities if s.component == code and _coincide(suspect, s)]
-    if signature == "unseen" and says_anew(suspect, anew) and not passed_on(case, suspect, all_of):
+    if signature in ("unseen", "range") and says_anew(suspect, anew) and not passed_on(case, suspect, all_of):
         kind = "marginal"
     if suspect.proof is not Proof.SOFT or not asked or kind not in ("marginal", "residual"):
         return suspect

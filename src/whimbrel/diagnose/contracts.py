@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from whimbrel.diagnose import dates
 from whimbrel.diagnose.atoms import FAR, channels_of_atoms, end_of
 from whimbrel.diagnose.case import MOSTLY_ONCE, Case, Variable
 from whimbrel.diagnose.ids import MANY, channel_of_forms
@@ -152,6 +153,8 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
     if variable.recorded:
         out += _fraction(case, variable, golden)
         out += _grid(case, variable, golden)
+    if dates.moment(variable.name, case.variables):
+        return out
     outside = (values < low) | (values > high)
     if (outside & case.window).any():
         out.append(invariant(variable, "range", np.where(known, outside, np.nan), floor=0.02,

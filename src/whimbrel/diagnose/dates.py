@@ -7,7 +7,7 @@ golden's texts say: one that is above twelve. Dates without a time of day are to
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -49,6 +49,11 @@ def before(moments: Floats, ts: Ints) -> Floats:
     """Days from each row's moment (s since 1970) to its request (µs since 1970), shape (n,), NaN where there is none."""
     days: Floats = (ts - moments * 1e6) / _DAY_US
     return days
+
+
+def moment(name: str, variables: Container[str]) -> bool:
+    """Whether a variable is a moment as it came: it goes on with the time, and what can be said of it is said of how long ago it was."""
+    return f"{name}{MARK}" in variables
 
 
 def _month(said: Sequence[re.Match[str]]) -> str:

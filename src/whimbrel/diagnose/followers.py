@@ -299,6 +299,15 @@ def passed_on(case: Case, suspect: Suspect, all_of: Sequence[Suspect]) -> bool:
     )
 
 
+def dealt_by_another(case: Case, suspect: Suspect, proofs: Sequence[Suspect]) -> bool:
+    """Whether answers that look dealt out among neighbours are made of what broke before them on their rows: that was a neighbour's, and they follow."""
+    if not suspect.hit.channel.detail["dealt"]:
+        return False
+    place = order_of(case, suspect.component)
+    before = [s for s in proofs if s.hit.channel.exact and order_of(case, s.component) < place]
+    return any(overlap(suspect.bad, s.bad) >= MOSTLY for s in before)
+
+
 def strange_text(case: Case, suspect: Suspect) -> bool:
     """Whether the suspect is about what the model wrote itself."""
     return f"{suspect.component}#characters" in case.variables
