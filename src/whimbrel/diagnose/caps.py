@@ -6,113 +6,120 @@ its key had each decision of late, for the rule that reads it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from whimbrel.diagnose.bygone import Key, ordered
 from whimbrel.diagnose.case import HOUR_US, MAX_VALUES, SAMPLED, Case, Variable
+from whimbrel.diagnose.clocks import is_hour
 from whimbrel.diagnose.keys import comes_again, named
 from whimbrel.diagnose.pairs import TIMES
 from whimbrel.diagnose.scan import Channel, invariant
 from whimbrel.diagnose.suspects import Proof, Suspect
 from whimbrel.model.fields import Role
-from whimbrel.model.rows import Bools, Ints
+from whimbrel.model.rows import Bools, Floats, Ints
 
 SIGNATURE = "capped"
-_HOURS, _MOST = (1, 3, 6, 12, 18, 24), 5
-"""Hours back in which a key's decisions are counted; the highest cap that is looked for."""
+_HOURS, _MOST = (1, 3, 6, 12, 24), 5
+"""Hours back in which a key's decisions are counted, beside its day; the highest cap that is looked for."""
 _LEAST, _KEYS = 100, 20
 """Golden's rows that show a cap, and keys that there must be."""
 _HARDLY, _AGAIN = 0.1, 0.5
 """The part of the usual rate at which a decision hardly is taken any more, and the part from which on there is no cap."""
+_NEVER = 0.002
+"""The share of golden's rows that may have been given one more where a cap still is the very one."""
 _SEVERAL = 8
 """Keys that must be given one more than their fill."""
 
 
 def channels(case: Case) -> list[Channel]:
-    """One channel for each decision that has a cap, by the key and the hours in which most of golden's rows show it."""
-    keys, out = _keys(case), []
-    for variable in case.of(Role.DECISION):
-        for code in _taken(case, variable):
-            found = [one for key in keys for one in _capped(case, variable, code, key)]
-            if found:
-                out.append(max(found, key=lambda one: one[0])[1])
-    return out
+    """One channel for each decision that has a cap, by the key and the time in which most of golden's rows show it."""
+    return [cap.channel for variable in case.of(Role.DECISION) for cap in _caps(case, variable)]
 
 
 def fills(case: Case, variable: Variable) -> list[Variable]:
-    """How often the key had a decision that is capped in the hours before it, for each number of hours: what a rule may cut.
-
-    A cap of a day may begin anew at midnight, wherever that is: several numbers of hours, with the hour of the day, tell it.
-    """
+    """How often the key has had a decision in the time in which it is capped, where golden never gave it once more: what a rule may cut."""
     out = []
-    for key in _keys(case):
-        for code in _taken(case, variable):
-            if not _capped(case, variable, code, key):
-                continue
-            rows, taken = _of(key, variable, code)
-            for hours in _HOURS:
-                numbers = np.full(len(case.ts), np.nan)
-                numbers[rows] = _had(key.of.kinds[rows], case.ts[rows], taken, hours * HOUR_US)
-                name = f"{key.of.path}{TIMES}{variable.vocabulary[code]} {hours} h"
-                out.append(Variable(name, key.of.field, numbers=numbers))
+    for cap in _caps(case, variable):
+        if cap.never:
+            name = f"{cap.key.of.path}{TIMES}{cap.channel.detail['value']}"
+            out.append(Variable(name, cap.key.of.field, numbers=cap.had))
     return out
 
 
-def _keys(case: Case) -> list[Key]:
-    """What may be counted by: nothing where rows are left out, for nobody knows whose these were."""
-    if max(case.sampled) > SAMPLED:
-        return []
-    return [ordered(case, key) for key in named(case) if key.distinct >= _KEYS and comes_again(case, key)]
+@dataclass(frozen=True, eq=False)
+class _Cap:
+    """A cap of a decision, by a key and the time in which it is counted."""
+
+    key: Key
+    channel: Channel
+    had: Floats
+    """How often each row's key has had the decision, shape (n,), NaN where nobody knows."""
+    asked: int
+    """Golden's rows whose key has had its fill."""
+    never: bool
+    """Whether none of these was given one more."""
 
 
-def _taken(case: Case, variable: Variable) -> list[int]:
-    """The codes of golden's decisions, where they are a few."""
-    if variable.codes is None or variable.derived or not 1 < variable.distinct <= MAX_VALUES:
-        return []
-    return [int(code) for code in np.unique(variable.codes[case.golden & ~variable.missing])]
+def _caps(case: Case, variable: Variable) -> list[_Cap]:
+    """The cap of each of a decision's values that has one."""
+    few = variable.codes is not None and not variable.derived and 1 < variable.distinct <= MAX_VALUES
+    if not few or max(case.sampled) > SAMPLED:
+        return []  # of what is left out nobody knows whose it was
+    assert variable.codes is not None
+    keys = [ordered(case, key) for key in named(case) if key.distinct >= _KEYS and comes_again(case, key)]
+    out = []
+    for code in np.unique(variable.codes[case.golden & ~variable.missing]):
+        found = [cap for key in keys for cap in _capped(case, variable, int(code), key)]
+        if found:
+            out.append(max(found, key=lambda cap: (cap.never, cap.asked)))
+    return out
 
 
-def _of(key: Key, variable: Variable, code: int) -> tuple[Ints, Bools]:
-    """The rows of a key that say whether the decision was taken, by key and time, and whether it was, shape (rows,) each."""
+def _spans(case: Case) -> dict[str, Ints]:
+    """The time before each row in which decisions may be counted, by its name, µs, shape (n,): some hours, or since midnight by each clock there is."""
+    golden = np.flatnonzero(case.golden)
+    clocks = {v.name: v.numbers for v in case.of(Role.STEP, Role.INPUT) if v.numbers is not None and is_hour(v, golden)}
+    begun = {"a day": case.hour} | {
+        f"a day by {name}": np.floor(hours) + case.hour % 1 for name, hours in clocks.items()
+    }
+    fixed = {f"{hours} h": np.full(len(case.ts), hours * HOUR_US) for hours in _HOURS}
+    return fixed | {name: np.nan_to_num(hours * HOUR_US).astype(np.int64) for name, hours in begun.items()}
+
+
+def _capped(case: Case, variable: Variable, code: int, key: Key) -> list[_Cap]:
+    """The cap that golden's keys show in each time in which they show one."""
     assert variable.codes is not None
     rows = key.rows[~variable.missing[key.rows]]
-    return rows, variable.codes[rows] == code
-
-
-def _capped(case: Case, variable: Variable, code: int, key: Key) -> list[tuple[int, Channel]]:
-    """For each number of hours in which golden's keys have a fill: how many of its rows have had it, and the channel."""
-    rows, taken = _of(key, variable, code)
-    of, ts, golden = key.of.kinds[rows], case.ts[rows], case.golden[rows]
+    of, ts, golden, taken = key.of.kinds[rows], case.ts[rows], case.golden[rows], variable.codes[rows] == code
+    begun = np.where(golden, case.ts[case.golden].min(), case.ts[case.window].min(initial=int(case.ts.max())))
+    begun -= begun % HOUR_US  # a log begins before its first row
     out = []
-    for hours in _HOURS:
-        had = _had(of, ts, taken, hours * HOUR_US)
-        for cap in range(1, _MOST + 1):
-            full = had >= cap
+    for within, span in _spans(case).items():
+        had = _had(2 * of + golden, ts, taken, span[rows])
+        for most in range(1, _MOST + 1):
+            full = had >= most
             asked, usual = full & golden, float(taken[golden & ~full].mean()) if (golden & ~full).any() else 0.0
             if asked.sum() < _LEAST or asked.sum() * usual < _LEAST / 4:
                 break
             if taken[asked].mean() <= _HARDLY * usual:
-                values = np.full(len(case.ts), np.nan)
-                values[rows[full]] = taken[full]
-                detail = {
-                    "key": key.of.path,
-                    "value": variable.vocabulary[code],
-                    "cap": cap,
-                    "hours": hours,
-                    "usual": usual,
-                }
-                out.append(
-                    (int(asked.sum()), invariant(variable, SIGNATURE, values, floor=_AGAIN * usual, detail=detail))
-                )
+                more, known = np.full((2, len(case.ts)), np.nan)
+                more[rows[full]], known[rows] = taken[full], np.where(full | (ts - span[rows] >= begun), had, np.nan)
+                said = {"key": key.of.path, "value": variable.vocabulary[code], "cap": most, "within": within}
+                channel = invariant(variable, SIGNATURE, more, floor=_AGAIN * usual, detail=said)
+                out.append(_Cap(key, channel, known, int(asked.sum()), bool(taken[asked].mean() <= _NEVER)))
                 break
     return out
 
 
-def _had(of: Ints, ts: Ints, taken: Bools, span: int) -> Ints:
-    """How often each row's key had the decision in the time before it; rows are sorted by key and time, shape (rows,)."""
-    at = of * (int(np.ptp(ts)) + 2 * span) + (ts - int(ts.min())) if ts.size else ts
-    total = np.append(0, np.cumsum(taken))
-    out: Ints = total[np.arange(at.size)] - total[np.searchsorted(at, at - span)]
+def _had(of: Ints, ts: Ints, taken: Bools, span: Ints) -> Ints:
+    """How often each row's key had the decision in the time before it, shape (rows,); `of` numbers the keys, those of each window apart."""
+    order = np.lexsort((ts, of))
+    at = of * (int(np.ptp(ts)) + 2 * int(span.max(initial=0)) + 1) + (ts - int(ts.min(initial=0)))
+    total = np.append(0, np.cumsum(taken[order]))
+    out = np.zeros(at.size, dtype=np.int64)
+    out[order] = total[np.arange(at.size)] - total[np.searchsorted(at[order], (at - span)[order])]
     return out
 
 

@@ -32,7 +32,7 @@ _THURSDAY, _FRIDAY = 3, 4
 
 def local(case: Case, parts: Split, variable: Variable) -> Relation | None:
     """The hour of the row's time, moved by what golden's offset is for each value of the tag that tells it best; None where it is none."""
-    if not _is_hour(variable, parts):
+    if not is_hour(variable, parts.train):
         return None
     assert variable.numbers is not None
     tags = [v for v in case.of(Role.CONTEXT, Role.INPUT) if v.codes is not None and not v.derived]
@@ -88,10 +88,11 @@ def _by_night(ts: Ints, off: Bools, right: Bools, offset: Floats) -> bool:
     return bool(((local % 24 <= _SMALL) & ((local // 24 + _THURSDAY) % 7 >= _FRIDAY)).any())
 
 
-def _is_hour(variable: Variable, parts: Split) -> bool:
+def is_hour(variable: Variable, rows: Ints) -> bool:
+    """Whether its numbers on these rows may be hours of the day."""
     if variable.numbers is None or variable.derived:
         return False
-    known = variable.numbers[parts.train]
+    known = variable.numbers[rows]
     known = known[np.isfinite(known)]
     hours = np.unique(known)
     return bool(hours.size >= _HOURS and hours[0] >= 0 and hours[-1] <= 23 and (hours % 1 == 0).all())

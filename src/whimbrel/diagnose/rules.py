@@ -6,6 +6,7 @@ In: a `Case`, golden's rows that learn and check, a category and its parents. Ou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,12 +60,18 @@ def decided(case: Case, parts: Split, target: Variable, parents: Sequence[Variab
     design = design_of(case, parents, known[0]) if known else None
     if known is None or design is None:
         return None
-    found = _ruling(target, design, known)
+    found, uncounted = _ruling(target, design, known), np.zeros(len(case.ts), dtype=bool)
     if found is None and target.field.role is Role.DECISION:
-        more = [*paired(target, parents, known[0]), *caps.fills(case, target)]
+        counted = caps.fills(case, target)
+        more = [*paired(target, parents, known[0]), *counted]
         design = design_of(case, [*parents, *more], known[0]) if more else None
+        uncounted |= np.any([one.missing for one in counted], axis=0) if counted else False
+        known = known[0][~uncounted[known[0]]], known[1][~uncounted[known[1]]]
         found = _ruling(target, design, known) if design is not None else None
-    return None if found is None or design is None else _ruled(case, parts, target, design, known[1], *found)
+    if found is None or design is None:
+        return None
+    relation = _ruled(case, target, design, known, *found)
+    return replace(relation, surprise=np.where(uncounted, np.nan, relation.surprise))
 
 
 def _ruling(target: Variable, design: Design, known: tuple[Ints, Ints]) -> tuple[Any, Bools] | None:
@@ -119,12 +126,10 @@ def listed(parts: Split, target: Variable, parents: Sequence[Variable]) -> Relat
     return None
 
 
-def _ruled(
-    case: Case, parts: Split, target: Variable, design: Design, check: Ints, rule: Any, right: Bools
-) -> Relation:
+def _ruled(case: Case, target: Variable, design: Design, known: tuple[Ints, Ints], rule: Any, right: Bools) -> Relation:
     """The relation that a rule makes, where it may speak; `right`, shape (checks,), says where it held on rows held out."""
     assert target.codes is not None
-    y, train = target.codes, parts.train[target.codes[parts.train] >= 0]
+    y, (train, check) = target.codes, known
     expected = rule.predict(design.x).astype(float)
     read = rule.feature_importances_ > 0.01
     names = [name for name, is_read in zip(design.names, read, strict=True) if is_read]
@@ -138,7 +143,7 @@ def _ruled(
     judged &= ~_errs_often(rule.predict(design.x[check]), right, len(target.vocabulary))[expected.astype(np.int64)]
     judged &= ~_missed(y[check], right, len(target.vocabulary))[y]
     surprise = np.where(judged, (expected != y).astype(float), np.nan)
-    surprise[parts.train] = np.nan
+    surprise[train] = np.nan
     return Relation(target.name, used, "rule", True, float(right.mean()), expected, surprise)
 
 

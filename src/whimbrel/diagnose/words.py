@@ -87,7 +87,7 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
         case "vanished":
             return f"{detail['value']!r} is never decided any more: {after} of those whom golden mostly gave it are given another ({before} in golden)"
         case "capped":
-            fill = f"{detail['cap']} {detail['value']!r} within {detail['hours']} h"
+            fill = f"{detail['cap']} {detail['value']!r} within {detail['within']}"
             return f"{after} of those whose {detail['key']} has had {fill} are given one more, {before} in golden: nobody counts any more"
         case "displaced":
             return f"{after} of values are not {'what its inputs give' if detail['of_inputs'] else 'their own'}: {note}"
