@@ -4,7 +4,7 @@ In: a window and a golden window, as tables, as a log, or as `Rows`. Out: a `Rep
 may call. The rooms inside, in the order in which a case goes through them:
 
     case          both windows side by side, as variables, dimensions and blocks of time; `kinds` adds inputs of few values to the dimensions,
-                  `dates` how many days ago a date was
+                  `dates` how many days ago a date was, `arranged` in which order a list came
     relations     what golden teaches about a field given its upstream; `boundaries` asks every field, `hopes` says
                   for which a model is worth fitting (`models` are loaded only then), `support` on which rows it may be believed,
                   `straight` what a plain sum tells beforehand, `rules` what decides a category, `composed` what a name is

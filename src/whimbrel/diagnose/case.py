@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from whimbrel.diagnose import dates, text
+from whimbrel.diagnose import arranged, dates, text
 from whimbrel.diagnose.series import Series, series_of
 from whimbrel.diagnose.visits import Things, things_of, visits_of
 from whimbrel.model.event import Event
@@ -378,6 +378,9 @@ def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = 
         if found is not None and not column.missing.all() and (path == found.path or _has_places(path, golden)):
             for variable in _variables(path, found, column, is_golden, both.ts):
                 variables[variable.name] = variable
+            if found.role is Role.INPUT and path == f"{found.path}#length":
+                came = arranged.order(both.columns, found.path, len(both))
+                variables |= {} if came is None else {(name := found.path + arranged.MARK): Variable(name, found, came)}
     blocks, block_count, window_blocks = _blocks(both.ts, is_golden)
     return Case(
         schema=schema,
@@ -398,10 +401,12 @@ def build(golden: Rows, window: Rows, schema: Schema, events: Iterable[Event] = 
 
 
 def _has_places(path: str, golden: Rows) -> bool:
-    """Whether a place in a list means the same in each of golden's rows: their lists are of one length. One that is shorter today lacks its end."""
-    name, place, _ = path.partition("[")
+    """Whether each of golden's rows has that place in its list, the first of them mostly. A list that is shorter today lacks its end."""
+    name, _, place = path.partition("[")
     length = golden.columns.get(f"{name}#length")
-    return not (place and isinstance(length, Numbers)) or np.unique(length.values[~length.missing]).size <= 1
+    if not (place and isinstance(length, Numbers)):
+        return True
+    return bool(int(place[:-1]) < length.values[~length.missing].min(initial=np.inf))
 
 
 def _variables(path: str, owner: Field, column: Column, golden: Bools, ts: Ints) -> list[Variable]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import dates
+from whimbrel.diagnose import arranged, dates
 from whimbrel.diagnose.atoms import FAR, channels_of_atoms, end_of
 from whimbrel.diagnose.case import MOSTLY_ONCE, Case, Variable
 from whimbrel.diagnose.ids import MANY, channel_of_forms
@@ -61,6 +61,9 @@ _PHRASES = 0.5
 DAMAGED, _ONE_OF_THEM = 6, 0.5
 """Different phrases that must be damaged, and the share of rows that one of them may have: what one writer calls his own is his."""
 
+LEAST_LISTS, FREELY = 100, 0.75
+"""Golden's lists that tell their order, and the share of them that may be sorted where nobody sorts them: of short ones many are by chance."""
+
 _NOTHING = {"", "none", "null", "nan", "n/a", "na", "nil", "unknown", "undefined", "missing", "?", "-", "--", "unk", "#n/a", "(null)", "not set"}  # fmt: skip
 
 
@@ -86,7 +89,9 @@ def channels(case: Case) -> list[Channel]:
     for variable in case.of(*VALUE_ROLES):
         if variable.recorded:
             out += _presence(case, variable)
-        if variable.numbers is not None:
+        if variable.name.endswith(arranged.MARK):
+            out += _sorted(case, variable)
+        elif variable.numbers is not None:
             out += _numeric(case, variable)
         elif not variable.derived:
             out += [*_category(case, variable), *_texts(case, variable)]
@@ -132,6 +137,19 @@ def _of_ids(case: Case, missing: Bools) -> Floats | None:
         if told.sum() >= TOLD * nulls.sum() > 0 and share[ids[told]].mean() >= TOLD:
             return np.where((codes >= 0) & (counts[codes] >= LEAST_AGAIN), share[codes], nulls.mean())
     return None
+
+
+def _sorted(case: Case, variable: Variable) -> list[Channel]:
+    """Lists that are all sorted where golden's came in an order of their own."""
+    assert variable.numbers is not None
+    out = []
+    for way, name in ((arranged.RISING, "rising"), (arranged.FALLING, "falling")):
+        values = np.where(variable.missing, np.nan, variable.numbers == way)
+        before, after = (values[side & ~variable.missing] for side in (case.golden, case.window))
+        if before.size >= LEAST_LISTS and before.mean() <= FREELY and after.size and after.mean() > before.mean():
+            detail = {"order": name, "variable": variable.name}
+            out.append(invariant(variable, "sorted", values, floor=0.1, detail=detail))
+    return out
 
 
 # ---------------------------------------------------------------- numbers

@@ -78,6 +78,7 @@ _BY_SIZE: dict[str, Callable[[Hit, float], Proof]] = {
     "beyond": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,  # a few are outliers; most are another unit
     # a few are a new kind's; most are another key
     "reshaped": lambda _, shift: Proof.HARD if shift > 0.5 else Proof.SOFT,
+    "sorted": lambda hit, shift: Proof.FIRM if hit.before + shift > 0.97 else Proof.SOFT,  # who sorts, sorts all
     # of one category's own marks a few are a newcomer's
     "grid": lambda hit, _: Proof.HARD if hit.after > 0.5 else Proof.SOFT if "by" in hit.channel.detail else Proof.FIRM,
     # never is never; a decision that other people are given instead is still given to some of those
@@ -107,7 +108,7 @@ ONCE = 3
 """Requests that must break an exact relation, however often each was sent again, before it proves anything."""
 _PLAIN = (
     *("type", "foreign", columns.SIGNATURE, "rekeyed", "bygone", "forgotten", "unsettled", "default", "nothing", "twin", "renamed"),
-    *("constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped", "capped"),
+    *("constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped", "capped", "sorted"),
     *("copy", "form", "cut", "stutter", carried.SIGNATURE, "spell", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""

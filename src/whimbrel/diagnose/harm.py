@@ -92,21 +92,28 @@ def measure(case: Case, cause: Cause, relations: Mapping[str, Relation]) -> Harm
     if releases.on_trial(case, cause) or labels.may_be_theirs(case, cause.suspect):
         return Harm(numbers, errors > FAILING)
     signature = cause.suspect.hit.channel.signature
-    # What rounding does is measured, not presumed; as is another spelling of which nothing came: a step may well clean it; and what comes of documents
-    # that were written anew.
-    measured = signature == "whole" or (signature == "twin" and not cause.victims)
+    # What rounding and sorting do is measured, not presumed; as is another spelling of which nothing came: a step may well clean it; and what comes of
+    # documents that were written anew.
+    measured = signature in ("whole", "sorted") or (signature == "twin" and not cause.victims)
     measured = measured or releases.renewed(case, cause.suspect)
     if cause.layer == "hardware" and cause.suspect.layer != "serving":
         matters = True  # a machine that computes otherwise is never harmless
     shown = [w for w in cause.witnesses if w.proof > Proof.SOFT or w.hit.channel.kind == "residual"]
     outcome = {Role.OUTPUT, Role.DECISION} | ({Role.STEP} if role_of(cause.component) is Role.USAGE else set())
-    if any(role_of(w.component) in outcome for w in shown) or _misled(cause, relations):
+    read = _misled(cause, relations) or (signature == "sorted" and _by_place(cause, relations))
+    if read or any(role_of(w.component) in outcome for w in shown):
         matters = True  # the outcome itself, or what is made of it, departs on the same rows, or goes by what is not so
     if "label" in cause.victims and cause.suspect.where and cause.layer in ("data", "features", "model"):
         matters = True  # there, and not elsewhere, what turned out is no longer what was said
     if not matters and judged and not measured and cause.layer in ("data", "features", "model"):
         matters = _is_read(case, parts, cause, relations)
     return Harm(numbers, matters or not judged)
+
+
+def _by_place(cause: Cause, relations: Mapping[str, Relation]) -> bool:
+    """Whether something is made of an element of the list by its place: where it was sorted, another one stands there."""
+    places = f"{cause.suspect.component}["
+    return any(one.exact and any(name.startswith(places) for name in one.parents) for one in relations.values())
 
 
 def _is_read(case: Case, parts: Split, cause: Cause, relations: Mapping[str, Relation]) -> bool:

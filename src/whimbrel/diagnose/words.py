@@ -164,6 +164,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"is not what its copy {detail['tag']} says in {after} of predictions, {before} in golden: {copies.words(case, suspect)}"
         case "carried":
             return f"{after} of values are what the same {detail['key']} said the time before, {before} in golden: they were carried over"
+        case "sorted":
+            return f"{detail['order']} throughout in {after} of lists, {before} in golden: they were sorted, and lost the order that they came in"
         case "column":
             return f"{after} of values are such as golden had in `{detail['of']}` alone, where they no longer stand: columns changed places"
         case "foreign":
