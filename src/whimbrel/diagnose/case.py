@@ -35,9 +35,8 @@ SELDOM = 0.02
 """The share of golden's rows that must lack a field, and have it, before it can be learned what that changes."""
 SAMPLED = 1.5
 """Predictions behind each row from which on rows that follow each other did not."""
-LONG = 40
-"""Characters that names, codes and addresses seldom have."""
-
+LONG, WORDS = 40, 5
+"""Characters, and blanks, that names, codes and addresses seldom have."""
 _OFTEN = 0.1
 """The different values a row up to which those of a field come again and again."""
 NEWCOMERS = 0.03
@@ -444,7 +443,7 @@ def _is_text(variable: Variable) -> bool:
         return False
     sample = [one.strip() for one in variable.vocabulary[:: max(1, len(variable.vocabulary) // 400)]]
     if variable.distinct < MOSTLY_ONCE * known:
-        return float(np.mean([" " in one and len(one) > LONG for one in sample])) > 0.5
+        return float(np.mean([" " in one and (len(one) > LONG or one.count(" ") >= WORDS) for one in sample])) > 0.5
     return float(np.mean([" " in one or len(one) > LONG for one in sample])) > 0.5
 
 

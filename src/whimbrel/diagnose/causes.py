@@ -36,6 +36,7 @@ from whimbrel.diagnose.followers import (
     same_source,
     says_anew,
     shows_itself,
+    strange,
     strange_text,
     taken_along,
     tells,
@@ -247,10 +248,8 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
     if own is Role.LABEL:
         arrival = suspect.hit.channel.signature in ("lost", "late")
         return not arrival and shared >= 0.5 and (mixed_up or cause.layer in ("data", "features", "model"))
-    if own is Role.SPAN and nothing_to_do(suspect, guilty):
-        return True
     if own is Role.SPAN:
-        return shared >= SAME and cause.layer == "hardware"
+        return nothing_to_do(suspect, guilty) or (shared >= SAME and cause.layer == "hardware")
     if own is Role.ERROR:
         failed = overlap(guilty.bad, suspect.bad) >= CLEARER_ROWS  # what fails falls back on something
         return failed or shared >= SAME or overlap(suspect.bad, guilty.bad) >= SAME
@@ -269,7 +268,8 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         # It breaks on the inputs that it really received; but it received a text, not the text's length or opening.
         texts = {guilty.component, *(name for name in cause.victims if role_of(name) is Role.INPUT)}
         marks = [name.partition("#") for name in suspect.hit.channel.detail["relation"].parents]
-        told = shared >= SAME and all(mark and text in texts for text, mark, _ in marks)
+        there = shared >= SAME or overlap(suspect.bad, strange(guilty)) >= MOSTLY
+        told = there and all(mark and text in texts for text, mark, _ in marks)
         told |= shared >= CLEARER_ROWS and (misled(suspect, guilty) or new_to_it(suspect, cause.component))
         # What golden told by an input that is stuck it read elsewhere: in the text whose language the input names.
         stuck = other is Role.INPUT and guilty.hit.channel.signature in ("constant", "spell")

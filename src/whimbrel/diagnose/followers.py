@@ -24,6 +24,8 @@ GOOD = 0.8
 """The share of an output's variance that a fitted model must tell before it says who is answered otherwise."""
 _FEW, _LEFT = 12, 0.02
 """Rows that show a fixed multiple; the part of the squares that rounding may leave of it."""
+BARELY_ANY = 0.001
+"""The share of golden's rows that is as good as none."""
 _DIGITS = ("atom", "stutter", "standing", "whole", "grid")
 """What is told by the last digits of a number, which a fitted relation does not foretell."""
 _MADE_OF = ("range", "unit", "offset")
@@ -274,6 +276,17 @@ def of_the_past(suspect: Suspect) -> bool:
     """Whether it is told by the rows before it."""
     relation = suspect.hit.channel.detail.get("relation")
     return relation is not None and relation.form == history.FORM
+
+
+def strange(suspect: Suspect) -> Bools:
+    """The rows that show any of what golden never had of it, in whichever slice, shape (n,)."""
+    shown = [
+        h.channel.values == 1
+        for h in suspect.hits
+        if h.channel.binary and h.channel.kind == "invariant" and h.before <= BARELY_ANY
+    ]
+    out: Bools = np.any([*shown, suspect.bad], axis=0)
+    return out
 
 
 def same_source(a: Suspect, b: Suspect) -> bool:
