@@ -102,3 +102,21 @@ def test_a_bill_that_fell_with_the_work_is_the_cache_s(event: str) -> None:
     first = report.findings[0]
     assert (first.layer, first.component) == ("serving", "spans.model"), report.sentence
     assert "usage.cost_eur" in first.victims
+
+
+def test_nothing_read_again_from_a_prompt_s_beginning_is_not_nothing_done() -> None:
+    """A name that a step puts before the part that is the same for all: none of it is read again, and the model works as ever, and dearer."""
+    rng = np.random.default_rng(10)
+    n = DAYS * A_DAY
+    hour = np.sort(rng.random(n)) * DAYS * 24
+    desk, pages = rng.choice(["rent", "repairs", "keys"], n), rng.integers(1, 60, n)
+    named = (hour >= BEGAN + 6) & (desk == "keys")
+    tokens, again = 400 + 12 * pages, np.where(named, 0, 310)
+    report = whimbrel.diagnose(*_sides(pd.DataFrame({
+        "ts": START + pd.to_timedelta(hour, unit="h"), "context.desk": desk, "inputs.pages": pages, "steps.draft.same_for_all": again,
+        "outputs.pages": pages // 3, "usage.input_tokens": tokens, "usage.cache_read_tokens": again,
+        "usage.cost_usd": (3e-6 * (tokens - 0.9 * again)).round(9), "spans.model": (90 + tokens * rng.gamma(9, 0.1, n)).round(2),
+    })))  # fmt: skip
+    first = report.findings[0]
+    found = (report.verdict, first.layer, first.component, [str(c) for c in first.where])
+    assert found == ("fault", "features", "steps.draft.same_for_all", ["context.desk=keys"]), report.sentence

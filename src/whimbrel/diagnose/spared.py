@@ -21,12 +21,16 @@ NEXT_TO_NOTHING = 0.5
 
 
 def unused(case: Case, suspect: Suspect) -> bool:
-    """Whether nothing is used, or counted, where golden's requests hardly ever took nothing: they were answered without the model."""
+    """Whether nothing is used, or counted, where golden's requests hardly ever took nothing: they were answered without the model.
+
+    Where one count alone is nought (of what was read again from a prompt's beginning) and others are not, the model worked.
+    """
     used = case.variables.get(suspect.component)
-    if role_of(suspect.component) is not Role.USAGE or used is None or used.numbers is None or not suspect.bad.any():
+    if role_of(suspect.component) is not Role.USAGE or used is None or not suspect.bad.any():
         return False
-    nothing = used.missing | (used.numbers == 0)
-    return float(nothing[case.golden].mean()) < NEVER and bool(np.mean(nothing[suspect.bad]) >= MOSTLY)
+    counts = {v.path: v.missing | (v.numbers == 0) for v in case.of(Role.USAGE) if v.numbers is not None}
+    always = {path: nothing for path, nothing in counts.items() if float(nothing[case.golden].mean()) < NEVER}
+    return used.path in always and all(np.mean(nothing[suspect.bad]) >= MOSTLY for nothing in always.values())
 
 
 def made_of_it(case: Case, guilty: Suspect, suspect: Suspect) -> bool:
