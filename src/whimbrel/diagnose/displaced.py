@@ -37,6 +37,8 @@ _DEALT, _IN_A_ROW, _COMES_TO_NOTHING, _ORDERS = 160, 32, 0.4, 100
 """Values that show that they are dealt out among neighbours; how many in a row are added up, the part of their variance that may be left, and other
 orders that must all leave more."""
 _DEALT_OUT = "they are dealt out"
+_KEPT = 0.7
+"""The part of golden's correlation with their own key's values that they must have with another request's key's."""
 _HOURS, _MOST_OF_A_DAY = 14, 16
 """Hours that a clock may be off; hours in which that must be seen."""
 _AS_WELL, _NEARER = 1.2, 3.0
@@ -59,6 +61,8 @@ def of_another(case: Case, suspect: Suspect, relation: Relation | None) -> Suspe
 
 def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> tuple[str, bool]:
     """Whose a step's or an output's values are, in words, or whose the inputs are that stand beside them; empty where they are no other request's."""
+    if suspect.hit.channel.signature == "rekeyed":
+        return _of_anothers_key(case, suspect), False
     own = suspect.hit.channel.detail.get("relation")
     relation = own if relation is None and own is not None and own.exact else relation  # of a text, what is told of it
     variable = None if relation is None else case.variables.get(relation.target)
@@ -78,8 +82,7 @@ def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> tuple
     best, words, of_inputs = 0.0, "", False
     lines = {"": np.zeros(len(case.ts), np.int64), **_places(case)}
     for path, place in (lines | _series(case) if role_of(suspect.component) is Role.OUTPUT else lines).items():
-        line = np.flatnonzero(case.window & (place >= 0))
-        line = line[np.lexsort((case.ts[line], place[line]))]
+        line = _line(case, place)
         for own, others in ((values, expected), (expected, values)):
             shares = {lag: _share(own, others, bad, place, line, lag, near) for lag in _LAGS}
             lag = max(_LAGS, key=lambda one: shares[one])
@@ -90,10 +93,39 @@ def _displaced(case: Case, suspect: Suspect, relation: Relation | None) -> tuple
             chance = max(_share(own, others, bad, place, line, far, near) for far in _FARTHER)
             if chance <= at_most * shares[lag]:
                 best, of_inputs = share, own is expected
-                count = "" if abs(lag) == 1 else f" {abs(lag)} places"
-                of = f"{count} {'before' if lag < 0 else 'after'} it{f' of the same {path}' if path else ''}"
-                words = f"{'the inputs beside them' if of_inputs else 'they'} are those of the request{of}"
+                words = f"{'the inputs beside them' if of_inputs else 'they'} are {_neighbours(lag, path)}"
     return words or _of_a_batch(case, suspect, relation, lines), of_inputs
+
+
+def _of_anothers_key(case: Case, suspect: Suspect) -> str:
+    """Of whose key values are that no longer go by their own row's, in words: the request's next to it on the same host; empty where they are nobody's."""
+    detail = suspect.hit.channel.detail
+    if role_of(suspect.component) is not Role.STEP or not detail["many"] or max(case.sampled) > SAMPLED:
+        return ""
+    key, ranks = case.variables[detail["key"]].kinds, detail["ranks"]
+    golden, size = case.golden & np.isfinite(ranks), int(key.max()) + 1
+    counts = np.bincount(key[golden], minlength=size)
+    sums = np.bincount(key[golden], weights=ranks[golden], minlength=size)
+    usual = np.where(counts[key] >= 2, sums[key] / np.maximum(counts[key], 1), np.nan)
+    rest = np.where(golden, (sums[key] - ranks) / np.maximum(counts[key] - 1, 1), usual)  # golden's without itself
+    own = _goes_with(ranks, np.where(np.isfinite(usual), rest, np.nan), np.flatnonzero(golden & suspect.inside))
+    rows, best, words = np.flatnonzero(suspect.affected & np.isfinite(ranks)), _KEPT * own, ""
+    for path, place in {"": np.zeros(len(case.ts), np.int64), **_places(case)}.items():
+        line = _line(case, place)
+        for lag in _LAGS:
+            here, other = _beside(place, line, rows, lag)
+            told = _goes_with(ranks[here], usual[other], np.arange(here.size))
+            if told > best:
+                best, words = told, f"they are {_neighbours(lag, path)}"
+    return words
+
+
+def _goes_with(ranks: Floats, usual: Floats, rows: Ints) -> float:
+    """How closely ranks go with what is usual (their correlation); 0 where too few are known."""
+    rows = rows[np.isfinite(ranks[rows]) & np.isfinite(usual[rows])]
+    if rows.size < _LEAST or min(np.ptp(ranks[rows]), np.ptp(usual[rows])) == 0:
+        return 0.0
+    return float(np.corrcoef(ranks[rows], usual[rows])[0, 1])
 
 
 def _of_a_batch(case: Case, suspect: Suspect, relation: Relation, lines: Mapping[str, Ints]) -> str:
@@ -229,13 +261,31 @@ def _reach(relation: Relation, values: Floats, judged: Bools) -> Floats:
     return out
 
 
+def _neighbours(lag: int, path: str) -> str:
+    count = "" if abs(lag) == 1 else f" {abs(lag)} places"
+    return f"those of the request{count} {'before' if lag < 0 else 'after'} it{f' of the same {path}' if path else ''}"
+
+
+def _line(case: Case, place: Ints) -> Ints:
+    """The window's rows that have a place, place by place, each in order of time."""
+    line = np.flatnonzero(case.window & (place >= 0))
+    return line[np.lexsort((case.ts[line], place[line]))]
+
+
+def _beside(place: Ints, line: Ints, rows: Ints, lag: int) -> tuple[Ints, Ints]:
+    """Those of the rows that have another one so many places on in their line, and that one, shape (rows,) each."""
+    at = np.full(place.size, -1)
+    at[line] = np.arange(line.size)
+    here = rows[(at[rows] >= 0) & (at[rows] + lag >= 0) & (at[rows] + lag < line.size)]
+    other = line[at[here] + lag]
+    same = place[other] == place[here]
+    return here[same], other[same]
+
+
 def _share(own: Floats, others: Floats, bad: Ints, place: Ints, line: Ints, lag: int, near: Floats) -> float:
     """The share of these rows whose `own` number is the other one's of the row so many places on in its line; 0 where too few have one."""
-    at = np.full(own.size, -1)
-    at[line] = np.arange(line.size)
-    here = bad[(at[bad] >= 0) & (at[bad] + lag >= 0) & (at[bad] + lag < line.size)]
-    other = line[at[here] + lag]
-    same = (place[other] == place[here]) & np.isfinite(others[other])
+    here, other = _beside(place, line, bad, lag)
+    same = np.isfinite(others[other])
     if same.sum() < max(_LEAST, bad.size / 2):
         return 0.0
     return float(np.mean(np.abs(own[here] - others[other])[same] <= near[here][same]))

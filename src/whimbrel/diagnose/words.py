@@ -90,7 +90,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             fill = f"{detail['cap']} {detail['value']!r} within {detail['within']}"
             return f"{after} of those whose {detail['key']} has had {fill} are given one more, {before} in golden: nobody counts any more"
         case "displaced":
-            return f"{after} of values are not {'what its inputs give' if detail['of_inputs'] else 'their own'}: {note}"
+            of = "" if "ranks" in detail else f"{after} of "
+            return f"{of}values are not {'what its inputs give' if detail['of_inputs'] else 'their own'}: {note}"
         case "fixed":
             return f"{after} of values are not {detail['value']:g}, as all of golden's were"
         case "cut":
