@@ -70,13 +70,15 @@ def judged(case: Case, parts: Split, cause: Cause, numbers: dict[str, float]) ->
     """The numbers with what the labels say, and whether another model does harm.
 
     The loss of its scores is held against that of the scores that golden's model would have given, and so is how far they are off on
-    average: too high for all, they cost little and decide much. Where no labels have come, an announced release is no fault unless it
-    distorts; one that nobody announced is one, where anything is announced at all.
+    average: too high for all, they cost little and decide much. A decision that is never taken any more under it is harm. Where no labels
+    have come, an announced release is no fault unless it distorts; one that nobody announced is one, where anything is announced at all.
     """
     said = announced(case, cause)
     answered = _answered(case, cause.suspect.affected)
     if not said and any(c.path == "hardware.host" for c in cause.suspect.where):
         return numbers, True
+    if any(w.hit.channel.signature == "vanished" and w.proof > Proof.SOFT for w in cause.witnesses):
+        return numbers, True  # what golden's model chose for its kinds of rows no model that is as good never chooses
     score, promised = _scores(case, parts)
     if (grown := _less_liked(case, cause, score, promised)) > 0:
         return numbers | {"labels_worse": round(grown, 4)}, True
