@@ -40,3 +40,11 @@ def test_what_golden_had_for_some_hours_only_teaches_nothing_of_who_asks() -> No
     window["context.country"] = np.full(3_000, "NZ")
     values = np.concatenate([np.where(last, 1.0, 0.0), np.zeros(3_000)])
     assert abs(excess(asked(golden, window), values).mean()) < 0.1
+
+
+def test_a_saturday_s_first_hours_teach_nothing_of_weekends() -> None:
+    """Golden ends on a Saturday at three, after two dear hours; the rest of the day is no cheap one for being what golden's other days were."""
+    golden, window = cells(12_000, 1, hours=77, start_hour=0), cells(3_000, 2, hours=24, start_hour=77)
+    dear = golden["ts"] >= START + 74 * HOUR_US
+    assert (asked(golden, window).weekday[: len(dear)][dear] >= 5).all()
+    assert abs(excess(asked(golden, window), np.concatenate([np.where(dear, 1.0, 0.0), np.zeros(3_000)])).mean()) < 0.1

@@ -19,6 +19,8 @@ from whimbrel.model.window import Where
 
 _LASTING = 3.0
 """Blocks of golden over which a value must be spread, or half of them, for its level to be its own and not that of its days."""
+_A_DAY = 8.0
+"""Hours of weekends, or of working days, by the inverse Simpson index of golden's rows, from which on they teach what such days are like."""
 
 CLOCKED = 0.97
 """The share of rows that must have the commonest value of their hour before the hour is said to tell it."""
@@ -32,6 +34,7 @@ def mix_design(case: Case) -> tuple[sparse.csr_matrix, Bools]:
     """
     mixed = [d for d in case.dimensions if role(d) in (Role.CONTEXT, Role.HARDWARE)]
     brief = np.any([_brief(case, d) for d in mixed], axis=0) if mixed else np.zeros(case.ts.size, dtype=bool)
+    brief |= _of_few_hours(case)
     codes = [(d.codes, len(d.values)) for d in mixed]
     codes.append(((case.hour // 3).astype(np.int64), 8))
     codes.append(((case.weekday >= 5).astype(np.int64), 2))
@@ -49,6 +52,18 @@ def _brief(case: Case, dimension: Dimension) -> Bools:
     brief[-1] = False  # what is too rare to look at alone
     out: Bools = brief[dimension.codes]
     return out
+
+
+def _of_few_hours(case: Case) -> Bools:
+    """Rows of weekends, or of working days, shape (n,), where golden had but a few hours of these: a Saturday's first is no weekend yet."""
+    weekend = case.weekday >= 5
+    spread = []
+    for days in (~weekend, weekend):
+        counts = np.unique(case.ts[case.golden & days] // HOUR_US, return_counts=True)[1].astype(np.float64)
+        spread.append(float(counts.sum() ** 2 / max(float((counts**2).sum()), 1.0)))
+    if max(spread) < _A_DAY or min(spread) >= _A_DAY:
+        return np.zeros(case.ts.size, dtype=bool)
+    return ~weekend if spread[0] < _A_DAY else weekend
 
 
 def one_hot(codes: Ints, size: int) -> sparse.csr_matrix:
