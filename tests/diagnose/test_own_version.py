@@ -27,20 +27,25 @@ def _orders(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     said = np.where(shop == "desk", np.array([p.title() for p in PARTS])[part], np.array(PARTS)[part])
     rate = np.round(rng.gamma(4, 3, len(PARTS)), 1)
     lost = late & (shop == "desk") & (event == "spelling")
-    made = np.where(lost, 12.0, np.where(late & (event == "version"), np.round(1.2 * rate + 1, 1)[part], rate[part]))
+    made = np.where(
+        lost, 12.0, np.where(late & event.startswith("version"), np.round(1.2 * rate + 1, 1)[part], rate[part])
+    )
     weight = rng.gamma(3, 2, n).round(2)
     key = np.where(lost, said, np.array(PARTS)[part]).astype(object)
     score = (1 / (1 + np.exp(-(0.06 * made + 0.15 * weight - 2)))).round(4)
     table = pd.DataFrame({
         "ts": pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta(hour, unit="h"), "context.shop": shop, "inputs.part": said,
         "inputs.weight": weight, "steps.rates.key": key,
-        "steps.rates.table": np.where(late & (event == "version"), "r8", "r7"), "steps.rates.rate": made, "outputs.score": score,
+        "steps.rates.table": np.where(late & event.startswith("version"), "r8", "r7"),
+        "code.rates": np.where(late & (event == "version, code"), "77aa", "12f0"), "steps.rates.rate": made, "outputs.score": score,
         "decision": np.where(score > 0.45, "check", "ship"),
     })  # fmt: skip
     return table[hour < began], table[hour >= began]
 
 
-@pytest.mark.parametrize(("event", "verdict"), [("spelling", "fault"), ("version", "notice"), ("", "healthy")])
+@pytest.mark.parametrize(
+    ("event", "verdict"), [("spelling", "fault"), ("version", "notice"), ("version, code", "notice"), ("", "healthy")]
+)
 def test_a_key_in_another_spelling_is_no_version_of_its_step(event: str, verdict: str) -> None:
     report = whimbrel.diagnose(*_orders(event))
     assert report.verdict == verdict, report.sentence

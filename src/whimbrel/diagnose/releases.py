@@ -300,7 +300,7 @@ def on_trial(case: Case, cause: Cause) -> bool:
     tags = case.of(Role.CONTEXT) if cause.layer == "decision" or _relisted(case, suspect) else []
     if role_of(suspect.component) is Role.STEP and suspect.hit.channel.signature not in _BROKEN_STEP:
         own = split_path(suspect.component)[1]
-        departs = {witness.component for witness in cause.witnesses if witness.proof > Proof.SOFT}
+        departs = {w.component for w in cause.witnesses if w.proof > Proof.SOFT and not _one_name(case, w)}
         said = [v for v in case.of(Role.STEP) if v.field.step == own and v.codes is not None and not v.derived]
         # A text is a new one on every row; what itself went wrong names no version.
         tags = [*tags, *(v for v in said if v.name not in departs and v.name not in case.growing)]
@@ -313,6 +313,14 @@ def on_trial(case: Case, cause: Cause) -> bool:
         broken = any(hit.channel.signature in _BROKEN for hit in suspect.hits)
         return cause.layer in ("model", "decision") and not broken and since >= ALL_OF
     return "model.variant" in arms and any(arms["model.variant"] in said for said in _said(case, cause))
+
+
+def _one_name(case: Case, suspect: Suspect) -> bool:
+    """Whether a step said one and the same name on all of golden's rows, and says another: that is its version's, and no value that went wrong."""
+    variable = case.variables.get(suspect.component)
+    if suspect.hit.channel.signature != "unseen" or variable is None or variable.codes is None:
+        return False
+    return all(np.unique(variable.codes[rows & ~variable.missing]).size == 1 for rows in (case.golden, suspect.bad))
 
 
 def _relisted(case: Case, suspect: Suspect) -> bool:

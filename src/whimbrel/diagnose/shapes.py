@@ -285,7 +285,8 @@ def difference_words(recorded: Floats, expected: Floats) -> str:
         return f"values are {factor_words(float(np.median(ratios[fair])))}"
     if _tight(gaps, scale=float(np.std(expected)) or 1.0):
         return f"values are shifted by {np.median(gaps):+.4g}"
-    if np.array_equal(recorded, np.round(recorded)) and not np.array_equal(expected, np.round(expected)):
+    whole = np.array_equal(recorded, np.round(recorded)) and not np.array_equal(expected, np.round(expected))
+    if whole and np.quantile(np.abs(gaps), 0.95) <= 1:
         return "values are rounded to whole numbers"
     pairs = {(float(e), float(r)) for e, r in zip(np.round(expected, 9), np.round(recorded, 9), strict=True)}
     sources = {e for e, _ in pairs}
