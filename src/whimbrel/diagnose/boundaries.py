@@ -88,7 +88,8 @@ def learn_all(case: Case, hopes: Hopes) -> Boundaries:
         if found is None and variable.field.role in (Role.INPUT, Role.STEP):
             found = clocks.local(case, parts, variable) or recalled(case, pasts, variable)
         found = found or composed(case, parts, variable, [*parents, *case.of(Role.CONTEXT)])
-        if found is not None or (found := from_words(case, parts, variable, parents)) is not None:
+        found = _by_words(case, parts, variable, parents, found)
+        if found is not None:
             relations[variable.name] = found
         elif parents and (variable.field.role is not Role.INPUT or _measured(case, variable)):
             loose.append((variable, parents))
@@ -127,6 +128,16 @@ def _beside(case: Case, parts: Split, variable: Variable, parents: Sequence[Vari
     made = [v for v in case.of(Role.STEP) if v.field.step == variable.field.step and not v.derived]
     before = made[: made.index(variable)] if variable in made else []
     return exact(case, parts, variable, [*before, *parents]) if before and variable.numbers is not None else None
+
+
+def _by_words(
+    case: Case, parts: Split, variable: Variable, parents: Sequence[Variable], found: Relation | None
+) -> Relation | None:
+    """The relation found, or that to the words of a text, where none is, or only a rule that errs more: by a text's marks and what else goes with it."""
+    if found is not None and (found.form != "rule" or found.strength == 1.0):
+        return found
+    told = from_words(case, parts, variable, parents)
+    return told if told is not None and (found is None or told.strength > found.strength) else found
 
 
 def _afterwards(case: Case, parts: Split, variable: Variable, parents: Sequence[Variable]) -> Relation | None:
