@@ -36,6 +36,7 @@ from whimbrel.diagnose.followers import (
     same_source,
     says_anew,
     shows_itself,
+    slow,
     strange,
     strange_text,
     taken_along,
@@ -44,7 +45,6 @@ from whimbrel.diagnose.followers import (
     unanswered,
     unanswered_there,
     unread,
-    worst,
 )
 from whimbrel.diagnose.machines import calls, errs, on_one_host
 from whimbrel.diagnose.misrecorded import misrecorded
@@ -210,7 +210,7 @@ def _turn(case: Case, suspect: Suspect, rest: Sequence[Suspect]) -> tuple[float,
         # A slow span that goes with wrong values explains them; one that goes with none stands for itself, last.
         wrong = [s for s in rest if role_of(s.component) in (Role.INPUT, Role.STEP, Role.OUTPUT, Role.ERROR)]
         halted = suspect.shift > HALTED or any(h.channel.binary for h in suspect.hits)
-        takes_down = halted and any(overlap(s.bad, worst(suspect)) >= MOSTLY for s in wrong)
+        takes_down = halted and any(overlap(s.bad, slow(suspect)) >= MOSTLY for s in wrong)
         takes_down &= not any(nothing_to_do(suspect, s) for s in wrong)
         first = -1.0 if takes_down else 1.0
         if suspect.component == TOTAL:
@@ -254,7 +254,7 @@ def _explains(case: Case, cause: Cause, suspect: Suspect) -> bool:
         failed = overlap(guilty.bad, suspect.bad) >= CLEARER_ROWS  # what fails falls back on something
         return failed or shared >= SAME or overlap(suspect.bad, guilty.bad) >= SAME
     if other is Role.SPAN:
-        taken_down = together(suspect, guilty) or overlap(suspect.bad, worst(guilty)) >= MOSTLY
+        taken_down = together(suspect, guilty) or overlap(suspect.bad, slow(guilty)) >= MOSTLY
         return taken_down or misled(suspect, guilty)
     if other is Role.ERROR:
         return unanswered(suspect, guilty)

@@ -257,13 +257,18 @@ def together(a: Suspect, b: Suspect) -> bool:
 
 def worst(suspect: Suspect) -> Bools:
     """The rows that show it; of a span those that are far out, where they are known: a mean that rises hides which calls did it."""
-    far = {h.channel.signature: h.channel.values == 1 for h in suspect.hits if h.channel.binary}
-    if role_of(suspect.component) is not Role.SPAN or not far:
-        return suspect.bad
-    stopped = [
-        rows for signature, rows in far.items() if signature in ("halted", "atom")
-    ]  # at a time-out all are as long
-    out: Bools = suspect.affected & np.any(stopped or list(far.values()), axis=0)
+    far = role_of(suspect.component) is Role.SPAN and any(h.channel.binary for h in suspect.hits)
+    out: Bools = suspect.affected & slow(suspect) if far else suspect.bad
+    return out
+
+
+def slow(span: Suspect) -> Bools:
+    """The calls of its slice that are far out, of golden's as well, shape (n,): where they come oftener and oftener, also those before their mean rose."""
+    far = {h.channel.signature: h.channel.values == 1 for h in span.hits if h.channel.binary}
+    if not far:
+        return span.shown
+    stopped = [rows for name, rows in far.items() if name in ("halted", "atom")]  # at a time-out all are as long
+    out: Bools = span.inside & np.any(stopped or list(far.values()), axis=0)
     return out
 
 

@@ -35,6 +35,8 @@ GROWN, ON_TOP = 0.5, 1.25
 """The part by which a slice must have grown for newcomers to be behind what it shows, and times as many rows as came that may show it."""
 _BY_CHANCE = 2.5
 """Standard errors by which numbers of rows may differ by chance."""
+HANDFUL = 40
+"""Rows below which a distribution may be anybody's."""
 VERSION = re.compile(r"v?\d+([._-]\d+)*$")
 """What a release calls itself."""
 _A_NAME = 3
@@ -124,7 +126,9 @@ def abrupt(case: Case, suspect: Suspect) -> bool:
 
 
 def far(suspect: Suspect) -> bool:
-    """Whether a distribution moved farther than a mix that nobody recorded moves it: a share by a standard deviation as well."""
+    """Whether a distribution moved farther than a mix that nobody recorded moves it: a share by a standard deviation as well. A handful may be anybody's."""
+    if suspect.affected.sum() < HANDFUL:
+        return False
     moved = abs(suspect.shift)
     spread = max(suspect.before * (1 - suspect.before), 0.0) ** 0.5
     return moved >= 0.3 or (suspect.hit.channel.binary and moved >= max(0.05, spread))
