@@ -143,6 +143,11 @@ def of_the_one_before(c: dict[str, Any], _: np.random.Generator) -> Any:
     return np.where(c["context.device"] == "phone", np.roll(c["steps.store.average"], 1), c["steps.store.average"])
 
 
+def of_somebody(c: dict[str, Any], _: np.random.Generator) -> Any:
+    """A cache on one kind of device hands out what somebody asked for a while ago."""
+    return np.where(c["context.device"] == "phone", np.roll(c["steps.store.average"], 9), c["steps.store.average"])
+
+
 def sale(c: dict[str, Any], rng: np.random.Generator) -> Any:
     """On that device all spend twice as much, some far more."""
     more = np.where(c["context.device"] == "phone", 2 * np.exp(rng.normal(0, 0.3, len(c["ts"]))), 1.0)
@@ -156,14 +161,22 @@ def slump(c: dict[str, Any], rng: np.random.Generator) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("change", "where"), [(of_the_one_before, ["phone"]), (sale, None), (slump, None), (None, None)]
+    ("change", "says"),
+    [
+        (of_somebody, "no longer go by inputs.customer"),
+        (of_the_one_before, "those of the request before it"),
+        (sale, ""),
+        (slump, ""),
+        (None, ""),
+    ],
 )
-def test_what_goes_by_an_id_is_another_s(change: Spent | None, where: list[str] | None) -> None:
-    """Though its distribution is what it was; what all of them do is the world's."""
+def test_what_goes_by_an_id_is_another_s(change: Spent | None, says: str) -> None:
+    """Though its distribution is what it was; what all of them do is the world's. Whose it is, is said where it is the request's just before."""
     golden, window = customers(12_000, 1, 0, 240), customers(3_000, 2, 240, 24, change)
     found = diagnose(to_arrow(golden), to_arrow(window)).findings
-    told = [f for f in found if "no longer go by inputs.customer" in f.what]
-    assert [[c.value for c in f.where] for f in told] == ([where] if where else [])
+    told = [f for f in found if "no longer go by inputs.customer" in f.what or "those of the request" in f.what]
+    assert [[c.value for c in f.where] for f in told] == ([["phone"]] if says else [])
+    assert all(says in f.what for f in told)
     assert all(f.component == "steps.store.average" and f.harmful for f in told)
 
 
