@@ -74,3 +74,29 @@ def test_a_weekend_that_golden_hardly_had_is_no_code_of_another_meaning() -> Non
     (found,) = [f for f in diagnose(*_week(0, exchanged=True)).findings if f.layer == "features"]
     assert found.component == "steps.known.returns"
     assert "codes stand for others than before" in found.what
+
+
+def _parts_of_the_day(began: str, moved: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ten days of two countries by the part of their day, and two more from `began` on; when `moved` hours of these are over one's clock is put back."""
+    rng = np.random.default_rng(8)
+    start = pd.Timestamp(began, tz="UTC")
+    hour = np.sort(rng.random(12_000)) * 288 - 240
+    country, x = rng.choice(["us", "de"], hour.size, p=[0.4, 0.6]), rng.normal(0, 1, hour.size).round(3)
+    back = (country == "de") & (hour >= moved)
+    local = (start.hour + hour + np.where(country == "de", 2.0, -7.0) - back) % 24
+    part = np.select([local < 6, local < 12, local < 18], ["night", "morning", "day"], "evening")
+    table = pd.DataFrame({
+        "ts": start + pd.to_timedelta(hour, unit="h"), "inputs.country": country, "inputs.x": x, "steps.clock.part": part,
+        "outputs.score": (x + 0.4 * (part == "evening")).round(3),
+    })  # fmt: skip
+    return table[hour < 0], table[hour >= 0]
+
+
+@pytest.mark.parametrize(("began", "moved", "fault"), [("2026-10-24", 25, False), ("2026-10-21", 10, True)])
+def test_a_part_of_the_day_that_comes_later_since_a_weekends_night_is_the_clocks(
+    began: str, moved: float, fault: bool
+) -> None:
+    report = diagnose(*_parts_of_the_day(began, moved))
+    assert (report.verdict == "fault") == fault, report.sentence
+    if fault:
+        assert report.findings[0].component == "steps.clock.part"

@@ -11,10 +11,10 @@ may call. The rooms inside, in the order in which a case goes through them:
                   put together from, `crosstabs` what two categories say together, `districts` what
                   codes that begin alike have in common, `pairs` which two numbers one reads as one, `tallies` what counts nulls,
                   `rounding` how near is equal; `history` reads what was made of a `series`' own past, `clocks` local hours
-    contracts     what golden always kept about a single field; `surroundings` and `labels` likewise for theirs, `judged` for
-                  what labels say, `arrivals` for when they come, `agreeing` for those that never correct, `thinned` for what of them is
-                  lost, `readings` for whose they are by golden's `terms`; `feeds`, `senders`, `copies` and `columns` know what only a
-                  broken source does to numbers, texts, what is a tag as well and what stands in another column, `misread` what a reader
+    contracts     what golden always kept about a single field, `due` about a day that all are given; `surroundings` and `labels` likewise for
+                  theirs, `judged` for what labels say, `arrivals` for when they come, `agreeing` for those that never correct, `thinned` for
+                  what of them is lost, `readings` for whose they are by golden's `terms`; `feeds`, `senders`, `copies` and `columns` know what
+                  only a broken source does to numbers, texts, what is a tag as well and what stands in another column, `misread` what a reader
                   does to numbers in texts, `ids` to keys, `bygone` what a store does that goes back to an older version, `carried` a form
                   that keeps its last entry, `spells` what is stuck for some minutes; `atoms` are single values that stand out, `fills` what
                   a step does where it falls back, `vanished` decisions that are taken no more, `caps` those taken too often

@@ -42,8 +42,11 @@ FEW_LENGTHS, LEAST_KEYS = 0.5, 20
 _ENDS = {2.0**7 - 1, 2.0**15 - 1, 2.0**15, 2.0**16 - 1, 2.0**31 - 1, 2.0**31, 2.0**32 - 1, 2.0**63}
 
 
-def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
-    """Single values that hold far more of the window than any block of golden gave to a single value it did not expect."""
+def channels_of_atoms(case: Case, variable: Variable, *, ordered: bool = True) -> list[Channel]:
+    """Single values that hold far more of the window than any block of golden gave to a single value it did not expect.
+
+    Where the numbers are `ordered`, one that grows with time, or is common because its neighbours are, is none; codes of texts are not.
+    """
     assert variable.numbers is not None
     known = np.isfinite(variable.numbers)
     golden, window = variable.numbers[case.golden & known], variable.numbers[case.window & known]
@@ -62,7 +65,8 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
     out = []
     for i in order:
         before = counts[i] / window.size - gained[i]
-        usual = max(natural if before > 0 else natural_new, *(_beside(gained, i, reach) for reach in _NEXT))
+        beside = [_beside(gained, i, reach) for reach in _NEXT] if ordered else []
+        usual = max([natural if before > 0 else natural_new, *beside])
         value = float(values[i])
         common = before > most_before * counts[i] / window.size
         if common and variable.field.role is Role.STEP:
@@ -70,7 +74,9 @@ def channels_of_atoms(case: Case, variable: Variable) -> list[Channel]:
         by_chance = CHANCE * float(np.sqrt(max(usual, 0.0) / window.size))
         if gained[i] < 2.0 * usual + by_chance or common:
             continue
-        if (not _is_sentinel(value) and _of_few_keys(case, variable, value)) or _grown(case, variable, value):
+        if (not _is_sentinel(value) and _of_few_keys(case, variable, value)) or (
+            ordered and _grown(case, variable, value)
+        ):
             continue
         low, high = float(golden.min()), float(golden.max())
         margin = FAR * (high - low)

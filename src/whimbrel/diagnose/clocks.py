@@ -1,7 +1,8 @@
 """Local clocks: an hour of the day that is the hour of the request where it came from, by country or by shop.
 
 In: a `Case` and a number. Out: the relation to the time of the row, exact, with one offset for each value of a tag (or one for all), or None; and
-whether all of a tag left it by one hour, which is how summer time begins and ends. Of labels how many ticks of their own clock they came later.
+whether all of a tag left it by one hour, which is how summer time begins and ends; so too of a
+category that goes by the hour. Of labels how many ticks of their own clock they came later.
 """
 
 from __future__ import annotations
@@ -59,6 +60,45 @@ def proof(case: Case, suspect: Suspect) -> Proof:
     return Proof.SOFT if _put_on(case, suspect) else Proof.HARD
 
 
+def put_on(case: Case, suspect: Suspect) -> bool:
+    """Whether a category that golden's hour and a tag decide (a part of the day) is since a night what it was one hour sooner, or later, for all of the tag."""
+    relation: Relation = suspect.hit.channel.detail["relation"]
+    target = case.variables[relation.target]
+    tags = [case.variables[name] for name in relation.parents if name not in ("hour", "weekday")]
+    if (
+        "hour" not in relation.parents
+        or target.codes is None
+        or len(tags) > 1
+        or any(tag.codes is None for tag in tags)
+    ):
+        return False
+    tag = tags[0].kinds if tags else np.zeros_like(case.ts)
+    hour = np.floor(case.hour).astype(np.int64)
+    usual = _by_hour(case, target.codes, tag, hour)
+    off = case.window & (case.ts >= suspect.since_us) & (relation.surprise == 1)
+    for ahead in (1, -1):
+        moved = usual[tag, (hour + ahead) % 24]
+        told = (target.codes >= 0) & (usual[tag, hour] >= 0) & (moved >= 0) & (moved != usual[tag, hour])
+        late, right = told & (target.codes == moved), told & (target.codes == usual[tag, hour])
+        theirs = told & case.window & np.isin(tag, tag[off])
+        if off.any() and late[off].mean() >= _ALL and late[theirs & (case.ts >= suspect.since_us)].mean() >= _ALL:
+            return all(
+                _by_night(case.ts, late & (tag == one) & off, right & (tag == one)) for one in np.unique(tag[off])
+            )
+    return False
+
+
+def _by_hour(case: Case, codes: Ints, tag: Ints, hour: Ints) -> Ints:
+    """Golden's most frequent value of a category, by a tag's value and the hour, shape (values of the tag, 24); -1 where there is none."""
+    rows = np.flatnonzero(case.golden & (codes >= 0) & (tag >= 0))
+    shape = (int(tag.max(initial=0)) + 1, 24, int(codes.max(initial=0)) + 1)
+    counts = np.bincount(
+        np.ravel_multi_index((tag[rows], hour[rows], codes[rows]), shape), minlength=int(np.prod(shape))
+    )
+    table = counts.reshape(shape)
+    return np.where(table.sum(axis=2) > 0, table.argmax(axis=2), -1)
+
+
 def _put_on(case: Case, suspect: Suspect) -> bool:
     """Whether all rows of some values of the tag, and no others, are one hour off, all the same way, and since a night on which clocks are put on."""
     relation: Relation = suspect.hit.channel.detail["relation"]
@@ -78,14 +118,18 @@ def _put_on(case: Case, suspect: Suspect) -> bool:
     )
 
 
-def _by_night(ts: Ints, off: Bools, right: Bools, offset: Floats) -> bool:
-    """Whether a small hour from Friday to Sunday, local time, lies between the last row that was right and the first that is off: then clocks are put on."""
+def _by_night(ts: Ints, off: Bools, right: Bools, offset: Floats | None = None) -> bool:
+    """Whether a small hour from Friday to Sunday, local time, lies between the last row that was right and the first that is off: then clocks are put on.
+
+    Without an offset, shape (n,), hours, any hour of these days does.
+    """
     first = int(ts[off].min())
     before = ts[right & (ts < first)]
     last = int(before.max()) if before.size else int(ts.min())
-    ahead = float(np.median(offset[off]))
+    ahead = 0.0 if offset is None else float(np.median(offset[off]))
     local = np.arange(last // HOUR_US, first // HOUR_US + 1) + int(ahead - 24 if ahead > _EAST else ahead)
-    return bool(((local % 24 <= _SMALL) & ((local // 24 + _THURSDAY) % 7 >= _FRIDAY)).any())
+    small = (local % 24 <= _SMALL) | (offset is None)
+    return bool((small & ((local // 24 + _THURSDAY) % 7 >= _FRIDAY)).any())
 
 
 def is_hour(variable: Variable, rows: Ints) -> bool:

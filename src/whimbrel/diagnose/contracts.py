@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whimbrel.diagnose import arranged, dates
+from whimbrel.diagnose import arranged, dates, due
 from whimbrel.diagnose.atoms import FAR, channels_of_atoms, end_of
 from whimbrel.diagnose.case import MOSTLY_ONCE, Case, Variable
 from whimbrel.diagnose.ids import MANY, channel_of_forms
@@ -41,6 +41,9 @@ _KEPT, _THEIRS = 0.998, 0.02
 _DECIMALS = range(4)
 _FINEST = 10.0 ** -max(_DECIMALS)
 """The decimals of marks that are looked for, and the finest of these."""
+OFTENER = 2.0
+"""Times as often as golden's likes, with other numbers in them, that one text must come to be the same again and again."""
+_DIGITS = re.compile(r"\d+")
 LEAST_AGAIN, TOLD = 3, 0.8
 """Rows of an id that say whether it is one without a value, and the share of nulls that are so told, and of rows of such ids that are null."""
 LEAST_FIXED = 200
@@ -94,7 +97,7 @@ def channels(case: Case) -> list[Channel]:
         elif variable.numbers is not None:
             out += _numeric(case, variable)
         elif not variable.derived:
-            out += [*_category(case, variable), *_texts(case, variable)]
+            out += [*_category(case, variable), *due.channels(case, variable), *_texts(case, variable)]
             out += channel_of_forms(case, variable, LAYER_OF[variable.field.role])
             out += _of_phrases(case, variable)
         elif variable.name.partition("#")[2] in FORMS:
@@ -372,11 +375,25 @@ def _texts(case: Case, variable: Variable) -> list[Channel]:
     as_numbers = replace(
         variable, codes=None, vocabulary=(), numbers=np.where(variable.codes < 0, np.nan, variable.codes.astype(float))
     )
+    usual = _usual_texts(variable, known)
     out = []
-    for channel in channels_of_atoms(case, as_numbers):
+    for channel in channels_of_atoms(case, as_numbers, ordered=False):
         text = variable.vocabulary[int(channel.detail["value"])]
+        share = float(np.nanmean(channel.values[case.window]))
+        if share <= OFTENER * usual.get(_DIGITS.sub("0", text), 0.0):
+            continue  # the next pay day's answer, where golden gave that of the last as often
         detail = {"text": text, "before": channel.detail["before"], "variable": variable.name}
         out.append(replace(channel, signature="repeated", floor=0.01, detail=detail))
+    return out
+
+
+def _usual_texts(variable: Variable, known: Ints) -> dict[str, float]:
+    """How often golden had the one text that came most often of those which differ in their numbers alone, by the text without them."""
+    texts, counts = np.unique(known, return_counts=True)
+    out: dict[str, float] = {}
+    for text, count in zip(texts[counts > 1], counts[counts > 1], strict=True):
+        bare = _DIGITS.sub("0", variable.vocabulary[text])
+        out[bare] = max(out.get(bare, 0.0), float(count / known.size))
     return out
 
 
@@ -388,7 +405,7 @@ def _category(case: Case, variable: Variable) -> list[Channel]:
     size = len(variable.vocabulary)
     golden = np.bincount(variable.codes[case.golden & ~variable.missing], minlength=size)
     window = np.bincount(variable.codes[case.window & ~variable.missing], minlength=size)
-    unseen = (golden == 0) & (window > 0)
+    unseen = (golden == 0) & (window > 0) & ~due.brought(case, variable)
     if golden.sum() < 30 or window.sum() < 10 or not unseen.any():
         return []
     nothing = [variable.vocabulary[i] for i in np.flatnonzero(unseen) if _is_nothing(variable.vocabulary[i])]

@@ -15,28 +15,30 @@ import numpy as np
 from whimbrel.model.rows import Bools, Floats, Ints
 
 MARK = "#days ago"
-_ENOUGH, _NEARLY_ALL = 20, 0.98
+ENOUGH, _NEARLY_ALL = 20, 0.98
 """Different texts of golden that tell how dates are written, and the share of them that must be dates."""
 _TIME = r"(?:[T ](?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?)?\s?(?P<zone>Z|[+-]\d\d:?\d\d)?"
 _YEAR_FIRST = re.compile(r"(?P<year>\d{4})([-/.])(?P<a>\d{1,2})\2(?P<b>\d{1,2})" + _TIME)
 _YEAR_LAST = re.compile(r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<year>\d{4})" + _TIME)
 _SAMPLED, _MONTHS = 400, 12
+_A_YEAR = 366
 _DAY_US = 86_400_000_000
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def days_ago(texts: Sequence[str], codes: Ints, golden: Bools, ts: Ints) -> Floats | None:
+def days_ago(texts: Sequence[str], codes: Ints, golden: Bools, ts: Ints, *, least: int = ENOUGH) -> Floats | None:
     """Days from each row's date to its request, shape (n,), NaN where there is none; None where golden's texts are no dates.
 
-    `codes`, shape (n,), index `texts`, -1 where null; `ts` are the rows' times (µs since 1970).
+    `codes`, shape (n,), index `texts`, -1 where null; `ts` are the rows' times (µs since 1970);
+    `least` is how many different texts golden must have. Where the year comes first the month is next, unless golden's say otherwise.
     """
     known = np.unique(codes[golden & (codes >= 0)])
-    if known.size < _ENOUGH:
+    if known.size < least:
         return None
     some = [texts[code] for code in known[:: max(1, known.size // _SAMPLED)].tolist()]
     for form in (_YEAR_FIRST, _YEAR_LAST):
         said = [one for text in some if (one := form.fullmatch(text)) is not None]
-        month = _month(said) if len(said) >= _NEARLY_ALL * len(some) else ""
+        month = _month(said, usual="a" if form is _YEAR_FIRST else "") if len(said) >= _NEARLY_ALL * len(some) else ""
         if month:
             at = np.array([*(_at(form.fullmatch(text), month) for text in texts), np.nan])
             timed = any(one["hour"] for one in said)
@@ -51,16 +53,29 @@ def before(moments: Floats, ts: Ints) -> Floats:
     return days
 
 
+def goes_on(old: str, new: str) -> bool:
+    """Whether a date became a later one within a year, as the next pay day follows the last: the calendar does that. Day and month exchanged do not."""
+    for form, months in ((_YEAR_FIRST, "a"), (_YEAR_LAST, "ab")):
+        one, other = form.fullmatch(old), form.fullmatch(new)
+        if one and other:
+            turned = one["a"] == other["b"] and one["b"] == other["a"]
+            days = [_at(other, month) - _at(one, month) for month in months]
+            return not turned and any(0 < ahead <= _A_YEAR for ahead in days) and not any(ahead <= 0 for ahead in days)
+    return False
+
+
 def moment(name: str, variables: Container[str]) -> bool:
     """Whether a variable is a moment as it came: it goes on with the time, and what can be said of it is said of how long ago it was."""
     return f"{name}{MARK}" in variables
 
 
-def _month(said: Sequence[re.Match[str]]) -> str:
-    """Which of the two numbers that are not the year is the month, `a` or `b`; empty where golden does not say."""
+def _month(said: Sequence[re.Match[str]], *, usual: str) -> str:
+    """Which of the two numbers that are not the year is the month, `a` or `b`; the usual one where golden does not say."""
     above = [np.mean([int(one[part]) > _MONTHS for one in said]) for part in ("a", "b")]
-    if min(above) > 1 - _NEARLY_ALL or max(above) <= 1 - _NEARLY_ALL:
+    if min(above) > 1 - _NEARLY_ALL:
         return ""
+    if max(above) <= 1 - _NEARLY_ALL:
+        return usual
     return "a" if above[0] < above[1] else "b"
 
 

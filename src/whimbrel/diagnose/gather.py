@@ -211,8 +211,8 @@ def _weighed(case: Case, suspect: Suspect, *, stranger: bool) -> Suspect:
     if unknown_ground(case, suspect):
         return name_shape(case, replace(suspect, proof=Proof.SOFT))  # that all values are one is no matter of ground
     by_time = _BY_TIME.get(channel.detail["relation"].form) if channel.kind == "residual" and channel.exact else None
-    if by_time is not None:
-        return replace(suspect, proof=by_time(case, suspect))
+    if by_time is not None or (channel.kind == "residual" and channel.exact and clocks.put_on(case, suspect)):
+        return replace(suspect, proof=by_time(case, suspect) if by_time else Proof.SOFT)
     if role_of(suspect.component) is Role.INPUT and channel.kind == "residual":
         whose = dealt(case, suspect)
         return replace(suspect, proof=Proof.FIRM if whose else tables.came_apart(case, suspect), note=whose)

@@ -13,6 +13,7 @@ import numpy as np
 from whimbrel.diagnose import keys, state
 from whimbrel.diagnose.atoms import HANDFUL
 from whimbrel.diagnose.case import DAY_US, HOUR_US, Case, Variable, usual_by_hour
+from whimbrel.diagnose.dates import goes_on
 from whimbrel.diagnose.shapes import (
     Conversion,
     conversion_of,
@@ -173,6 +174,7 @@ def _coded(case: Case, suspect: Suspect, variable: Variable, base: Bools) -> Sus
         and not _is_flag(names)
         and not _a_price(variable, base, len(renamed))
         and not any(state.of_the_time(case, codes == old) for old in renamed)
+        and not all(goes_on(names[old], names[new]) for old, new in renamed.items())
     ):
         return _named(
             suspect, "renamed", note=", ".join(f"{names[a]!r} became {names[b]!r}" for a, b in renamed.items())

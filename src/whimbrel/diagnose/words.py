@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whimbrel.diagnose import copies
+from whimbrel.diagnose import copies, due
 from whimbrel.diagnose.boundaries import upstream
 from whimbrel.diagnose.case import Case
 from whimbrel.diagnose.causes import Cause
@@ -100,6 +100,8 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"{first_of(detail['values'])} in {after} of texts, {before} in golden"
         case "reshaped":
             return f"{after} of values have a form that golden's did not have: {first_of(detail['values'])}, where it had {detail['usual']!r}"
+        case due.PAST:
+            return f"{after} of values name a day that is past, {before} in golden, which went on to the next: nobody looked again"
         case "repeated":
             return f"one and the same text in {after} of predictions, {before} in golden: {detail['text'][:60]!r}"
         case "identity":
