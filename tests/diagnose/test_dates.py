@@ -57,7 +57,8 @@ def _rentals(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     read = pd.DatetimeIndex(
         [pd.Timestamp(d.year, d.day, d.month) if s else d for d, s in zip(out, swapped, strict=True)]
     )
-    age, lead = np.floor((today - born).days / 365.25), (read - today).days
+    rounds = late & (zone == "k2") & (event == "nearest birthday")
+    age, lead = np.floor((today - born).days / 365.25 + np.where(rounds, 0.5, 0.0)), (read - today).days
     term = np.minimum((back - read).days, 30)
     score = (1 / (1 + np.exp(0.06 * (age - 35) - 0.02 * (term - 15) + 0.01 * lead + 0.03 * licence))).round(4)
     table = pd.DataFrame({
@@ -75,6 +76,7 @@ def _rentals(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         ("older", "", "", ""),
         ("another's", "data", "inputs.born", "context.agency=partner"),
         ("misread", "features", "steps.trip.", "context.zone=k2"),
+        ("nearest birthday", "features", "steps.trip.age", "context.zone=k2"),
     ],
 )
 def test_a_wrong_date_is_the_inputs_and_one_misread_the_steps(

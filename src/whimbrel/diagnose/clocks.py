@@ -64,15 +64,11 @@ def put_on(case: Case, suspect: Suspect) -> bool:
     """Whether a category that golden's hour and a tag decide (a part of the day) is since a night what it was one hour sooner, or later, for all of the tag."""
     relation: Relation = suspect.hit.channel.detail["relation"]
     target = case.variables[relation.target]
-    tags = [case.variables[name] for name in relation.parents if name not in ("hour", "weekday")]
-    if (
-        "hour" not in relation.parents
-        or target.codes is None
-        or len(tags) > 1
-        or any(tag.codes is None for tag in tags)
-    ):
+    others = [case.variables.get(name) for name in relation.parents if name not in ("hour", "weekday")]
+    tags = [tag.kinds for tag in others if tag is not None and tag.codes is not None]
+    if "hour" not in relation.parents or target.codes is None or len(tags) < len(others) or len(tags) > 1:
         return False
-    tag = tags[0].kinds if tags else np.zeros_like(case.ts)
+    tag = tags[0] if tags else np.zeros_like(case.ts)
     hour = np.floor(case.hour).astype(np.int64)
     usual = _by_hour(case, target.codes, tag, hour)
     off = case.window & (case.ts >= suspect.since_us) & (relation.surprise == 1)

@@ -10,7 +10,7 @@ import numpy as np
 from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.links import IDENTITY, LOG, LOG_ODDS, Link, fitting
 from whimbrel.diagnose.relations import Relation, Split, alone
-from whimbrel.diagnose.rounding import ends, half, tolerance
+from whimbrel.diagnose.rounding import ends, half, noise, tolerance
 from whimbrel.diagnose.support import thin
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -22,6 +22,8 @@ _SCREEN_ROWS = 1_500
 _LEAST_TOLD = 0.3
 """The share of rows whose neighbours must tell them, to a hundredth of the spread, where a number may be a function of another."""
 _MAX_WITNESSES = 4
+_HARDLY, _FAR = 1.2, 3.0
+"""Times what counts as equal from which on a value is another: where golden has none in between, and where it has."""
 PLAIN = ("copy", "affine", "function")
 _GATE = 0.05
 """The least share of rows on either side of a gate."""
@@ -110,11 +112,18 @@ def judge(
     with np.errstate(invalid="ignore"):
         error = np.abs(values - expected)
     strength = float(np.mean(error[checked] <= near))
+    finest = noise(values[checked]) + slack
+    if strength >= share and np.mean(error[checked] <= finest) >= strength:
+        near = (
+            finest  # golden never needed more: whole numbers that follow from another are that number or they are not
+        )
     # A target that hardly ever leaves one value is matched by any constant: that is no relation.
     moved = values[checked] != np.median(values[checked])
     if strength < share or moved.mean() < 0.01 or np.mean(error[checked][moved] <= near) < share - 0.1:
         return None
-    surprise = np.where(np.isfinite(error), (error > 3 * near).astype(float), np.nan)
+    none_beyond = not ((error[checked] > _HARDLY * near) & (error[checked] <= _FAR * near)).any()
+    cut = (_HARDLY if none_beyond else _FAR) * near
+    surprise = np.where(np.isfinite(error), (error > cut).astype(float), np.nan)
     return Relation(target.name, parents, form, True, strength, expected, surprise)
 
 
@@ -232,9 +241,14 @@ def _interpolated(parts: Split, target: Variable, parent: Variable, share: float
     rise = np.append(np.abs(np.diff(heights)), 0.0)
     left = np.clip(np.searchsorted(knots, x, "right") - 1, 0, knots.size - 1)
     between = x != knots[left]
-    expected = np.where(between & (rise[left] > 10 * tolerance(y[train])), np.nan, expected)
-    expected = np.where(np.isnan(x), constant(y, parts.train[np.isnan(x[parts.train])]), expected)
-    return judge(parts, target, expected, share, form="function", parents=(parent.name,))
+    none = constant(y, parts.train[np.isnan(x[parts.train])])
+    for near in (noise(y[train]), tolerance(y[train])):
+        told = np.where(between & (rise[left] > 10 * near), np.nan, expected)
+        told = np.where(np.isnan(x), none, told)
+        found = judge(parts, target, told, share, form="function", parents=(parent.name,))
+        if found is not None:
+            return found
+    return None
 
 
 def tabled(parts: Split, target: Variable, parent: Variable, share: float) -> Relation | None:

@@ -21,10 +21,16 @@ def tolerance(values: Floats) -> float:
     seconds varies by far less than float noise on such numbers could be.
     """
     low, high = ends(values, 0.05)
+    least = noise(values)
+    return half(values, high - low if high > low else float(np.ptp(values)), above=least) or least
+
+
+def noise(values: Floats) -> float:
+    """The same where nothing is rounded, or what is follows from the same whole numbers: ages that are a year apart are not equal."""
+    low, high = ends(values, 0.05)
     spread = high - low if high > low else float(np.ptp(values))
     large = 1e-6 * float(np.max(np.abs(values)) or 1.0)
-    noise = max(1e-3 * spread, min(large, 5e-3 * spread) if spread > 0 else large)
-    return half(values, spread, above=noise) or noise
+    return max(1e-3 * spread, min(large, 5e-3 * spread) if spread > 0 else large)
 
 
 def half(values: Floats, spread: float | None = None, *, above: float = 0.0) -> float:

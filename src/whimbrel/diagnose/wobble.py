@@ -4,7 +4,8 @@ In: sums by block, slice and channel, as `scan` has them. Out: variances of mean
 
 Blocks are not always independent: a machine that wears, a customer who grows, stay for days where they are. How far a block foretells the next is
 learned on golden, from all values of one dimension together, for sixteen blocks of one value say little. What stays as it is averages out
-later, and golden saw less of it than there is (Bayley and Hammersley 1946, Kendall 1954).
+later, and golden saw less of it than there is (Bayley and Hammersley 1946, Kendall 1954). Blocks weigh by their rows, as studies do of which a
+few are small (DerSimonian and Laird 1986): what is left of golden after its last whole block is a few rows, and they say as little as they are.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _SURE = 2.0
 """Standard errors by which it must do so."""
 _LEAST_ROWS = 8
 """Rows of a block that tell its mean."""
+_MUCH = 0.25
+"""Of the usual block's rows, those that a block must have to tell how the next one goes on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +39,16 @@ class Wobble:
 def wobble(sums: Floats, squares: Floats, counts: Floats, family: Ints, asked: float) -> Wobble:
     """How means wobble: golden's sums, shape (blocks, slices, channels); the dimension of each slice; the blocks that are asked about."""
     blocks = sums.shape[0]
-    enough = counts >= _LEAST_ROWS
-    k = enough.sum(axis=0)
-    means = np.where(enough, sums / np.maximum(counts, 1), 0.0)
-    centre = means.sum(axis=0) / np.maximum(k, 1)
-    deviations = np.where(enough, means - centre, 0.0)
-    spread = (deviations**2).sum(axis=0) / np.maximum(k - 1, 1)
-    within = np.maximum(squares / np.maximum(counts, 1) - means**2, 0.0) / np.maximum(counts, 1)
-    rows = np.where(enough, within, 0.0).sum(axis=0) / np.maximum(k, 1)
-    own = np.where(k >= 3, np.maximum(spread - rows, 0.0), 0.0)
+    n = np.where(counts >= _LEAST_ROWS, counts, 0.0)
+    k, total = (n > 0).sum(axis=0), np.maximum(n.sum(axis=0), 1)
+    means = np.where(n > 0, sums / np.maximum(counts, 1), 0.0)
+    deviations = np.where(n > 0, means - (n * means).sum(axis=0) / total, 0.0)
+    within = (np.maximum(squares / np.maximum(counts, 1) - means**2, 0.0) * n).sum(axis=0) / total  # of a row
+    beyond = (n * deviations**2).sum(axis=0) - np.maximum(k - 1, 0) * within
+    own = np.where(k >= 3, np.maximum(beyond, 0.0) / np.maximum(total - (n**2).sum(axis=0) / total, 1), 0.0)
+    rows = within * (n > 0).sum(axis=0) / total
+    enough = (n > 0) & (n >= _MUCH * total / np.maximum(k, 1))
+    deviations = np.where(enough, deviations, 0.0)
     stays = _stays(deviations, enough, own, family, blocks)
     # A slice that golden knows from few blocks (last week's release) borrows what its like and all traffic do.
     known = np.where(k >= 3, k, 0)
