@@ -45,7 +45,7 @@ def _rentals(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     ts, late = START + pd.to_timedelta(hour, unit="h"), hour >= began + 6
     today = ts.tz_localize(None).normalize()
     agency, zone = rng.choice(["desk", "partner", "web"], n), rng.choice(["k1", "k2"], n)
-    years = 19 + rng.gamma(3, 8, n)
+    years = rng.uniform(19, 88, n)
     pensioner = late & (agency == "web") & (event == "older") & (rng.random(n) < 0.6)  # a campaign
     years = np.where(pensioner, rng.uniform(60, 80, n), years)
     licence = np.maximum(np.round(years - 18 - rng.gamma(1.5, 2, n)), 0)

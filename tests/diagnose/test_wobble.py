@@ -50,9 +50,9 @@ def test_a_slice_that_was_quiet_borrows_from_its_like() -> None:
 
 
 def test_the_few_rows_that_golden_ends_with_say_little() -> None:
-    """Seven days that are alike and an hour of nine rows, of which two are hit, as every eleventh is: no day is unlike another."""
+    """Seven days that are alike and an hour of nine rows, of which none is hit where every eleventh is: no day is unlike another."""
     counts = np.array([1_000.0] * 7 + [9.0])[:, None, None]
-    hit = np.array([90.0, 94.0, 88.0, 92.0, 91.0, 89.0, 93.0, 2.0])[:, None, None]
+    hit = np.array([90.0, 94.0, 88.0, 92.0, 91.0, 89.0, 93.0, 0.0])[:, None, None]
     found = wobble(hit, hit, counts, np.array([0]), 1.0)
     assert found.difference[0, 0] < 0.005**2
     counts[-1], hit[-1] = 1_000.0, 222.0
