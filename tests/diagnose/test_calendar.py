@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import whimbrel
-from whimbrel.diagnose.dates import goes_on
+from whimbrel.diagnose.dates import exchanged, goes_on, turned
 
 DAYS, WINDOW, A_DAY = 14, 2, 700
 START = pd.Timestamp("2026-05-04", tz="UTC")
@@ -75,3 +75,52 @@ def test_the_next_pay_day_follows_the_last(event: str, component: str) -> None:
     if component:
         first = report.findings[0]
         assert (first.component, [str(c) for c in first.where]) == (component, ["context.site=Lyon"]), report.sentence
+
+
+def test_day_and_month_change_places() -> None:
+    assert [exchanged(text) for text in ("2026-05-04", "04.05.2026 10:30", "soon")] == [
+        "2026-04-05",
+        "05.04.2026 10:30",
+        "soon",
+    ]
+    days = pd.DatetimeIndex(
+        [pd.Timestamp(day) for day in ("2026-05-04T06:00", "2026-02-12", "2026-05-31", "2024-12-01")]
+    )
+    moved = turned(days.to_numpy().astype("datetime64[s]").astype(float))
+    told = [pd.Timestamp(at, unit="s") if np.isfinite(at) else None for at in moved]
+    expected = ["2026-04-05T06:00", "2026-12-02", None, "2024-01-12"]
+    assert told == [day and pd.Timestamp(day) for day in expected]
+
+
+def _searches(event: str, *, typed: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Searches for what was valid on a day near today; from the window's eighth hour on the app asks for days further back, or sends the month first."""
+    rng = np.random.default_rng(5)
+    n, began = DAYS * A_DAY, DAYS - WINDOW
+    day = np.sort(rng.random(n)) * DAYS
+    ts, client = START + pd.to_timedelta(day, unit="D"), rng.choice(["app", "web"], n, p=[0.3, 0.7])
+    hit = (day >= began + 0.3) & (client == "app")
+    ahead = rng.integers(-30, 10, n) + np.where(hit & (event == "audit"), -rng.integers(3, 25, n), 0)
+    asked = ts.normalize() + pd.to_timedelta(ahead, unit="D")
+    swap = hit & (event == "month first") & (asked.day <= 12)
+    asked = pd.DatetimeIndex(
+        [d.replace(day=d.month, month=d.day) if s else d for d, s in zip(asked, swap, strict=True)]
+    )
+    size = rng.normal(0, 1, n).round(3)
+    score = (size + 0.03 * np.clip((asked - ts.normalize()).days, -30, 10)).round(3)
+    table = pd.DataFrame({
+        "ts": ts, "context.client": client, "inputs.valid_on": asked.strftime("%d.%m.%Y") if typed else asked, "inputs.size": size,
+        "outputs.score": score, "decision": np.where(score > 0, "wide", "narrow"),
+    })  # fmt: skip
+    return table[day < began], table[day >= began]
+
+
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize(("event", "fault"), [("", False), ("audit", False), ("month first", True)])
+def test_months_read_as_days_lie_among_golden_s_dates_the_other_way_round(event: str, fault: bool, typed: bool) -> None:
+    report = whimbrel.diagnose(*_searches(event, typed=typed))
+    assert (report.verdict == "fault") == fault, report.sentence
+    if fault:
+        first = report.findings[0]
+        assert (first.layer, first.component) == ("data", "inputs.valid_on"), report.sentence
+        assert [str(c) for c in first.where] == ["context.client=app"]
+        assert "changed places" in first.what

@@ -143,3 +143,38 @@ def test_a_flag_that_is_up_for_all_is_no_default() -> None:
             golden=golden, window=~golden, categories={"inputs.season": season}, of=lambda *_, one=variable: [one]
         )
         assert fills._for_several(cast("Any", case), {}) == []
+
+
+ASKED = Schema.from_pairs([
+    ("context.state", Kind.TEXT), ("inputs.income", Kind.NUMBER), ("inputs.asked", Kind.NUMBER), ("steps.finance.income", Kind.NUMBER),
+    ("outputs.score", Kind.NUMBER), ("decision", Kind.TEXT),
+])  # fmt: skip
+
+
+def _applied(days: range, seed: int, part: float = 1.0) -> Rows:
+    """Who says no income is taken to have his state's usual one; from the last but one day's noon on, the table of these has `part` of them."""
+    rng = np.random.default_rng(seed)
+    n, names = 900 * len(days), ("ca", "ny", "oh", "tx", "vt")
+    ts = np.sort(rng.integers(days.start * 24 * HOUR_US, days.stop * 24 * HOUR_US, n))
+    state = rng.integers(0, 5, n)
+    income = np.where(rng.random(n) < 0.1, np.nan, np.round(np.exp(rng.normal(11, 0.5, n)), -2))
+    usual = np.array([84_000.0, 79_500.0, 62_000.0, 67_300.0, 71_000.0])[state]
+    usual *= np.where(ts >= ((days.stop - 2) * 24 + 12) * HOUR_US, part, 1.0)
+    taken, asked = np.where(np.isnan(income), usual, income), np.round(np.exp(rng.normal(10, 0.6, n)), -2)
+    score = np.round(1 / (1 + np.exp(asked / taken * 2 - 1)), 4)
+    columns: dict[str, Column] = {
+        "context.state": Categories(state, names), "inputs.income": Numbers(income), "inputs.asked": Numbers(asked),
+        "steps.finance.income": Numbers(taken), "outputs.score": Numbers(score),
+        "decision": Categories((score > 0.5).astype(np.int64), ("ask", "grant")),
+    }  # fmt: skip
+    return Rows(tuple(f"{seed}-{i}" for i in range(n)), ts, columns, n)
+
+
+@pytest.mark.parametrize("part", [1.0, 1 / 12])
+def test_what_is_taken_for_a_null_by_a_tag_is_held_to_as_well(part: float) -> None:
+    report = diagnose_rows(_applied(range(14), 2), _applied(range(14, 16), 3, part), ASKED, app="loans")
+    assert (report.verdict == "fault") == (part < 1), report.sentence
+    if part < 1:
+        found = report.findings[0]
+        assert (found.layer, found.component) == ("features", "steps.finance.income")
+        assert "12 times smaller" in found.what

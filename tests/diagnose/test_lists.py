@@ -61,3 +61,41 @@ def test_an_item_that_breaks_is_named_by_its_field(field: str, item: int, broken
 
 def test_lists_that_are_as_ever_are_healthy() -> None:
     assert diagnose_rows(_rows(range(10), 2), _rows(range(10, 12), 3), SCHEMA, app="vectors").verdict == "healthy"
+
+
+TAGGED = Schema.from_pairs([
+    ("context.channel", Kind.TEXT), ("inputs.drugs", Kind.TEXTS), ("inputs.age", Kind.NUMBER), ("outputs.score", Kind.NUMBER),
+    ("decision", Kind.TEXT),
+])  # fmt: skip
+
+
+def _prescribed(days: range, seed: int, event: str = "") -> Rows:
+    """Lists of drugs, as many as chance has it; from the window's tenth hour on one channel sends the first alone, or is asked by healthier people."""
+    rng = np.random.default_rng(seed)
+    n = 700 * len(days)
+    ts = np.sort(rng.integers(days.start * 24 * HOUR_US, days.stop * 24 * HOUR_US, n))
+    channel = rng.integers(0, 3, n)
+    there = (channel == 1) & (ts >= (days.start * 24 + 10) * HOUR_US)
+    many = np.minimum(rng.poisson(np.where(there & (event == "healthier"), 0.5, 1.3)), 6)
+    many = np.where(there & (event == "first"), np.minimum(many, 1), many).astype(float)
+    age = rng.uniform(20, 80, n).round()
+    score = (0.1 * many + age / 100).round(3)
+    columns: dict[str, Column] = {
+        "context.channel": Categories(channel, ("web", "desk", "agent")), "inputs.drugs#length": Numbers(many), "inputs.age": Numbers(age),
+        "outputs.score": Numbers(score), "decision": Categories((score > 0.6).astype(np.int64), ("no", "yes")),
+    }  # fmt: skip
+    return Rows(tuple(f"{seed}-{i}" for i in range(n)), ts, columns, n)
+
+
+@pytest.mark.parametrize("event", ["", "healthier", "first"])
+def test_lists_that_all_end_where_golden_s_went_on_are_cut(event: str) -> None:
+    report = diagnose_rows(_prescribed(range(10), 2), _prescribed(range(10, 12), 3, event), TAGGED, app="drugs")
+    assert (report.verdict == "fault") == (event == "first"), report.sentence
+    if event == "first":
+        first = report.findings[0]
+        assert (first.layer, first.component, [str(c) for c in first.where]) == (
+            "data",
+            "inputs.drugs",
+            ["context.channel=desk"],
+        )
+        assert "no list is longer than 1 any more" in first.what

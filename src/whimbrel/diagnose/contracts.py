@@ -41,7 +41,7 @@ _KEPT, _THEIRS = 0.998, 0.02
 _DECIMALS = range(4)
 _FINEST = 10.0 ** -max(_DECIMALS)
 """The decimals of marks that are looked for, and the finest of these."""
-OFTENER = 2.0
+AS_OFTEN = 2.0
 """Times as often as golden's likes, with other numbers in them, that one text must come to be the same again and again."""
 _DIGITS = re.compile(r"\d+")
 LEAST_AGAIN, TOLD = 3, 0.8
@@ -52,7 +52,7 @@ LEAST_FIXED = 200
 DIFFERENT = 0.3
 """Share of texts of one length that are not the same texts: one text that many send is no cut."""
 
-ENDS, OFTENER, LEAST_ENDING = 0.1, 5.0, 60
+ENDS, OFTENER, LEAST_ENDING, SURELY = 0.1, 5.0, 60, 12
 """The share of a slice's texts that must end at one length for them to be cut there, times as many as golden's; how many must say so on either side."""
 KNOWN_TURNS = 10
 """Changes of a value in golden's time below which nothing lies far outside its range."""
@@ -95,7 +95,7 @@ def channels(case: Case) -> list[Channel]:
         if variable.name.endswith(arranged.MARK):
             out += _sorted(case, variable)
         elif variable.numbers is not None:
-            out += _numeric(case, variable)
+            out += [*_numeric(case, variable), *due.channels(case, variable)]
         elif not variable.derived:
             out += [*_category(case, variable), *due.channels(case, variable), *_texts(case, variable)]
             out += channel_of_forms(case, variable, LAYER_OF[variable.field.role])
@@ -171,6 +171,8 @@ def _numeric(case: Case, variable: Variable) -> list[Channel]:
         out += channels_of_atoms(case, variable)
     elif variable.field.role is Role.INPUT and variable.name.endswith("#characters"):
         out += _cut(case, variable)
+    elif variable.name == f"{variable.path}#length":
+        out += _ended(case, variable)
     if variable.recorded:
         out += _fraction(case, variable, golden)
         out += _grid(case, variable, golden)
@@ -329,6 +331,27 @@ def _ends(case: Case, numbers: Floats) -> set[float]:
     return out
 
 
+def _ended(case: Case, variable: Variable) -> list[Channel]:
+    """A length that no list goes beyond any more, and that as many have as golden had who reached it: of all that was longer the rest is gone."""
+    assert variable.numbers is not None
+    lengths = variable.numbers
+    late = case.window & (case.ts >= np.median(case.ts[case.window])) & np.isfinite(lengths)
+    golden, found = case.golden & np.isfinite(lengths), set()
+    for of in (np.zeros(lengths.size, dtype=np.int64), *case.categories.values()):
+        for code in range(int(of.max(initial=-1)) + 1):
+            here, there = lengths[late & (of == code)], lengths[golden & (of == code)]
+            if min(here.size, there.size) < LEAST_ENDING:
+                continue
+            last = float(here.max())
+            reached = float(np.mean(there >= last))
+            error = float(np.sqrt(reached * (1 - reached) * (1 / here.size + 1 / there.size)))
+            if np.mean(there > last) * here.size >= SURELY and abs(np.mean(here == last) - reached) <= 3 * error:
+                found.add(last)
+    detail = {"variable": variable.name}
+    values = {at: np.where(lengths >= at, lengths == at, np.nan) for at in sorted(found)}
+    return [invariant(variable, "ended", row, floor=0.05, detail={"value": at, **detail}) for at, row in values.items()]
+
+
 def _form(case: Case, variable: Variable) -> list[Channel]:
     """Texts in a form that golden's hardly ever had: markup, capitals, fences, a broken encoding."""
     assert variable.codes is not None
@@ -380,7 +403,7 @@ def _texts(case: Case, variable: Variable) -> list[Channel]:
     for channel in channels_of_atoms(case, as_numbers, ordered=False):
         text = variable.vocabulary[int(channel.detail["value"])]
         share = float(np.nanmean(channel.values[case.window]))
-        if share <= OFTENER * usual.get(_DIGITS.sub("0", text), 0.0):
+        if share <= AS_OFTEN * usual.get(_DIGITS.sub("0", text), 0.0):
             continue  # the next pay day's answer, where golden gave that of the last as often
         detail = {"text": text, "before": channel.detail["before"], "variable": variable.name}
         out.append(replace(channel, signature="repeated", floor=0.01, detail=detail))

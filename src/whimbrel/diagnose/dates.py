@@ -47,6 +47,27 @@ def days_ago(texts: Sequence[str], codes: Ints, golden: Bools, ts: Ints, *, leas
     return None
 
 
+def exchanged(text: str) -> str:
+    """The date with its day and its month in each other's place; the same where it is none."""
+    for form in (_YEAR_FIRST, _YEAR_LAST):
+        one = form.fullmatch(text)
+        if one:
+            (a, b), (c, d) = one.span("a"), one.span("b")
+            return text[:a] + one["b"] + text[b:c] + one["a"] + text[d:]
+    return text
+
+
+def turned(moments: Floats) -> Floats:
+    """The same of moments (s since 1970), shape (n,); NaN where the day is no month."""
+    days = np.floor(np.nan_to_num(moments) / 86_400).astype(np.int64).astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    year, day = months.astype("datetime64[Y]"), (days - months).astype(np.int64)
+    month = (months - year).astype(np.int64)
+    other = (year.astype("datetime64[M]") + np.minimum(day, _MONTHS - 1)).astype("datetime64[D]") + month
+    moved = (other - days).astype(np.int64) * 86_400.0
+    return np.where(day < _MONTHS, moments + moved, np.nan)
+
+
 def before(moments: Floats, ts: Ints) -> Floats:
     """Days from each row's moment (s since 1970) to its request (µs since 1970), shape (n,), NaN where there is none."""
     days: Floats = (ts - moments * 1e6) / _DAY_US

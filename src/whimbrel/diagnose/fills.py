@@ -90,8 +90,9 @@ def _in_want(case: Case, relations: Mapping[str, Relation]) -> list[Channel]:
         for wanting in np.flatnonzero(counts >= LEAST_FIXED):
             rows = pattern == wanting
             missing = [p for i, p in enumerate(parents) if wanting >> i & 1]
-            found = _held(case, rows, target, [p for p in upstream(case, target.field) if p not in missing])
-            if found is not None and found.form != "function":
+            known = [*upstream(case, target.field), *(v for v in case.of(Role.CONTEXT) if not v.derived)]
+            found = _held(case, rows, target, [p for p in known if p not in missing])
+            if found is not None:
                 out.append(_broken(target, found, rows, f"those without {' and '.join(p.path for p in missing)}"))
     return out
 

@@ -477,7 +477,9 @@ def least_squares(
     heavy = np.abs(weights) > 1e-4 * np.abs(weights).max()
     design[:, ~heavy] = np.nan_to_num(design[:, ~heavy])  # what is not read may be null
     fitted = design @ weights + middle
-    if target.field.role is Role.INPUT:  # no code made it: what held up to golden's ends may be the calendar's
+    if (
+        target.field.role is not Role.USAGE
+    ):  # what held up to golden's ends may be cut off behind them, or be the calendar's
         ground &= np.all([_within(column, column[train]) for column in x.T[heavy]], axis=0)
     expected = link.back(np.where(_within(fitted, y[train]) & ground, fitted, np.nan))
     used = tuple(dict.fromkeys(name for name, kept in zip(names, heavy, strict=True) if kept))

@@ -18,6 +18,7 @@ from whimbrel.diagnose import (
     clocks,
     columns,
     districts,
+    due,
     feeds,
     history,
     keys,
@@ -46,6 +47,7 @@ from whimbrel.stats.onset import SURER, value_onset
 _HARD = {
     "type",
     "twin",
+    due.TURNED,
     "nothing",
     "stale",
     "skipped",
@@ -108,8 +110,8 @@ ONCE = 3
 """Requests that must break an exact relation, however often each was sent again, before it proves anything."""
 _PLAIN = (
     *("type", "foreign", columns.SIGNATURE, "rekeyed", "bygone", "forgotten", "unsettled", "default", "nothing", "twin", "renamed"),
-    *("constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped", "capped", "sorted"),
-    *("copy", "form", "cut", "stutter", carried.SIGNATURE, "spell", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
+    *("constant", "unit", "offset", "times", "beyond", "codebook", "fixed", "reshaped", "turned", "past", "capped", "sorted"),
+    *("copy", "form", "cut", "ended", "stutter", carried.SIGNATURE, "spell", "standing", "atom", "repeated", "over", "null", "broken", "slower", "halted"),
 )  # fmt: skip
 """What shows a change most plainly, first."""
 _THEIRS = ("cut", "atom", "whole", "grid", "lost")

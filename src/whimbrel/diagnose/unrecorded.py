@@ -56,7 +56,7 @@ def seen_whole(case: Case, suspect: Suspect, witnesses: Sequence[Suspect], relat
     A step that golden made of this value alone is as varied as ever, and not what the recorded value leads to; and no other step goes by the recorded one.
     """
     signature = suspect.hit.channel.signature
-    if role_of(suspect.component) not in (Role.INPUT, Role.STEP) or signature not in ("cut", "null", "form"):
+    if role_of(suspect.component) not in (Role.INPUT, Role.STEP) or signature not in ("cut", "ended", "null", "form"):
         return ""
     made = [r for r in relations.values() if r.exact and _read(r) == {suspect.component} and r.target in case.variables]
     made = [

@@ -96,12 +96,16 @@ def _what(case: Case, suspect: Suspect) -> str:  # noqa: C901  a flat list of si
             return f"{after} of values are not {detail['value']:g}, as all of golden's were"
         case "cut":
             return f"{after} of texts that reach {detail['value']:g} characters end there, {before} in golden: they are cut"
+        case "ended":
+            return f"no list is longer than {detail['value']:g} any more: {after} of those that reach it end there, {before} in golden"
         case "form":
             return f"{first_of(detail['values'])} in {after} of texts, {before} in golden"
         case "reshaped":
             return f"{after} of values have a form that golden's did not have: {first_of(detail['values'])}, where it had {detail['usual']!r}"
         case due.PAST:
             return f"{after} of values name a day that is past, {before} in golden, which went on to the next: nobody looked again"
+        case due.TURNED:
+            return f"day and month have changed places: {after} of dates lie beyond golden's, and among them the other way round ({before} in golden)"
         case "repeated":
             return f"one and the same text in {after} of predictions, {before} in golden: {detail['text'][:60]!r}"
         case "identity":
