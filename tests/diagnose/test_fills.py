@@ -11,7 +11,7 @@ import pytest
 from whimbrel.diagnose import diagnose_rows, fills
 from whimbrel.diagnose.case import Variable
 from whimbrel.model.fields import Field, Kind, Schema
-from whimbrel.model.rows import Categories, Column, Numbers, Rows
+from whimbrel.model.rows import Categories, Column, Floats, Numbers, Rows
 
 HOUR_US = 3_600_000_000
 SCHEMA = Schema.from_pairs([
@@ -157,11 +157,11 @@ def _applied(days: range, seed: int, part: float = 1.0) -> Rows:
     n, names = 900 * len(days), ("ca", "ny", "oh", "tx", "vt")
     ts = np.sort(rng.integers(days.start * 24 * HOUR_US, days.stop * 24 * HOUR_US, n))
     state = rng.integers(0, 5, n)
-    income = np.where(rng.random(n) < 0.1, np.nan, np.round(np.exp(rng.normal(11, 0.5, n)), -2))
+    income = np.where(rng.random(n) < 0.1, np.nan, np.exp(rng.normal(11, 0.5, n)).round(-2))
     usual = np.array([84_000.0, 79_500.0, 62_000.0, 67_300.0, 71_000.0])[state]
     usual *= np.where(ts >= ((days.stop - 2) * 24 + 12) * HOUR_US, part, 1.0)
-    taken, asked = np.where(np.isnan(income), usual, income), np.round(np.exp(rng.normal(10, 0.6, n)), -2)
-    score = np.round(1 / (1 + np.exp(asked / taken * 2 - 1)), 4)
+    taken, asked = np.where(np.isnan(income), usual, income), np.exp(rng.normal(10, 0.6, n)).round(-2)
+    score: Floats = (1 / (1 + np.exp(asked / taken * 2 - 1))).round(4)
     columns: dict[str, Column] = {
         "context.state": Categories(state, names), "inputs.income": Numbers(income), "inputs.asked": Numbers(asked),
         "steps.finance.income": Numbers(taken), "outputs.score": Numbers(score),

@@ -41,3 +41,29 @@ def test_one_articles_vector_is_its_own(event: str) -> None:
     assert (report.verdict == "fault") == (event == "all of them"), report.sentence
     if report.verdict == "fault":
         assert report.findings[0].component == "inputs.vector", report.sentence
+
+
+def _asked(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Questions that a step rewrites to what is searched for, and how near two pages are; many may ask one thing in their own words, or the search gives up."""
+    rng = np.random.default_rng(7)
+    n, began = DAYS * A_DAY, (DAYS - WINDOW) * 24
+    hour = np.sort(rng.random(n)) * DAYS * 24
+    late, thing = hour >= began + 8, rng.integers(0, 2_000, n)
+    if event == "news":
+        thing = np.where(late & (rng.random(n) < 0.08), 1_234, thing)
+    margin = np.random.default_rng(1).uniform(0, 1, 2_000).round(4)[thing]
+    if event == "gives up":
+        margin = np.where(late & (rng.random(n) < 0.08), 0.5012, margin)
+    score = (0.2 + 0.6 * margin).round(4)
+    table = pd.DataFrame({
+        "ts": pd.Timestamp("2026-03-02", tz="UTC") + pd.to_timedelta(hour, unit="h"),
+        "inputs.question": [f"my {a}. question on form {x}" for a, x in enumerate(thing)], "steps.rewrite.query": [f"form {x}" for x in thing],
+        "steps.rank.margin": margin, "outputs.score": score, "decision": np.where(score > 0.5, "send", "check"),
+    })  # fmt: skip
+    return table[hour < began], table[hour >= began]
+
+
+@pytest.mark.parametrize("event", ["", "news", "gives up"])
+def test_what_many_search_for_has_one_value(event: str) -> None:
+    report = whimbrel.diagnose(*_asked(event))
+    assert (report.verdict == "fault") == (event == "gives up"), report.sentence

@@ -119,8 +119,10 @@ def _of_few_keys(case: Case, variable: Variable, value: float) -> bool:
     one value are of few lengths.
     """
     hit = case.window & (variable.numbers == value)
-    for key in case.of(Role.INPUT, Role.OUTPUT):
+    for key in case.of(Role.INPUT, Role.OUTPUT, Role.STEP):
         if key.codes is None or key.derived or key.path == variable.path or key.distinct <= MAX_VALUES:
+            continue
+        if key.field.role is Role.STEP and not _earlier(case, key, variable):
             continue
         kinds, few = key.codes, FEW_KEYS
         if key.field.role is Role.OUTPUT:
@@ -135,6 +137,14 @@ def _of_few_keys(case: Case, variable: Variable, value: float) -> bool:
         if of < few * expected:
             return True
     return False
+
+
+def _earlier(case: Case, key: Variable, variable: Variable) -> bool:
+    """Whether a step's value was there before: what a query was rewritten to, before what was found for it."""
+    if variable.field.role is Role.OUTPUT:
+        return key.field.step not in case.after
+    steps = case.schema.steps
+    return variable.field.role is Role.STEP and steps.index(key.field.step) < steps.index(variable.field.step)
 
 
 def _grown(case: Case, variable: Variable, value: float) -> bool:
