@@ -5,12 +5,12 @@ may call. The rooms inside, in the order in which a case goes through them:
 
     case          both windows side by side, as variables, dimensions and blocks of time; `kinds` adds inputs of few values to the dimensions,
                   `dates` how many days ago a date was, `arranged` in which order a list came
-    relations     what golden teaches about a field given its upstream; `boundaries` asks every field, `hopes` says
-                  for which a model is worth fitting (`models` are loaded only then), `support` on which rows it may be believed,
-                  `straight` what a plain sum tells beforehand, `rules` what decides a category, `composed` what a name is
-                  put together from, `crosstabs` what two categories say together, `districts` what
-                  codes that begin alike have in common, `pairs` which two numbers one reads as one, `tallies` what counts nulls,
-                  `rounding` how near is equal; `history` reads what was made of a `series`' own past, `clocks` local hours
+    relations     what golden teaches about a field given its upstream; `boundaries` asks every field, `hopes` says for which a model is worth
+                  fitting (`models` are loaded only then), `support` on which rows it may be believed, `straight` what a plain sum tells
+                  beforehand, `sparse` which few numbers sum up to it, `rules` what decides a category, `composed` what a name is put together
+                  from, `crosstabs` what two categories say together, `districts` what codes that begin alike have in common, `pairs` which two
+                  numbers one reads as one, `tallies` what counts nulls, `rounding` how near is equal; `history` reads what was made of a
+                  `series`' own past, `clocks` local hours
     contracts     what golden always kept about a single field, `due` about a day that all are given; `surroundings` and `labels` likewise for
                   theirs, `judged` for what labels say, `arrivals` for when they come, `agreeing` for those that never correct, `thinned` for
                   what of them is lost, `readings` for whose they are by golden's `terms`; `feeds`, `senders`, `copies` and `columns` know what

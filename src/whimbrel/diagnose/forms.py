@@ -11,6 +11,7 @@ from whimbrel.diagnose.case import Variable
 from whimbrel.diagnose.links import IDENTITY, LOG, LOG_ODDS, Link, fitting
 from whimbrel.diagnose.relations import Relation, Split, alone
 from whimbrel.diagnose.rounding import ends, half, noise, tolerance
+from whimbrel.diagnose.sparse import fewest
 from whimbrel.diagnose.support import thin
 from whimbrel.model.fields import Role
 from whimbrel.model.rows import Bools, Floats, Ints
@@ -34,8 +35,6 @@ _MOST, _CUT = 0.7, 0.005
 _MAX_CUT, _LEAST_CUT = 4, 8
 """Parents of such a sum, and rows beyond an end that tell where it is."""
 _RENEWED = 15
-_FEWEST = 12
-"""Columns up to which it is sought whether fewer than half say the same."""
 _WEIGHED, _COUNTED = 0.25, 0.5
 """The part of what rounding takes that weights learned from rounded numbers may be off by; half the mark of what is counted, not rounded."""
 _ALIKE = 1e-4
@@ -473,7 +472,7 @@ def least_squares(
     names = [name for name, kept in zip(names, varies, strict=True) if kept]
     design = (x - centre) / spread
     middle = y[train].mean()
-    weights = _fewest(design[train], y[train] - middle)
+    weights = fewest(design[train], y[train] - middle)
     heavy = np.abs(weights) > 1e-4 * np.abs(weights).max()
     design[:, ~heavy] = np.nan_to_num(design[:, ~heavy])  # what is not read may be null
     fitted = design @ weights + middle
@@ -487,27 +486,3 @@ def least_squares(
     near, mark = tolerance(known), half(known)
     slack = _WEIGHED * mark if near <= mark < _COUNTED else 0.0  # else rounding is the least of what may differ
     return _kept(judge(parts, target, expected, share, form=form, parents=used, slack=slack), target, link.back(fitted))
-
-
-def _fewest(design: Floats, y: Floats) -> Floats:
-    """The weights of least squares, of as few columns as say it as well: what else grows with time says it only until golden ends.
-
-    Columns are taken up one by one, each time the one that goes most with what is left (orthogonal matching pursuit: Pati et al. 1993).
-    """
-    whole: Floats = np.linalg.lstsq(design, y, rcond=1e-9)[0].astype(np.float64)
-    rest, near = float(np.quantile(np.abs(y - design @ whole), 0.95)), tolerance(y)
-    if rest > 10 * near:  # no exact sum
-        return whole
-    enough = max(2 * rest, 0.3 * near)
-    left, used = y, np.array([], dtype=np.int64)
-    while used.size < min(design.shape[1] // 2, _FEWEST):
-        pull = np.abs(design.T @ left)
-        pull[used] = 0.0
-        used = np.append(used, int(pull.argmax()))
-        few = np.linalg.lstsq(design[:, used], y, rcond=1e-9)[0].astype(np.float64)
-        left = y - design[:, used] @ few
-        if float(np.quantile(np.abs(left), 0.95)) <= enough:
-            whole = np.zeros_like(whole)
-            whole[used] = few
-            break
-    return whole
