@@ -34,11 +34,12 @@ def _pay_desk(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     day = np.sort(rng.random(n)) * DAYS
     site = rng.choice(["Leeds", "Lyon", "Linz"], n, p=[0.5, 0.3, 0.2])
     hit = (day >= began + 0.4) & (site == "Lyon")
-    pay = [START + pd.Timedelta(days=int(at)) for at in PAID]
+    paid = PAID[2:] if event == "one so far" else PAID
+    pay = [START + pd.Timedelta(days=int(at)) for at in paid]
     asked, number = rng.choice(["pay", "leave", "tax"], n, p=[0.2, 0.4, 0.4]), rng.integers(1_000, 90_000, n)
     dates, answers = [], []
     for i in range(n):
-        said = pay[int(np.searchsorted(PAID, day[i]))]
+        said = pay[int(np.searchsorted(paid, day[i]))]
         if event == "kept" and hit[i]:
             said = pay[2]
         if event == "earlier" and hit[i]:
@@ -64,6 +65,7 @@ def _pay_desk(event: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     [
         ("", ""),
         ("earlier", "steps.calendar.next_pay"),
+        ("one so far", ""),
         ("kept", "steps.calendar.next_pay"),
         ("form", "steps.calendar.next_pay"),
         ("canned", "outputs.answer"),
